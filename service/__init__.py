@@ -1,0 +1,1 @@
+"""Runs a tooth model over panoramic radiographs: from a file's bytes to its numbered teeth."""

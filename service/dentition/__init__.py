@@ -1,0 +1,1 @@
+"""What is known of teeth as such: FDI numbers, arches, neighbours."""

@@ -1,0 +1,145 @@
+"""Everything that can be wrong with a request or a set-up, as one tree of exceptions.
+
+    PanosegError
+    ├── RequestError                     has a slug, a status and a title (RFC 9457)
+    │   ├── EmptyUpload            400   no bytes, or no `file` part
+    │   ├── DamagedImage           400   a known format that does not decode to its end
+    │   ├── UnsupportedFormat      415   no image, a format not taken, or several frames
+    │   ├── TooLarge               413   more bytes than the service takes
+    │   ├── TooManyPixels          413   a declared size above the limit
+    │   ├── TooSmall               422   a side shorter than 128 px
+    │   ├── InvalidParameter       422   a query value out of range
+    │   ├── NotAPanoramic          422   only where the caller asked to be strict
+    │   ├── Busy                   503   the bounded queue is full
+    │   ├── NotReady               503   no model loaded
+    │   └── TimedOut               504   the deadline passed before the answer
+    └── SetupError                       the service or a command cannot start
+        ├── ModelPackageError            a model package that must not be served
+        └── ProviderUnavailable          what was asked to run the model cannot
+
+The message of each is one sentence a technician understands: what is wrong with this input, and what
+would be right. It never holds bytes, text or a name taken from the input. `service/api/problems.py` turns
+a `RequestError` into an HTTP answer; the command line prints the message and exits with code 2.
+"""
+
+from typing import ClassVar
+
+
+class PanosegError(Exception):
+    """Any fault that this project foresees."""
+
+
+class RequestError(PanosegError):
+    """A fault of one request; `slug`, `status` and `title` are the contract's."""
+
+    slug: ClassVar[str]
+    status: ClassVar[int]
+    title: ClassVar[str]
+
+
+class EmptyUpload(RequestError):
+    """No bytes were sent, or a form without a `file` part."""
+
+    slug = "empty-upload"
+    status = 400
+    title = "Nothing was uploaded"
+
+
+class DamagedImage(RequestError):
+    """A format that is known, but bytes that do not decode to their end."""
+
+    slug = "damaged-image"
+    status = 400
+    title = "The image is damaged"
+
+
+class UnsupportedFormat(RequestError):
+    """Bytes of no known image format, of one that is not taken, or of several frames."""
+
+    slug = "unsupported-format"
+    status = 415
+    title = "The format is not supported"
+
+
+class TooLarge(RequestError):
+    """More bytes than the service takes."""
+
+    slug = "too-large"
+    status = 413
+    title = "The upload is too large"
+
+
+class TooManyPixels(RequestError):
+    """A declared size above the limit, found before a pixel is decoded."""
+
+    slug = "too-many-pixels"
+    status = 413
+    title = "The image has too many pixels"
+
+
+class TooSmall(RequestError):
+    """A side shorter than any panoramic radiograph has."""
+
+    slug = "too-small"
+    status = 422
+    title = "The image is too small"
+
+
+class InvalidParameter(RequestError):
+    """A query value that is out of its range."""
+
+    slug = "invalid-parameter"
+    status = 422
+    title = "A parameter is invalid"
+
+
+class NotAPanoramic(RequestError):
+    """The picture does not look like a panoramic radiograph, and the caller asked to be strict."""
+
+    slug = "not-a-panoramic"
+    status = 422
+    title = "Not a panoramic radiograph"
+
+
+class Busy(RequestError):
+    """The bounded queue is full.
+
+    Attributes:
+        retry_after_s: whole seconds after which a place is likely to be free, at least 1.
+    """
+
+    slug = "busy"
+    status = 503
+    title = "The service is busy"
+
+    def __init__(self, message: str, retry_after_s: int) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class NotReady(RequestError):
+    """No model has been loaded and warmed up, or the service is stopping."""
+
+    slug = "not-ready"
+    status = 503
+    title = "The service is not ready"
+
+
+class TimedOut(RequestError):
+    """The request's deadline passed before its answer; its work is dropped."""
+
+    slug = "timed-out"
+    status = 504
+    title = "The request timed out"
+
+
+class SetupError(PanosegError):
+    """Something that keeps the service or a command from starting."""
+
+
+class ModelPackageError(SetupError):
+    """A model package that is incomplete, altered, or does not give its known answer."""
+
+
+class ProviderUnavailable(SetupError):
+    """The provider that was asked for cannot run the model on this machine."""

@@ -1,0 +1,115 @@
+"""Fits a radiograph to the model: frame trimmed, resized, grey scale stretched. Training and serving share it.
+
+The frame that capture software, screenshots and prints put around a radiograph is trimmed, what is left is stretched
+to the model's size whatever its aspect ratio (training pictures are themselves squeezed), and its grey values are
+stretched so that two fixed percentiles become black and white, which makes the answer the same for 8 and 16 bits and
+for a flat picture.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from service.segmentation import Box
+
+Grey = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+
+_FRAME_SAMPLES = 512
+"""Along each side, how many pixels are looked at to find a frame."""
+
+_FRAME_SPREAD = 0.03
+"""A line of pixels whose values spread less than this share of the picture's range is frame."""
+
+_LARGEST_FRAME = 0.35
+"""A frame that would leave less than this share of a side is no frame but a picture without content."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """How a radiograph becomes the model's input.
+
+    Attributes:
+        height, width: of the model's input, in pixels.
+        low_percentile, high_percentile: the grey values that become black and white, 0..100.
+    """
+
+    height: int
+    width: int
+    low_percentile: float = 0.5
+    high_percentile: float = 99.5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ModelInput:
+    """A radiograph as the model takes it.
+
+    Attributes:
+        pixels: `(height, width)` `uint8`, stretched to the full grey range.
+        content: the part of the radiograph that `pixels` shows, in pixels of the radiograph.
+        grey_range: the share of the radiograph's own grey scale that lay between the two percentiles, 0..1.
+    """
+
+    pixels: npt.NDArray[np.uint8]
+    content: Box
+    grey_range: float
+
+    def to_radiograph(self, x: float, y: float) -> tuple[float, float]:
+        """Where a point of the model's input lies in the radiograph; whole numbers are the centres of pixels."""
+        height, width = self.pixels.shape
+        return (
+            (x + 0.5) * self.content.width / width - 0.5 + self.content.x,
+            (y + 0.5) * self.content.height / height - 0.5 + self.content.y,
+        )
+
+    def from_radiograph(self, x: float, y: float) -> tuple[float, float]:
+        """Where a point of the radiograph lies in the model's input; the inverse of `to_radiograph`."""
+        height, width = self.pixels.shape
+        return (
+            (x - self.content.x + 0.5) * width / self.content.width - 0.5,
+            (y - self.content.y + 0.5) * height / self.content.height - 0.5,
+        )
+
+
+def prepare(pixels: Grey, fit: Fit) -> ModelInput:
+    """Fit a radiograph to the model.
+
+    Args:
+        pixels: `(height, width)` `uint8` or `uint16`, bright where the patient is dense.
+        fit: what the model wants.
+    """
+    content = find_content(pixels)
+    cut = pixels[content.y : content.y + content.height, content.x : content.x + content.width]
+    resized = cv2.resize(cut, (fit.width, fit.height), interpolation=cv2.INTER_AREA)
+    low, high = np.percentile(resized, (fit.low_percentile, fit.high_percentile))
+    return ModelInput(_stretch(resized, low, high), content, float(high - low) / np.iinfo(pixels.dtype).max)
+
+
+def find_content(pixels: Grey) -> Box:
+    """The part of a picture inside a frame of one colour; the whole picture where there is no frame."""
+    height, width = pixels.shape
+    step_y, step_x = max(1, height // _FRAME_SAMPLES), max(1, width // _FRAME_SAMPLES)
+    sample = pixels[::step_y, ::step_x].astype(np.float32)
+    top, bottom = _inside(sample, step_y, height)
+    left, right = _inside(sample[top // step_y : -(-bottom // step_y)].T, step_x, width)
+    return Box(left, top, right - left, bottom - top)
+
+
+def _inside(lines: npt.NDArray[np.float32], step: int, length: int) -> tuple[int, int]:
+    """First and one past the last of the picture's lines that are not frame; `lines` is every `step`-th of them."""
+    low, high = np.percentile(lines, (5, 95), axis=1)
+    spread = np.asarray(high - low)
+    busy = np.flatnonzero(spread > _FRAME_SPREAD * (float(lines.max()) - float(lines.min())))
+    if busy.size == 0 or busy[-1] + 1 - busy[0] < _LARGEST_FRAME * len(lines):
+        return 0, length
+    first = int(busy[0]) * step
+    last = length if busy[-1] == len(lines) - 1 else (int(busy[-1]) + 1) * step
+    return first, last
+
+
+def _stretch(pixels: Grey, low: float, high: float) -> npt.NDArray[np.uint8]:
+    """Grey values from `low` to `high` spread over 0..255; a picture of one value becomes black."""
+    scale = 255.0 / max(high - low, 1e-6)
+    stretched = (pixels.astype(np.float32) - np.float32(low)) * np.float32(scale)
+    return np.clip(np.rint(stretched), 0, 255).astype(np.uint8)

@@ -1,0 +1,91 @@
+"""The answer to a radiograph: which teeth stand where, what was noticed, and how long each step took."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from service.dentition.fdi import universal
+
+Severity = Literal["info", "warning", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A rectangle of whole pixels: left, top, width, height."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tooth:
+    """One tooth found, in pixels of the radiograph as sent.
+
+    Attributes:
+        fdi: FDI number (ISO 3950).
+        confidence: mean probability that the model gives this number to the tooth's pixels, 0..1.
+        area_px: number of pixels.
+        bbox: the smallest box around it.
+        polygons: outlines, each a closed ring of (x, y) without the first point again; one for each separate piece.
+    """
+
+    fdi: int
+    confidence: float
+    area_px: int
+    bbox: Box
+    polygons: tuple[tuple[tuple[int, int], ...], ...]
+
+    @property
+    def universal(self) -> int:
+        """The Universal number, 1 to 32."""
+        return universal(self.fdi)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing noticed about a picture.
+
+    Attributes:
+        code: a word for programs, such as `low-contrast`.
+        severity: `error` where the picture should be taken again or is none of ours.
+        message: a sentence a technician understands.
+        value: what was measured.
+        limit: the value at which the finding is made.
+    """
+
+    code: str
+    severity: Severity
+    message: str
+    value: float
+    limit: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Segmentation:
+    """Everything found in one radiograph, in pixels of the radiograph as sent.
+
+    Attributes:
+        labels: `(height, width)` `uint8`; a pixel's FDI number, 0 where there is no tooth.
+        teeth: in the order of their FDI numbers, one for each number that occurs in `labels`.
+        missing: FDI numbers of the 32 permanent teeth that were not found.
+        findings: what was noticed about the picture.
+    """
+
+    labels: npt.NDArray[np.uint8]
+    teeth: tuple[Tooth, ...]
+    missing: tuple[int, ...]
+    findings: tuple[Finding, ...]
+
+    @property
+    def tooth_fraction(self) -> float:
+        """The share of the picture's pixels that are tooth, 0..1."""
+        return sum(tooth.area_px for tooth in self.teeth) / self.labels.size
+
+    @property
+    def suitable(self) -> bool:
+        """Whether the picture can be used: no finding is an error."""
+        return all(finding.severity != "error" for finding in self.findings)

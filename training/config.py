@@ -1,0 +1,193 @@
+"""The one file that says everything of a training run, checked before anything starts."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from service.errors import SetupError
+
+
+class ConfigError(SetupError):
+    """A training configuration that cannot be used."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class CocoData(_Part):
+    """COCO files with FDI numbers as categories; paths are relative to the folder that the command runs in."""
+
+    kind: Literal["coco"]
+    folder: Path
+    images: str = "images"
+    train: str = "train.json"
+    val: str = "val.json"
+    test: str = "test.json"
+
+
+class PairsData(_Part):
+    """`train/`, `val/` and `test/`, each with `images/` and `masks/` of the same names; a mask is tooth or not."""
+
+    kind: Literal["pairs"]
+    folder: Path
+
+
+class PhantomData(_Part):
+    """Drawn radiographs with their truth."""
+
+    kind: Literal["phantom"]
+    train: int = Field(gt=0)
+    val: int = Field(gt=0)
+    test: int = Field(gt=0)
+    seed: int = 0
+
+
+Data = Annotated[CocoData | PairsData | PhantomData, Field(discriminator="kind")]
+
+
+class Network(_Part):
+    """The network; classes are background and the 32 FDI numbers, or background and tooth."""
+
+    encoder: str = "resnet34"
+    decoder_channels: tuple[int, ...] = (256, 128, 64, 32, 16)
+    classes: Literal[2, 33] = 33
+
+
+class Phase(_Part):
+    """A number of epochs at one input size."""
+
+    height: int = Field(gt=0, multiple_of=32)
+    width: int = Field(gt=0, multiple_of=32)
+    epochs: int = Field(gt=0)
+    batch: int = Field(gt=0)
+
+
+class Optimiser(_Part):
+    """The step rule; `learning_rate` is the highest one where the schedule is `one-cycle`."""
+
+    name: Literal["adam", "adamw"]
+    learning_rate: float = Field(gt=0)
+    weight_decay: float = Field(default=0.0, ge=0)
+    gradient_clip: float | None = Field(default=None, gt=0)
+
+
+class OneCycle(_Part):
+    """Up from a 25th of the learning rate and down to nearly nothing, once over the whole run (Smith 2018)."""
+
+    name: Literal["one-cycle"]
+    warm_up: float = Field(default=0.1, gt=0, lt=1)
+
+
+class Plateau(_Part):
+    """The learning rate times `factor` after `patience` epochs without a better validation loss."""
+
+    name: Literal["plateau"]
+    factor: float = Field(gt=0, lt=1)
+    patience: int = Field(gt=0)
+
+
+Scheduler = Annotated[OneCycle | Plateau, Field(discriminator="name")]
+
+
+class Loss(_Part):
+    """Weights of the loss's terms."""
+
+    cross_entropy: float = Field(default=1.0, ge=0)
+    dice: float = Field(default=1.0, ge=0)
+    foreground_dice: float = Field(default=0.0, ge=0)
+
+
+class Augmentation(_Part):
+    """How far a training picture is changed; every amount is the largest, drawn evenly, and 0 turns it off.
+
+    Attributes:
+        mirror: probability of turning left to right, with the FDI numbers changed to match.
+        rotate: degrees. scale, aspect: share of the size. translate: share of a side. shear: share.
+        elastic: largest shift of a coarse grid's points, as a share of the height.
+        gamma: largest natural logarithm of the exponent. contrast, brightness: share of the range.
+        noise: standard deviation as a share of the range. blur: standard deviation in pixels of a 256 x 512 picture.
+        ramp: how much darker one end may be than the other. local_contrast, sharpen, negative, jpeg: probabilities.
+    """
+
+    mirror: float = Field(default=0.0, ge=0, le=1)
+    rotate: float = Field(default=0.0, ge=0, le=45)
+    scale: float = Field(default=0.0, ge=0, lt=1)
+    aspect: float = Field(default=0.0, ge=0, lt=1)
+    translate: float = Field(default=0.0, ge=0, lt=1)
+    shear: float = Field(default=0.0, ge=0, lt=1)
+    elastic: float = Field(default=0.0, ge=0, lt=0.2)
+    gamma: float = Field(default=0.0, ge=0, le=2)
+    contrast: float = Field(default=0.0, ge=0, lt=1)
+    brightness: float = Field(default=0.0, ge=0, lt=1)
+    noise: float = Field(default=0.0, ge=0, lt=1)
+    blur: float = Field(default=0.0, ge=0, le=5)
+    ramp: float = Field(default=0.0, ge=0, lt=1)
+    local_contrast: float = Field(default=0.0, ge=0, le=1)
+    sharpen: float = Field(default=0.0, ge=0, le=1)
+    negative: float = Field(default=0.0, ge=0, le=1)
+    jpeg: float = Field(default=0.0, ge=0, le=1)
+
+
+class Config(_Part):
+    """A training run.
+
+    Attributes:
+        name: of the run's folder below `runs/`.
+        phases: input sizes in order, small first and the exported one last.
+        average_decay: decay of the moving average of the weights that is validated and exported; None keeps none.
+        precision: `auto` takes bf16 where the processor multiplies it natively, and fp32 elsewhere.
+        early_stopping: epochs without a better validation loss after which the run ends; None runs to the end.
+    """
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    seed: int = 0
+    data: Data
+    network: Network = Network()
+    phases: tuple[Phase, ...] = Field(min_length=1)
+    optimiser: Optimiser
+    scheduler: Scheduler
+    loss: Loss = Loss()
+    augmentation: Augmentation = Augmentation()
+    average_decay: float | None = Field(default=None, gt=0, lt=1)
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    early_stopping: int | None = Field(default=None, gt=0)
+    validate_every_epochs: int = Field(default=1, gt=0)
+
+    @model_validator(mode="after")
+    def _plateau_sees_every_epoch(self) -> "Config":
+        if isinstance(self.scheduler, Plateau) and self.validate_every_epochs != 1:
+            raise ValueError("the plateau scheduler follows the validation loss: validate_every_epochs must be 1")
+        return self
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of all phases together."""
+        return sum(phase.epochs for phase in self.phases)
+
+    def phase(self, epoch: int) -> Phase:
+        """The phase that an epoch, counted from 0, belongs to; the last one for any epoch past the end."""
+        for phase in self.phases:
+            if epoch < phase.epochs:
+                return phase
+            epoch -= phase.epochs
+        return self.phases[-1]
+
+
+def load_config(path: Path) -> Config:
+    """Read a run's YAML file.
+
+    Raises:
+        ConfigError: no such file, no YAML, an unknown key, or a value out of range; the message names the key.
+    """
+    try:
+        return Config.model_validate(yaml.safe_load(path.read_text()))
+    except FileNotFoundError as error:
+        raise ConfigError(f"There is no configuration {path}.") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not YAML: {error}") from error
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, fault['loc'])) or 'file'}: {fault['msg']}" for fault in error.errors())
+        raise ConfigError(f"{path} cannot be used: {faults}.") from error

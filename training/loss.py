@@ -1,0 +1,41 @@
+"""The loss: cross-entropy and soft Dice, over the classes and over tooth against background."""
+
+import torch
+from torch import Tensor
+
+from training.config import Loss
+
+
+def segmentation_loss(logits: Tensor, classes: Tensor, weights: Loss) -> Tensor:
+    """Weighted sum of cross-entropy, 1 - soft Dice of the classes present, and 1 - soft Dice of the foreground.
+
+    Soft Dice of a class is 2 sum(p t) / (sum(p) + sum(t)) over the pixels of the whole batch (Milletari et al. 2016,
+    V-Net, with plain instead of squared sums in the denominator); a class with no pixel in the batch does not count.
+
+    Args:
+        logits: `(batch, classes, height, width)`.
+        classes: `(batch, height, width)`, the true class of each pixel.
+    """
+    log_probabilities = logits.float().log_softmax(dim=1)
+    truth = classes.long()
+    true_log = log_probabilities.gather(1, truth.unsqueeze(1)).squeeze(1)
+    loss = weights.cross_entropy * -true_log.mean()
+    if not (weights.dice or weights.foreground_dice):
+        return loss
+    probabilities = log_probabilities.exp()
+    count = logits.shape[1]
+    predicted = probabilities.sum(dim=(0, 2, 3))
+    pixels = torch.bincount(truth.flatten(), minlength=count).to(predicted.dtype)
+    if weights.dice:
+        both = predicted.new_zeros(count).index_add(0, truth.flatten(), true_log.exp().flatten())
+        dice = 2 * both / (predicted + pixels).clamp(min=1e-6)
+        present = pixels > 0
+        present[0] = False
+        if present.any():
+            loss = loss + weights.dice * (1 - dice[present].mean())
+    if weights.foreground_dice:
+        foreground = 1 - probabilities[:, 0]
+        both_foreground = (foreground * (truth > 0)).sum()
+        total = foreground.sum() + pixels[1:].sum()
+        loss = loss + weights.foreground_dice * (1 - 2 * both_foreground / total.clamp(min=1e-6))
+    return loss

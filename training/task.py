@@ -1,0 +1,74 @@
+"""What a training step, a validation and the optimiser are."""
+
+import lightning
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+
+from training.config import Config, OneCycle
+from training.data.loader import Batch
+from training.loss import segmentation_loss
+from training.network import ToothNetwork
+
+
+class ToothTask(lightning.LightningModule):
+    """Learns the class of every pixel.
+
+    Args:
+        config: the run.
+        steps: optimiser steps of the whole run, which a one-cycle schedule is laid over.
+    """
+
+    def __init__(self, config: Config, steps: int) -> None:
+        super().__init__()
+        self.network = ToothNetwork(config.network)
+        self._config = config
+        self._steps = steps
+        self._confusion = torch.zeros(3, config.network.classes, dtype=torch.float64)
+
+    def training_step(self, batch: Batch, index: int) -> Tensor:
+        pixels, classes = batch
+        loss = segmentation_loss(self.network(pixels), classes, self._config.loss)
+        self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(pixels))
+        return loss
+
+    def validation_step(self, batch: Batch, index: int) -> None:
+        pixels, classes = batch
+        logits = self.network(pixels)
+        loss = segmentation_loss(logits, classes, self._config.loss)
+        predicted, truth = logits.argmax(dim=1).flatten(), classes.long().flatten()
+        count = self._config.network.classes
+        self._confusion += torch.stack(
+            [
+                torch.bincount(truth[predicted == truth], minlength=count),
+                torch.bincount(predicted, minlength=count),
+                torch.bincount(truth, minlength=count),
+            ]
+        ).cpu()
+        self._foreground += torch.stack([((predicted > 0) & (truth > 0)).sum(), (predicted > 0).sum(), (truth > 0).sum()]).cpu()
+        self.log("val_loss", loss, prog_bar=True, batch_size=len(pixels))
+
+    def on_validation_epoch_start(self) -> None:
+        self._confusion = torch.zeros(3, self._config.network.classes, dtype=torch.float64)
+        self._foreground = torch.zeros(3, dtype=torch.float64)
+
+    def on_validation_epoch_end(self) -> None:
+        both, predicted, truth = self._confusion[:, 1:]
+        present = truth > 0
+        self.log("val_dice", 2 * self._foreground[0] / self._foreground[1:].sum().clamp(min=1), prog_bar=True)
+        self.log("val_class_dice", (2 * both / (predicted + truth).clamp(min=1))[present].mean(), prog_bar=True)
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        how = self._config.optimiser
+        kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[how.name]
+        optimiser = kind(self.parameters(), lr=how.learning_rate, weight_decay=how.weight_decay)
+        schedule = self._config.scheduler
+        if isinstance(schedule, OneCycle):
+            one_cycle = torch.optim.lr_scheduler.OneCycleLR(
+                optimiser, how.learning_rate, self._steps, pct_start=schedule.warm_up
+            )
+            return {"optimizer": optimiser, "lr_scheduler": {"scheduler": one_cycle, "interval": "step"}}
+        plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
+            optimiser, factor=schedule.factor, patience=schedule.patience
+        )
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": plateau, "monitor": "val_loss"}}
