@@ -43,7 +43,9 @@ def mirror(pixels: Picture, classes: Picture) -> tuple[Picture, Picture]:
     return np.ascontiguousarray(pixels[:, ::-1]), np.ascontiguousarray(renumbered)
 
 
-def _warp(pixels: Picture, classes: Picture, how: Augmentation, generator: np.random.Generator) -> tuple[Picture, Picture]:
+def _warp(
+    pixels: Picture, classes: Picture, how: Augmentation, generator: np.random.Generator
+) -> tuple[Picture, Picture]:
     height, width = pixels.shape
     even = generator.uniform
     angle = np.deg2rad(even(-how.rotate, how.rotate))
@@ -88,7 +90,9 @@ def _change_grey(pixels: Picture, how: Augmentation, generator: np.random.Genera
     if sigma > 0.3 and chance() < 0.5:
         grey = np.asarray(cv2.GaussianBlur(grey, (0, 0), sigma), np.float32)
     elif chance() < how.sharpen:
-        grey = grey + np.float32(even(0.3, 1.5)) * (grey - np.asarray(cv2.GaussianBlur(grey, (0, 0), 2.0 * height / 256), np.float32))
+        grey = grey + np.float32(even(0.3, 1.5)) * (
+            grey - np.asarray(cv2.GaussianBlur(grey, (0, 0), 2.0 * height / 256), np.float32)
+        )
     if how.noise and chance() < 0.5:
         grey = grey + generator.standard_normal(grey.shape, np.float32) * np.float32(even(0, how.noise))
     if chance() < how.negative:

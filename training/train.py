@@ -84,7 +84,15 @@ def _callbacks(config: Config, folder: Path) -> list[Callback]:
     callbacks: list[Callback] = [
         RichProgressBar(),
         LearningRateMonitor("epoch"),
-        ModelCheckpoint(folder, "last", save_top_k=1, monitor=None, every_n_epochs=1, save_on_train_epoch_end=True, enable_version_counter=False),
+        ModelCheckpoint(
+            folder,
+            "last",
+            save_top_k=1,
+            monitor=None,
+            every_n_epochs=1,
+            save_on_train_epoch_end=True,
+            enable_version_counter=False,
+        ),
         ModelCheckpoint(folder, "best", save_top_k=1, monitor="val_loss", enable_version_counter=False),
     ]
     if config.average_decay is not None:
