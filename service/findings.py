@@ -83,7 +83,7 @@ def judge(
             Finding(
                 "not-a-panoramic",
                 "error",
-                "The picture is in colour, so it is no radiograph; send the radiograph as the capture software saves it.",
+                "The picture is in colour, so it is no radiograph; send it as the capture software saves it.",
                 round(radiograph.colourfulness, 3),
                 thresholds.max_colourfulness,
             )
@@ -93,7 +93,7 @@ def judge(
             Finding(
                 "sideways",
                 "error",
-                "The picture lies on its side or stands on its head; turn it so that the upper teeth are above the lower ones.",
+                "The picture lies on its side or its head; turn it so that the upper teeth are on top.",
                 1.0,
                 1.0,
             )
@@ -115,7 +115,7 @@ def judge(
             Finding(
                 "low-contrast",
                 "warning",
-                "The picture uses a small part of its grey scale; check exposure and export, small teeth may be missed.",
+                "The picture uses a small part of its grey scale; check exposure and export.",
                 round(model_input.grey_range, 3),
                 thresholds.low_contrast,
             )

@@ -77,7 +77,8 @@ class _Bins:
 
     def percentiles(self) -> Percentiles:
         total = sum(self.counts.values())
-        return Percentiles(total, *(self._percentile(share, total) for share in (0.5, 0.9, 0.99)), self.max_ms)
+        p50_ms, p90_ms, p99_ms = (self._percentile(share, total) for share in (0.5, 0.9, 0.99))
+        return Percentiles(total, p50_ms, p90_ms, p99_ms, self.max_ms)
 
     def _percentile(self, share: float, total: int) -> float:
         """Nearest rank: the smallest time that at least `share` of the times do not exceed."""

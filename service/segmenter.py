@@ -9,6 +9,7 @@ import numpy as np
 from service.dentition.fdi import FDI_NUMBERS
 from service.errors import NotAPanoramic
 from service.findings import judge, measure_plausibility, tooth_contrast
+from service.model.check import check_known_answer
 from service.model.engine import Engine, Ticket
 from service.model.interpret import Labels, confidences, find_teeth, outline_teeth, to_radiograph
 from service.model.package import ModelPackage
@@ -65,14 +66,20 @@ class _Reading:
 
 
 class Segmenter:
-    """Segments radiographs with one loaded model; any number of threads may call it at once."""
+    """Segments radiographs with one loaded model; any number of threads may call it at once.
+
+    Raises:
+        SetupError: the provider cannot run here, or the model does not give its known answer.
+    """
 
     def __init__(self, package: ModelPackage, settings: Settings) -> None:
         self.package = package
         self._settings = settings
         self._manifest = package.manifest
         self._fit = package.manifest.input.fit()
-        self.engine = Engine(open_session(package, settings.provider, settings.threads), settings.max_requests)
+        session = open_session(package, settings.provider, settings.threads)
+        check_known_answer(package, session)
+        self.engine = Engine(session, settings.max_requests)
 
     def segment(self, upload: bytes, wanted: Wanted, ticket: Ticket) -> Answer:
         """Find the teeth in a radiograph's file.

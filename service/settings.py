@@ -24,11 +24,11 @@ class Settings(BaseSettings):
     )
     model: str | None = Field(
         default=None,
-        description="Which model to run, <name> or <name>/<version>; the newest of the first where not set.",
+        description="Model to run, <name> or <name>/<version>; the newest of the first if not set.",
     )
     provider: ProviderChoice = Field(
         default="auto",
-        description="What runs the model: auto, cpu, cuda, tensorrt or openvino. All but auto refuse to start without it.",
+        description="What runs the model: auto, cpu, cuda, tensorrt or openvino; all but auto insist on it.",
     )
     threads: int | None = Field(
         default=None,

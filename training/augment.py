@@ -54,8 +54,7 @@ def _warp(
     shear = even(-how.shear, how.shear)
     shift = np.array([even(-how.translate, how.translate) * width, even(-how.translate, how.translate) * height])
     shifts = even(-how.elastic, how.elastic, (2, *_GRID)).astype(np.float32) * height
-    # The picture is about twice as wide as high and shows the jaw squeezed by no more than that, so turning it in its own
-    # pixels is near enough to turning the patient.
+    # A prepared picture squeezes the jaw but little: turning it in its own pixels is near to turning the patient.
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     inverse = np.linalg.inv(turn @ np.array([[scale * aspect, shear], [0, scale / aspect]]))
     centre = np.array([width / 2, height / 2])

@@ -1,15 +1,13 @@
 """The one owner of the model's session: takes prepared pictures in order, drops those nobody waits for, runs the rest.
 
-A request takes a permit or is refused at once; its picture becomes an entry of one queue; one thread owns the queue and
+A request takes a place or is refused at once; its picture becomes an entry of one queue; one thread owns the queue and
 the session. An entry carries the instants it passed, so waiting and computing come apart exactly.
 """
 
 import queue
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,7 +18,7 @@ from service.latency import Clock
 from service.model.session import Prediction, Session
 
 
-class Abandoned(Exception):  # noqa: N818 - no fault of anybody: the caller has gone
+class Abandoned(Exception):
     """The caller of a request has gone, so its work is dropped."""
 
 
@@ -86,7 +84,7 @@ class Engine:
 
     def __init__(self, session: Session, max_requests: int) -> None:
         self._session = session
-        self._permits = threading.BoundedSemaphore(max_requests)
+        self._places = threading.BoundedSemaphore(max_requests)
         self._max_requests = max_requests
         self._typical_s = 0.1
         self._entries: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
@@ -104,23 +102,19 @@ class Engine:
         """Pictures in the queue now."""
         return self._entries.qsize()
 
-    @contextmanager
-    def permit(self) -> Iterator[None]:
-        """Hold a place for the length of a request.
+    def admit(self) -> None:
+        """Take a place for a request, which `leave` gives back.
 
         Raises:
             Busy: every place is taken.
         """
-        if not self._permits.acquire(blocking=False):
-            retry_after_s = max(1, round(self._max_requests * self._typical_s))
-            raise Busy(
-                f"All {self._max_requests} places are taken; send the radiograph again in {retry_after_s} s.",
-                retry_after_s,
-            )
-        try:
-            yield
-        finally:
-            self._permits.release()
+        if not self._places.acquire(blocking=False):
+            wait_s = max(1, round(self._max_requests * self._typical_s))
+            raise Busy(f"All {self._max_requests} places are taken; send the radiograph again in {wait_s} s.", wait_s)
+
+    def leave(self) -> None:
+        """Give back a place."""
+        self._places.release()
 
     def predict(self, pixels: npt.NDArray[np.uint8], ticket: Ticket) -> Prediction:
         """Wait for the model's word on a prepared picture, `(height, width)` `uint8`; counts `queue` and `infer`.
@@ -154,7 +148,7 @@ class Engine:
                 entry.ticket.check()
                 entry.ticket.clock.add("queue", begin - entry.entered)
                 (prediction,) = self._session.run(entry.pixels[np.newaxis])
-            except BaseException as error:  # noqa: BLE001 - whatever it is belongs to the request, not to this thread
+            except BaseException as error:  # it belongs to the request, not to this thread
                 entry.answer.set_exception(error)
                 continue
             self._typical_s += 0.1 * (time.perf_counter() - begin - self._typical_s)

@@ -8,8 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from service.dentition.fdi import FDI_NUMBERS
-from service.model.prepare import Grey
-from service.segmentation import Segmentation
+from service.segmentation import Grey, Segmentation
 
 Picture = npt.NDArray[np.uint8]
 
@@ -49,7 +48,7 @@ def draw_overlay(pixels: Grey, segmentation: Segmentation, opacity: float) -> Pi
         opacity: of the colour, 0..1; at 0 the picture is the radiograph alone.
     """
     grey = pixels if pixels.dtype == np.uint8 else (pixels >> 8).astype(np.uint8)
-    picture = cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB)
+    picture = np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB), np.uint8)
     if opacity > 0:
         for tooth in segmentation.teeth:
             box = tooth.bbox
@@ -62,7 +61,7 @@ def draw_overlay(pixels: Grey, segmentation: Segmentation, opacity: float) -> Pi
             cv2.copyTo(tinted, inside, picture[area])
         _draw_outlines(picture, segmentation)
         _draw_numbers(picture, segmentation)
-    return np.asarray(picture, np.uint8)
+    return picture
 
 
 def _draw_outlines(picture: Picture, segmentation: Segmentation) -> None:

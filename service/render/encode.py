@@ -15,7 +15,7 @@ _PNG: Final = [
     cv2.IMWRITE_PNG_STRATEGY,
     cv2.IMWRITE_PNG_STRATEGY_RLE,
 ]
-"""Masks are runs of one value, which run lengths alone pack almost as well as a search for matches, in half the time."""
+"""Masks are runs of one value: run lengths alone pack them almost as well as a search for matches."""
 
 
 def encode_png(picture: npt.NDArray[np.uint8]) -> bytes:
