@@ -20,7 +20,7 @@ def _need_training() -> None:
         import segmentation_models_pytorch  # noqa: F401
     except ImportError as error:
         raise SetupError(
-            f"This command makes models and needs {error.name}, which is not installed: pip install 'panoseg[training]'."
+            f"This command makes models and needs {error.name}, not installed here: pip install 'panoseg[training]'."
         ) from error
 
 
