@@ -157,7 +157,9 @@ def test_the_chart_has_the_patients_right_on_the_left(page: Page, phantom_png: b
 
 def test_a_tooth_of_low_confidence_is_shown_as_uncertain(page: Page, phantom_png: bytes) -> None:
     teeth = choose_and_read(page, phantom_png)["teeth"]
-    answer_with(page, teeth=[tooth | {"confidence": 0.5 if tooth is teeth[0] else 0.9} for tooth in teeth])
+    doubt = {"confidence": 0.5, "uncertain": True}
+    sure = {"confidence": 0.9, "uncertain": False}
+    answer_with(page, teeth=[tooth | (doubt if tooth is teeth[0] else sure) for tooth in teeth])
     choose_and_read(page, phantom_png)
 
     doubtful = chart_tooth(page, teeth[0]["fdi"])

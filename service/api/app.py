@@ -1,6 +1,7 @@
 """Puts the HTTP service together: state, routes, errors, request ids, the page."""
 
 import asyncio
+import mimetypes
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -25,6 +26,9 @@ from service.settings import Settings
 _log: Final = structlog.get_logger("panoseg.access")
 
 _WEB: Final = Path(__file__).resolve().parent.parent / "web"
+
+# On Windows the registry may call it plain text, and browsers then refuse modules.
+mimetypes.add_type("text/javascript", ".js")
 
 _PAGE_POLICY: Final = "default-src 'self'; img-src 'self' blob: data:"
 

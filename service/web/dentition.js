@@ -4,9 +4,6 @@
 export const UPPER_JAW = [18, 17, 16, 15, 14, 13, 12, 11, 21, 22, 23, 24, 25, 26, 27, 28];
 export const LOWER_JAW = [48, 47, 46, 45, 44, 43, 42, 41, 31, 32, 33, 34, 35, 36, 37, 38];
 
-/** Below this confidence a tooth is shown as uncertain: look at it yourself. */
-export const UNCERTAIN_BELOW = 0.8;
-
 const QUADRANTS = { 1: "upper right", 2: "upper left", 3: "lower left", 4: "lower right" };
 const NAMES = {
   1: "central incisor",
@@ -61,16 +58,7 @@ export function stateOf(answer, fdi) {
   const tooth = answer.teeth.find((each) => each.fdi === fdi);
   if (!tooth) return { state: "missing", words: "missing: not found on this picture" };
   const percent = `${Math.floor(100 * tooth.confidence)} % sure`;
-  return isUncertain(tooth)
+  return tooth.uncertain
     ? { state: "uncertain", words: `uncertain, only ${percent}` }
     : { state: "present", words: `found, ${percent}` };
-}
-
-/**
- * Whether the model gives a tooth its number with little confidence.
- * @param {{confidence: number}} tooth
- * @returns {boolean}
- */
-export function isUncertain(tooth) {
-  return tooth.confidence < UNCERTAIN_BELOW;
 }

@@ -1,6 +1,6 @@
 // The radiograph with the teeth drawn over it, numbered; a tooth can be pointed at.
 
-import { isUncertain, kindOf, numberIn } from "./dentition.js";
+import { kindOf, numberIn } from "./dentition.js";
 import { byId, svg } from "./dom.js";
 
 export class Picture {
@@ -97,7 +97,7 @@ export class Picture {
 
 function shape(tooth) {
   const d = tooth.polygons.map((ring) => `M${ring.map((point) => point.join(" ")).join("L")}Z`).join("");
-  const certainty = isUncertain(tooth) ? "uncertain" : "present";
+  const certainty = tooth.uncertain ? "uncertain" : "present";
   return svg("path", { d, class: `shape ${kindOf(tooth.fdi)} ${certainty}`, "data-fdi": String(tooth.fdi) });
 }
 

@@ -1,6 +1,5 @@
 // The verdict on a picture and the findings that lead to it.
 
-import { isUncertain } from "./dentition.js";
 import { byId, html } from "./dom.js";
 
 const SEVERITIES = ["error", "warning", "info"];
@@ -36,7 +35,7 @@ function set(kind, title, summary) {
 }
 
 function summaryOf({ teeth, missing }) {
-  const uncertain = teeth.filter(isUncertain).length;
+  const uncertain = teeth.filter((tooth) => tooth.uncertain).length;
   const found = `${teeth.length} ${teeth.length === 1 ? "tooth" : "teeth"} found`;
   return `${found}, ${missing.length} missing${uncertain ? `, ${uncertain} uncertain` : ""}`;
 }
