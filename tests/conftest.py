@@ -42,7 +42,7 @@ def phantom_png(phantom: Phantom) -> bytes:
 @pytest.fixture(scope="session")
 def package() -> ModelPackage:
     """The model that ships."""
-    return choose_package(REPOSITORY / "models", None)
+    return choose_package(Settings().models, None)
 
 
 @pytest.fixture(scope="session")
