@@ -155,7 +155,10 @@ def _display(stored: Decoded, dataset: Dataset, bits: int) -> Decoded:
     table = scale_table(shown, np.uint8 if bits <= 8 else np.uint16)
     if table.dtype == stored.dtype == np.uint8 and np.array_equal(table, np.arange(256)):
         return stored
-    return table[stored.astype(np.int32) - low]
+    # The difference wraps within the stored width, which is what makes it an unsigned index.
+    index = (stored - stored.dtype.type(low)).view(f"u{stored.dtype.itemsize}")
+    grey: Decoded = table[index]
+    return grey
 
 
 def _apply_look_up(values: Decoded, dataset: Dataset) -> Decoded:

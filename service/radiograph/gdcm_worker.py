@@ -7,11 +7,19 @@ import sys
 
 import gdcm
 
+try:
+    import resource
+except ModuleNotFoundError:  # Windows
+    resource = None  # type: ignore[assignment]
+
 
 def main() -> None:
-    """Decode a frame; the arguments are transfer syntax, columns, rows, samples, bits allocated and stored, signed."""
+    """Decode a frame, of which the arguments tell what `decode_isolated` knows."""
     syntax, photometric = sys.argv[1:3]
-    columns, rows, samples, allocated, stored, signed = map(int, sys.argv[3:9])
+    columns, rows, samples, allocated, stored, signed, cpu_seconds = map(int, sys.argv[3:10])
+    if resource:
+        resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     fragment = gdcm.Fragment()
     fragment.SetByteStringValue(sys.stdin.buffer.read())
     fragments = gdcm.SequenceOfFragments.New()

@@ -1,5 +1,6 @@
 """Decodes the DICOM frames that GDCM alone can, in a process of its own, which a damaged frame may end or hang."""
 
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -13,9 +14,11 @@ from service.radiograph.radiograph import Decoded
 
 _WORKER = Path(__file__).with_name("gdcm_worker.py")
 
-_SECONDS_FOR_A_START = 3.0
-_SECONDS_FOR_A_MEGAPIXEL = 1.0
-"""Some twenty times what GDCM takes, so that only a frame that has no end is given up."""
+_CPU_SECONDS_FOR_A_MEGAPIXEL = 1
+"""Some twenty times what GDCM takes, so that only a frame that has no end is given up, however busy the machine is."""
+
+_LONGEST_WAIT_S = 60.0
+"""Where processes have no limit of their own (Windows)."""
 
 
 def decode_isolated(frame: bytes, dataset: Dataset, syntax: str, bits: int) -> Decoded:
@@ -33,7 +36,8 @@ def decode_isolated(frame: bytes, dataset: Dataset, syntax: str, bits: int) -> D
     rows, columns, samples = int(dataset.Rows), int(dataset.Columns), int(dataset.SamplesPerPixel)
     signed, photometric = int(dataset.PixelRepresentation), str(dataset.PhotometricInterpretation)
     width = 1 if bits <= 8 else 2
-    numbers = (columns, rows, samples, width * 8, bits, signed)
+    cpu_seconds = 1 + math.ceil(_CPU_SECONDS_FOR_A_MEGAPIXEL * rows * columns / 1e6)
+    numbers = (columns, rows, samples, width * 8, bits, signed, cpu_seconds)
     try:
         # Every argument is a number or one of a fixed set of words by now.
         finished = subprocess.run(  # noqa: S603
@@ -41,7 +45,7 @@ def decode_isolated(frame: bytes, dataset: Dataset, syntax: str, bits: int) -> D
             input=frame,
             capture_output=True,
             check=False,
-            timeout=_SECONDS_FOR_A_START + _SECONDS_FOR_A_MEGAPIXEL * rows * columns / 1e6,
+            timeout=_LONGEST_WAIT_S,
         )
     except subprocess.TimeoutExpired:
         finished = None
