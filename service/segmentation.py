@@ -11,6 +11,10 @@ from service.dentition.fdi import universal
 Severity = Literal["info", "warning", "error"]
 
 
+Grey = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+"""Grey values, `(height, width)`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Box:
     """A rectangle of whole pixels: left, top, width, height."""

@@ -43,7 +43,9 @@ def mirror(pixels: Picture, classes: Picture) -> tuple[Picture, Picture]:
     return np.ascontiguousarray(pixels[:, ::-1]), np.ascontiguousarray(renumbered)
 
 
-def _warp(pixels: Picture, classes: Picture, how: Augmentation, generator: np.random.Generator) -> tuple[Picture, Picture]:
+def _warp(
+    pixels: Picture, classes: Picture, how: Augmentation, generator: np.random.Generator
+) -> tuple[Picture, Picture]:
     height, width = pixels.shape
     even = generator.uniform
     angle = np.deg2rad(even(-how.rotate, how.rotate))
@@ -52,8 +54,7 @@ def _warp(pixels: Picture, classes: Picture, how: Augmentation, generator: np.ra
     shear = even(-how.shear, how.shear)
     shift = np.array([even(-how.translate, how.translate) * width, even(-how.translate, how.translate) * height])
     shifts = even(-how.elastic, how.elastic, (2, *_GRID)).astype(np.float32) * height
-    # The picture is about twice as wide as high and shows the jaw squeezed by no more than that, so turning it in its own
-    # pixels is near enough to turning the patient.
+    # A prepared picture squeezes the jaw but little: turning it in its own pixels is near to turning the patient.
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     inverse = np.linalg.inv(turn @ np.array([[scale * aspect, shear], [0, scale / aspect]]))
     centre = np.array([width / 2, height / 2])
@@ -88,7 +89,9 @@ def _change_grey(pixels: Picture, how: Augmentation, generator: np.random.Genera
     if sigma > 0.3 and chance() < 0.5:
         grey = np.asarray(cv2.GaussianBlur(grey, (0, 0), sigma), np.float32)
     elif chance() < how.sharpen:
-        grey = grey + np.float32(even(0.3, 1.5)) * (grey - np.asarray(cv2.GaussianBlur(grey, (0, 0), 2.0 * height / 256), np.float32))
+        grey = grey + np.float32(even(0.3, 1.5)) * (
+            grey - np.asarray(cv2.GaussianBlur(grey, (0, 0), 2.0 * height / 256), np.float32)
+        )
     if how.noise and chance() < 0.5:
         grey = grey + generator.standard_normal(grey.shape, np.float32) * np.float32(even(0, how.noise))
     if chance() < how.negative:

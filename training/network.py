@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from training.config import Network
 
 MEAN, DEVIATION = 0.5, 0.25
-"""Of a prepared picture's grey values as shares of the range; constants, since preparing stretches every picture alike."""
+"""Of prepared grey values as shares of the range; constants, since preparing stretches every picture alike."""
 
 
 class ToothNetwork(nn.Module):
@@ -26,6 +26,7 @@ class ToothNetwork(nn.Module):
         self.unet = self.unet.to(memory_format=torch.channels_last)
 
     def forward(self, pixels: Tensor) -> Tensor:
+        """Logits of prepared pictures."""
         scaled = (pixels.unsqueeze(1).float() / 255.0 - MEAN) / DEVIATION
         logits: Tensor = self.unet(scaled)
         return logits

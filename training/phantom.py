@@ -1,1 +1,2 @@
-def draw_samples(*a): raise NotImplementedError
+def draw_samples(*a):
+    raise NotImplementedError

@@ -45,7 +45,9 @@ class ToothTask(lightning.LightningModule):
                 torch.bincount(truth, minlength=count),
             ]
         ).cpu()
-        self._foreground += torch.stack([((predicted > 0) & (truth > 0)).sum(), (predicted > 0).sum(), (truth > 0).sum()]).cpu()
+        self._foreground += torch.stack(
+            [((predicted > 0) & (truth > 0)).sum(), (predicted > 0).sum(), (truth > 0).sum()]
+        ).cpu()
         self.log("val_loss", loss, prog_bar=True, batch_size=len(pixels))
 
     def on_validation_epoch_start(self) -> None:

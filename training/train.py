@@ -27,8 +27,8 @@ LAST, BEST, CONFIG = "last.ckpt", "best.ckpt", "config.yaml"
 def train(config_path: Path, runs: Path, *, resume: bool) -> Path:
     """Train; the run's folder `runs/<name>` gets the configuration, `log/*.csv`, `last.ckpt` and `best.ckpt`.
 
-    `last.ckpt` is written after every epoch and holds all that is needed to go on: network, its moving average, optimiser,
-    scheduler, epoch. Random numbers need no saving: shuffling and augmentation draw from (seed, epoch, picture).
+    `last.ckpt` is written after every epoch and holds all that is needed to go on: network, its moving average,
+    optimiser, scheduler, epoch. Random numbers need no saving: order and augmentation draw from (seed, epoch, picture).
 
     Args:
         resume: go on from `last.ckpt`; where there is none yet, start.
@@ -70,9 +70,9 @@ def train(config_path: Path, runs: Path, *, resume: bool) -> Path:
 
 
 def choose_precision(config: Config) -> Literal["bf16-mixed", "32-true"]:
-    """The arithmetic of a run: bf16 where asked for, or where `auto` finds a processor or GPU that multiplies it natively.
+    """The arithmetic of a run: bf16 where asked for, or where `auto` finds hardware that multiplies it natively.
 
-    On a processor that has to emulate it bf16 is slower than fp32; on one with AVX-512 BF16 it was 2.2 to 3 times as fast.
+    On a processor that has to emulate it bf16 is slower than fp32; with AVX-512 BF16 it was 2.2 to 3 times as fast.
     """
     if config.precision != "auto":
         return "bf16-mixed" if config.precision == "bf16" else "32-true"
@@ -84,7 +84,15 @@ def _callbacks(config: Config, folder: Path) -> list[Callback]:
     callbacks: list[Callback] = [
         RichProgressBar(),
         LearningRateMonitor("epoch"),
-        ModelCheckpoint(folder, "last", save_top_k=1, monitor=None, every_n_epochs=1, save_on_train_epoch_end=True, enable_version_counter=False),
+        ModelCheckpoint(
+            folder,
+            "last",
+            save_top_k=1,
+            monitor=None,
+            every_n_epochs=1,
+            save_on_train_epoch_end=True,
+            enable_version_counter=False,
+        ),
         ModelCheckpoint(folder, "best", save_top_k=1, monitor="val_loss", enable_version_counter=False),
     ]
     if config.average_decay is not None:

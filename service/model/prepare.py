@@ -12,9 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from service.segmentation import Box
-
-Grey = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+from service.segmentation import Box, Grey
 
 _FRAME_SAMPLES = 512
 """Along each side, how many pixels are looked at to find a frame."""
@@ -108,8 +106,8 @@ def _inside(lines: npt.NDArray[np.float32], step: int, length: int) -> tuple[int
     return first, last
 
 
-def _stretch(pixels: Grey, low: float, high: float) -> npt.NDArray[np.uint8]:
+def _stretch(pixels: npt.NDArray[np.generic], low: float, high: float) -> npt.NDArray[np.uint8]:
     """Grey values from `low` to `high` spread over 0..255; a picture of one value becomes black."""
     scale = 255.0 / max(high - low, 1e-6)
-    stretched = (pixels.astype(np.float32) - np.float32(low)) * np.float32(scale)
-    return np.clip(np.rint(stretched), 0, 255).astype(np.uint8)
+    stretched = np.rint((pixels.astype(np.float32) - np.float32(low)) * np.float32(scale))
+    return np.asarray(stretched.clip(0, 255), np.uint8)

@@ -33,7 +33,9 @@ def load_coco(annotations: Path, images: Path) -> tuple[Sample, ...]:
     by_image: dict[int, list[dict[str, Any]]] = {entry["id"]: [] for entry in entries}
     for tooth in teeth:
         if tooth["image_id"] not in by_image:
-            raise DataError(f"{annotations}: annotation {tooth['id']} is of picture {tooth['image_id']}, which is not listed.")
+            raise DataError(
+                f"{annotations}: annotation {tooth['id']} is of picture {tooth['image_id']}, which is not listed."
+            )
         by_image[tooth["image_id"]].append(tooth)
     return tuple(_load_sample(entry, by_image[entry["id"]], images, annotations) for entry in entries)
 
@@ -68,5 +70,7 @@ def _decode_mask(tooth: dict[str, Any], height: int, width: int, annotations: Pa
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{where} has a segmentation that does not decode: {error}") from error
     if mask.shape != (height, width):
-        raise DataError(f"{where} has a mask of {mask.shape[1]} x {mask.shape[0]} pixels for a picture of {width} x {height}.")
+        raise DataError(
+            f"{where} has a mask of {mask.shape[1]} x {mask.shape[0]} pixels for a picture of {width} x {height}."
+        )
     return mask.astype(bool)

@@ -19,10 +19,10 @@ Batch = tuple[Tensor, Tensor]
 
 
 class PreparedPictures(Dataset[tuple[Tensor, Tensor]]):
-    """Prepared pictures of one size in memory (2 x 128 KiB each at 256 x 512), changed when `config.augmentation` says.
+    """Prepared pictures of one size in memory (256 KiB each with the truth at 256 x 512), changed as configured.
 
-    Every change is drawn from (seed, epoch, picture), so that an epoch can be had again: a run that was killed and resumed
-    sees what it would have seen.
+    Every change is drawn from (seed, epoch, picture), so that an epoch can be had again: a run that was killed and
+    resumed sees what it would have seen.
     """
 
     def __init__(self, samples: Sequence[Sample], height: int, width: int, config: Config, epoch: int | None) -> None:

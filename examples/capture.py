@@ -1,0 +1,30 @@
+"""What a capture program does: POST a radiograph and read the answer, with Python's standard library alone."""
+
+import json
+import urllib.error
+import urllib.request
+from typing import Any
+
+
+class Refused(Exception):
+    """The service did not take the radiograph; the message is its own sentence."""
+
+
+def segment(service_url: str, radiograph: bytes) -> dict[str, Any]:
+    """Send a radiograph's bytes and wait for its teeth, mask and overlay.
+
+    Raises:
+        Refused: the service answered with a problem (RFC 9457).
+    """
+    request = urllib.request.Request(
+        f"{service_url.rstrip('/')}/v1/segment?include=polygons,mask,overlay",
+        data=radiograph,
+        headers={"Content-Type": "application/octet-stream"},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            content: dict[str, Any] = json.load(answer)
+            return content
+    except urllib.error.HTTPError as error:
+        problem = json.load(error)
+        raise Refused(f"{problem['title']}: {problem['detail']}") from error

@@ -1,0 +1,1 @@
+"""The HTTP door: routes, the shape of answers, and how errors are told."""

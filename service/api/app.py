@@ -1,0 +1,123 @@
+"""Puts the HTTP service together: state, routes, errors, request ids, the page."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+import structlog
+from fastapi import FastAPI
+from fastapi.staticfiles import StaticFiles
+from fastapi_offline import FastAPIOffline
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.api import images, operations, problems
+from service.api.identity import request_id
+from service.api.schemas import Problem
+from service.api.state import ServiceState
+from service.settings import Settings
+
+_log: Final = structlog.get_logger("panoseg.access")
+
+_WEB: Final = Path(__file__).resolve().parent.parent / "web"
+
+_PAGE_POLICY: Final = "default-src 'self'; img-src 'self' blob: data:"
+
+
+def create_app(settings: Settings, on_failure: Callable[[], None] = lambda: None) -> FastAPI:
+    """The service as an ASGI application; the model is loaded after it has started.
+
+    Args:
+        on_failure: called when the model cannot be loaded; `app.state.service.failed` says why.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        loading = asyncio.create_task(state.load(on_failure))
+        yield
+        state.stopping = True
+        await loading
+        await asyncio.get_running_loop().run_in_executor(None, state.close)
+
+    state = ServiceState(settings)
+    app = FastAPIOffline(
+        title="panoseg",
+        summary="Finds and numbers the teeth on a panoramic dental radiograph. Not a medical device.",
+        version=version("panoseg"),
+        lifespan=lifespan,
+    )
+    app.state.service = state
+    problems.install(app)
+    app.include_router(images.router)
+    app.include_router(operations.router)
+    _describe_problems(app)
+    app.mount("/", StaticFiles(directory=_WEB, html=True), name="page")
+    app.add_middleware(_Envelope, state=state)
+    return app
+
+
+def _describe_problems(app: FastAPI) -> None:
+    """Add the schema of problem answers, which no route returns by type, to the OpenAPI description."""
+    make = app.openapi
+
+    def openapi() -> dict[str, object]:
+        description = make()
+        schemas = description.setdefault("components", {}).setdefault("schemas", {})
+        schemas["Problem"] = Problem.model_json_schema()
+        return description
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+class _Envelope:
+    """Gives every answer its request id, counts and logs it, and lets no unforeseen fault through as a trace."""
+
+    def __init__(self, app: ASGIApp, state: ServiceState) -> None:
+        self._app = app
+        self._state = state
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begin = time.perf_counter()
+        identity = request_id(Headers(scope=scope).get("x-request-id"))
+        scope.setdefault("state", {})["request_id"] = identity
+        status = 0
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-ID"] = identity
+                headers["X-Content-Type-Options"] = "nosniff"
+                if not scope["path"].startswith(("/docs", "/redoc")):
+                    headers["Content-Security-Policy"] = _PAGE_POLICY
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_id)
+        except ClientDisconnect:
+            status = 499
+        except Exception as error:
+            if status:
+                raise
+            await (await problems.answer_fault(Request(scope), error))(scope, receive, send_with_id)
+        finally:
+            # The route's own template, since a path that somebody typed may hold a name.
+            route = getattr(scope.get("route"), "path", "other")
+            self._state.requests.labels(route, str(status)).inc()
+            _log.info(
+                "request",
+                request_id=identity,
+                method=scope["method"] if scope["method"] in ("GET", "POST", "HEAD", "OPTIONS") else "other",
+                route=route,
+                status=status,
+                duration_ms=round(1000 * (time.perf_counter() - begin), 3),
+            )

@@ -1,0 +1,148 @@
+"""The routes that take a radiograph: its teeth as JSON, its mask, its overlay."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal
+
+from fastapi import APIRouter, Query, Request, Response
+
+from service.api.identity import new_id
+from service.api.problems import IMAGE_PROBLEMS
+from service.api.schemas import SegmentAnswer, model_answer, rounded, segment_answer
+from service.api.state import ServiceState, State
+from service.api.uploads import read_upload
+from service.errors import InvalidParameter, TimedOut
+from service.segmenter import Answer, OverlayFormat, Wanted
+
+router: Final = APIRouter(prefix="/v1", tags=["radiographs"])
+
+_UPLOAD: Final[dict[str, Any]] = {
+    "requestBody": {
+        "required": True,
+        "description": "A radiograph (PNG, JPEG, TIFF, BMP or DICOM): its bytes as the body, or the form part `file`.",
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "properties": {"file": {"type": "string", "format": "binary"}},
+                }
+            },
+            "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+        },
+    }
+}
+
+_PARTS: Final = ("mask", "overlay", "polygons")
+
+Include = Annotated[str, Query(description="Comma-separated: mask, overlay, polygons.")]
+Opacity = Annotated[float, Query(ge=0, le=1, description="Of the overlay's colours.")]
+Strict = Annotated[bool, Query(description="Refuse a picture that is no panoramic instead of naming it a finding.")]
+
+
+@router.post(
+    "/segment",
+    summary="The teeth of a radiograph as JSON",
+    response_model=SegmentAnswer,
+    responses=IMAGE_PROBLEMS,
+    openapi_extra=_UPLOAD,
+)
+async def segment(
+    request: Request,
+    state: State,
+    include: Include = "polygons",
+    overlay_format: OverlayFormat = "jpeg",
+    opacity: Opacity = 0.4,
+    strict: Strict = False,
+) -> Response:
+    """Teeth with their FDI numbers, missing teeth, what was noticed about the picture, and how long each step took."""
+    parts = {part.strip() for part in include.split(",") if part.strip()}
+    if not parts <= set(_PARTS):
+        raise InvalidParameter(f"include takes {', '.join(_PARTS)}, separated by commas.")
+    wanted = Wanted(
+        "binary" if "mask" in parts else None, overlay_format if "overlay" in parts else None, opacity, strict
+    )
+    answer, timings_ms = await _answer(request, state, wanted)
+    manifest = state.segmenter.package.manifest
+    content = segment_answer(
+        answer,
+        new_id(),
+        model_answer(state.segmenter.package, state.segmenter.engine.session),
+        manifest.thresholds.uncertain,
+        "polygons" in parts,
+        timings_ms,
+    )
+    absent = {name for name in ("mask", "overlay") if getattr(content, name) is None}
+    without: Mapping[str, Any] = dict.fromkeys(absent, True)
+    if "polygons" not in parts:
+        without = {**without, "teeth": {"__all__": {"polygons"}}}
+    return Response(
+        content.model_dump_json(exclude=dict(without)),
+        media_type="application/json",
+        headers=_headers(state, timings_ms),
+    )
+
+
+@router.post(
+    "/mask",
+    summary="The mask of a radiograph as PNG",
+    response_class=Response,
+    responses={**IMAGE_PROBLEMS, 200: {"content": {"image/png": {}}}},
+    openapi_extra=_UPLOAD,
+)
+async def mask(
+    request: Request,
+    state: State,
+    kind: Annotated[
+        Literal["binary", "fdi"], Query(description="255 where tooth, or the FDI number of the pixel's tooth.")
+    ] = "binary",
+    strict: Strict = False,
+) -> Response:
+    """8-bit grey, the size of the radiograph as sent."""
+    answer, timings_ms = await _answer(request, state, Wanted(mask=kind, strict=strict))
+    return Response(answer.mask, media_type="image/png", headers=_headers(state, timings_ms))
+
+
+@router.post(
+    "/overlay",
+    summary="The radiograph with its teeth in colour, as JPEG or PNG",
+    response_class=Response,
+    responses={**IMAGE_PROBLEMS, 200: {"content": {"image/jpeg": {}, "image/png": {}}}},
+    openapi_extra=_UPLOAD,
+)
+async def overlay(
+    request: Request,
+    state: State,
+    format: Annotated[  # noqa: A002 - the contract's word
+        OverlayFormat | None, Query(description="jpeg or png; where not given, as `Accept` asks, else jpeg.")
+    ] = None,
+    opacity: Opacity = 0.4,
+    strict: Strict = False,
+) -> Response:
+    """The size of the radiograph as sent; each tooth in its colour, outlined, with its FDI number."""
+    accept = request.headers.get("accept", "")
+    chosen: OverlayFormat = format or ("png" if "image/png" in accept and "image/jpeg" not in accept else "jpeg")
+    answer, timings_ms = await _answer(request, state, Wanted(overlay=chosen, opacity=opacity, strict=strict))
+    return Response(answer.overlay, media_type=f"image/{chosen}", headers=_headers(state, timings_ms))
+
+
+async def _answer(request: Request, state: ServiceState, wanted: Wanted) -> tuple[Answer, dict[str, float]]:
+    """The answer to the request's upload and its times, which are recorded as the caller is told them."""
+    _ = state.segmenter  # not ready: say so before the upload is read
+    try:
+        async with asyncio.timeout(state.settings.timeout_s):
+            upload = await read_upload(request, state.settings.max_upload_mb)
+    except TimeoutError:
+        raise TimedOut(f"The upload did not arrive within {state.settings.timeout_s:g} s; send it again.") from None
+    answer, ticket = await state.segment(request, upload, wanted)
+    timings_ms = rounded(ticket.clock.read_ms())
+    state.recorder.record(timings_ms)
+    return answer, timings_ms
+
+
+def _headers(state: ServiceState, timings_ms: dict[str, float]) -> dict[str, str]:
+    manifest = state.segmenter.package.manifest
+    return {
+        "Server-Timing": ", ".join(f"{stage};dur={value:.3f}" for stage, value in timings_ms.items()),
+        "X-Model": f"{manifest.name}/{manifest.version}",
+    }

@@ -1,0 +1,66 @@
+"""The routes for those who run the service: models, latency, health, metrics."""
+
+from typing import Final
+
+from fastapi import APIRouter, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from service.api.problems import describe
+from service.api.schemas import (
+    LatencyAnswer,
+    Live,
+    ModelsAnswer,
+    Ready,
+    latency_answer,
+    model_answer,
+    models_answer,
+)
+from service.api.state import State
+from service.errors import NotReady
+from service.model.package import MANIFEST, Manifest, find_packages
+
+router: Final = APIRouter(tags=["operations"])
+
+_NOT_READY: Final = describe(NotReady)
+
+
+@router.get("/v1/models", summary="What can be run", responses=_NOT_READY)
+def models(state: State) -> ModelsAnswer:
+    """Every model package in the folder of models, with its metrics and licence."""
+    active = state.segmenter.package
+    found = [
+        (Manifest.model_validate_json((folder / MANIFEST).read_bytes()), folder == active.folder)
+        for folder in find_packages(state.settings.models)
+    ]
+    return models_answer(found, state.segmenter.engine.session)
+
+
+@router.get("/v1/latency", summary="Where the time went", responses=_NOT_READY)
+async def latency(state: State) -> LatencyAnswer:
+    """Percentiles by stage, since the start and over the last five minutes, and the share within the target."""
+    return latency_answer(state.recorder.report(), state.segmenter.engine.waiting)
+
+
+@router.get("/health/live", summary="The process runs")
+async def live() -> Live:
+    """200 while the process runs."""
+    return Live()
+
+
+@router.get("/health/ready", summary="A model is loaded and warmed up", responses=_NOT_READY)
+async def ready(state: State) -> Ready:
+    """200 with model, provider and uptime; 503 with the reason before that and while stopping."""
+    session = state.segmenter.engine.session
+    return Ready(
+        model=model_answer(state.segmenter.package, session),
+        uptime_s=round(state.uptime_s, 3),
+        warnings=[session.warning] if session.warning else [],
+    )
+
+
+@router.get(
+    "/metrics", summary="Prometheus metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}}
+)
+async def metrics(state: State) -> Response:
+    """The same times as in the answers, as histograms; requests by route and status; queue depth."""
+    return Response(generate_latest(state.registry), media_type=CONTENT_TYPE_LATEST)

@@ -1,0 +1,99 @@
+"""Turns errors into answers: `application/problem+json` (RFC 9457), never a stack trace."""
+
+from typing import Any, Final
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from service import errors
+from service.api.schemas import Problem
+
+_log: Final = structlog.get_logger("panoseg.api")
+
+_UPLOAD_ERRORS: Final = (
+    errors.EmptyUpload,
+    errors.DamagedImage,
+    errors.UnsupportedFormat,
+    errors.TooLarge,
+    errors.TooManyPixels,
+    errors.TooSmall,
+    errors.InvalidParameter,
+    errors.NotAPanoramic,
+    errors.Busy,
+    errors.NotReady,
+    errors.TimedOut,
+)
+
+_TITLES: Final = {404: "There is no such page", 405: "The method is not allowed here"}
+
+
+def problem(
+    request: Request, slug: str, status: int, title: str, detail: str, headers: dict[str, str] | None = None
+) -> JSONResponse:
+    """A problem answer for a request."""
+    content = Problem(
+        type=f"urn:panoseg:problem:{slug}",
+        title=title,
+        status=status,
+        detail=detail,
+        instance=request.url.path,
+        request_id=request.state.request_id,
+    )
+    return JSONResponse(content.model_dump(), status, headers, media_type="application/problem+json")
+
+
+def describe(*classes: type[errors.RequestError]) -> dict[int | str, dict[str, Any]]:
+    """The OpenAPI description of the problem answers that a route can give."""
+    by_status: dict[int, list[type[errors.RequestError]]] = {}
+    for error in classes:
+        by_status.setdefault(error.status, []).append(error)
+    return {
+        status: {
+            "description": "; ".join(f"`{error.slug}`: {(error.__doc__ or '').splitlines()[0]}" for error in group),
+            "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        }
+        for status, group in by_status.items()
+    }
+
+
+IMAGE_PROBLEMS: Final = describe(*_UPLOAD_ERRORS)
+"""What every image route can answer besides its answer."""
+
+
+def install(app: FastAPI) -> None:
+    """Have every error of the application answered as a problem."""
+    app.add_exception_handler(errors.RequestError, _answer_request_error)
+    app.add_exception_handler(RequestValidationError, _answer_validation_error)
+    app.add_exception_handler(HTTPException, _answer_http_error)
+
+
+async def _answer_request_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, errors.RequestError)
+    headers = {"Retry-After": str(error.retry_after_s)} if isinstance(error, errors.Busy) else None
+    return problem(request, error.slug, error.status, error.title, str(error), headers)
+
+
+async def _answer_validation_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    # The input itself is left out: pydantic's messages tell the parameter and what would be right.
+    faults = "; ".join(f"{fault['loc'][-1]}: {fault['msg']}" for fault in error.errors())
+    kind = errors.InvalidParameter
+    return problem(request, kind.slug, kind.status, kind.title, f"{faults}.")
+
+
+async def _answer_http_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    title = _TITLES.get(error.status_code, "The request cannot be answered")
+    slug = {404: "not-found", 405: "method-not-allowed"}.get(error.status_code, "bad-request")
+    headers = dict(error.headers) if error.headers else None
+    return problem(request, slug, error.status_code, title, f"{title}; /docs lists the routes.", headers)
+
+
+async def answer_fault(request: Request, error: Exception) -> JSONResponse:
+    """The answer to a fault that nobody foresaw; the trace goes to the log under the request's id."""
+    _log.error("fault", request_id=request.state.request_id, exc_info=error)
+    detail = "Something went wrong inside the service; its log tells more under this request_id."
+    return problem(request, "internal-error", 500, "Internal error", detail)

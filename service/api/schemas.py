@@ -1,0 +1,254 @@
+"""The JSON that goes over the wire; the contract that other people's programs hold on to."""
+
+import base64
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+from service.latency import LatencyReport, Percentiles
+from service.model.package import Manifest, ModelPackage
+from service.model.session import Session
+from service.segmentation import Finding, Severity, Tooth
+from service.segmenter import Answer
+
+
+class Image(BaseModel):
+    """What the file says of itself."""
+
+    width: int
+    height: int
+    format: Literal["png", "jpeg", "tiff", "bmp", "dicom"]
+    bits_stored: int
+    photometric_interpretation: str
+    pixel_spacing_mm: tuple[float, float] | None = Field(description="Down, then across.")
+
+
+class Model(BaseModel):
+    """What gave the answer."""
+
+    name: str
+    version: str
+    sha256: str
+    provider: str
+    precision: str
+
+
+class ToothAnswer(BaseModel):
+    """One tooth, in pixels of the radiograph as sent."""
+
+    fdi: int = Field(description="FDI number (ISO 3950).", examples=[11])
+    universal: int = Field(description="Universal number, 1 to 32.", examples=[8])
+    confidence: float = Field(description="Mean probability of this number over the tooth's pixels.", ge=0, le=1)
+    uncertain: bool = Field(description="Whether the confidence is below the model's own limit.")
+    area_px: int
+    bbox: tuple[int, int, int, int] = Field(description="x, y, width, height.")
+    polygons: list[list[tuple[int, int]]] | None = Field(
+        default=None, description="Outlines as rings of x, y; with `include=polygons`."
+    )
+
+
+class FindingAnswer(BaseModel):
+    """One thing noticed about the picture."""
+
+    code: str = Field(examples=["low-contrast"])
+    severity: Severity
+    message: str
+    value: float
+    limit: float
+
+
+class Quality(BaseModel):
+    """Whether the picture can be used."""
+
+    suitable: bool
+    findings: list[FindingAnswer]
+
+
+class Encoded(BaseModel):
+    """A picture inside the answer."""
+
+    media_type: str
+    data: str = Field(description="Base64.")
+
+
+class SegmentAnswer(BaseModel):
+    """The answer to a radiograph."""
+
+    id: str
+    image: Image
+    model: Model
+    teeth: list[ToothAnswer]
+    missing: list[int]
+    tooth_fraction: float
+    quality: Quality
+    mask: Encoded | None = None
+    overlay: Encoded | None = None
+    timings_ms: dict[str, float]
+
+
+class ModelAnswer(BaseModel):
+    """A model that can be run."""
+
+    name: str
+    version: str
+    sha256: str
+    precision: str
+    active: bool = Field(description="Whether it is the one that answers.")
+    input_size: tuple[int, int] = Field(description="Height, width.")
+    classes: list[int] = Field(description="FDI numbers in the order of the model's classes; 0 is background.")
+    metrics: dict[str, Any]
+    licence: str
+    data_licence: str
+
+
+class ModelsAnswer(BaseModel):
+    """All models that can be run."""
+
+    models: list[ModelAnswer]
+
+
+class LatencyAnswer(BaseModel):
+    """Where the time went, in milliseconds."""
+
+    since_start: dict[str, Percentiles]
+    last_five_minutes: dict[str, Percentiles]
+    target_ms: float
+    within_target: float | None = Field(description="Share of requests within the target; null before the first.")
+    queue_depth: int
+
+
+class Live(BaseModel):
+    """The process runs."""
+
+    status: Literal["live"] = "live"
+
+
+class Ready(BaseModel):
+    """A model is loaded and warmed up."""
+
+    status: Literal["ready"] = "ready"
+    model: Model
+    uptime_s: float
+    warnings: list[str] = Field(description="What an administrator should know, such as a GPU that is not used.")
+
+
+class Problem(BaseModel):
+    """What is wrong (RFC 9457)."""
+
+    type: str = Field(examples=["urn:panoseg:problem:damaged-image"])
+    title: str
+    status: int
+    detail: str
+    instance: str
+    request_id: str
+
+
+def model_answer(package: ModelPackage, session: Session) -> Model:
+    """What gave the answer, for the wire."""
+    manifest = package.manifest
+    return Model(
+        name=manifest.name,
+        version=manifest.version,
+        sha256=session.file.sha256,
+        provider=session.provider,
+        precision=session.file.precision,
+    )
+
+
+def segment_answer(
+    answer: Answer, request_id: str, model: Model, uncertain: float, polygons: bool, timings_ms: dict[str, float]
+) -> SegmentAnswer:
+    """An answer for the wire.
+
+    Args:
+        uncertain: confidence below which a tooth is uncertain.
+        polygons: whether outlines were asked for.
+    """
+    radiograph, segmentation = answer.radiograph, answer.segmentation
+    height, width = radiograph.pixels.shape
+    return SegmentAnswer(
+        id=request_id,
+        image=Image(
+            width=width,
+            height=height,
+            format=radiograph.format,
+            bits_stored=radiograph.bits_stored,
+            photometric_interpretation=radiograph.photometric_interpretation,
+            pixel_spacing_mm=radiograph.pixel_spacing_mm,
+        ),
+        model=model,
+        teeth=[_tooth(tooth, uncertain, polygons) for tooth in segmentation.teeth],
+        missing=list(segmentation.missing),
+        tooth_fraction=round(segmentation.tooth_fraction, 6),
+        quality=Quality(suitable=segmentation.suitable, findings=[_finding(found) for found in segmentation.findings]),
+        mask=_encoded(answer.mask),
+        overlay=_encoded(answer.overlay),
+        timings_ms=rounded(timings_ms),
+    )
+
+
+def rounded(timings_ms: dict[str, float]) -> dict[str, float]:
+    """Times to the microsecond, as they stand in the body and in `Server-Timing`."""
+    return {stage: round(value, 3) for stage, value in timings_ms.items()}
+
+
+def models_answer(packages: list[tuple[Manifest, bool]], active: Session) -> ModelsAnswer:
+    """What can be run, for the wire; of each package, whether it is active."""
+    return ModelsAnswer(
+        models=[
+            ModelAnswer(
+                name=manifest.name,
+                version=manifest.version,
+                sha256=active.file.sha256 if is_active else manifest.files[0].sha256,
+                precision=active.file.precision if is_active else manifest.files[0].precision,
+                active=is_active,
+                input_size=(manifest.input.height, manifest.input.width),
+                classes=list(manifest.classes),
+                metrics=manifest.metrics,
+                licence=manifest.licence,
+                data_licence=manifest.training.data_licence,
+            )
+            for manifest, is_active in packages
+        ]
+    )
+
+
+def latency_answer(report: LatencyReport, queue_depth: int) -> LatencyAnswer:
+    """Percentiles for the wire."""
+    return LatencyAnswer(
+        since_start=dict(report.since_start),
+        last_five_minutes=dict(report.last_five_minutes),
+        target_ms=report.target_ms,
+        within_target=report.within_target,
+        queue_depth=queue_depth,
+    )
+
+
+def _tooth(tooth: Tooth, uncertain: float, polygons: bool) -> ToothAnswer:
+    box = tooth.bbox
+    return ToothAnswer(
+        fdi=tooth.fdi,
+        universal=tooth.universal,
+        confidence=round(tooth.confidence, 4),
+        uncertain=tooth.confidence < uncertain,
+        area_px=tooth.area_px,
+        bbox=(box.x, box.y, box.width, box.height),
+        polygons=[list(ring) for ring in tooth.polygons] if polygons else None,
+    )
+
+
+def _finding(finding: Finding) -> FindingAnswer:
+    return FindingAnswer(
+        code=finding.code,
+        severity=finding.severity,
+        message=finding.message,
+        value=finding.value,
+        limit=finding.limit,
+    )
+
+
+def _encoded(picture: bytes | None) -> Encoded | None:
+    if picture is None:
+        return None
+    media_type = "image/png" if picture.startswith(b"\x89PNG") else "image/jpeg"
+    return Encoded(media_type=media_type, data=base64.b64encode(picture).decode("ascii"))

@@ -1,0 +1,104 @@
+"""Reads an upload into memory: the body itself, or the one part `file` of a form; never more than allowed."""
+
+from typing import Any
+
+from fastapi import Request
+from python_multipart import MultipartParser
+from python_multipart.exceptions import MultipartParseError
+from python_multipart.multipart import parse_options_header
+
+from service.errors import EmptyUpload, InvalidParameter, TooLarge
+
+
+async def read_upload(request: Request, max_mb: float) -> bytes:
+    """The uploaded file's bytes.
+
+    Raises:
+        TooLarge: more than `max_mb` MB, found from the declared length or while reading.
+        EmptyUpload: no bytes, or a form without a `file` part.
+        InvalidParameter: a form that is damaged or has several `file` parts.
+    """
+    # A form's own lines come on top of the file.
+    limit = int(max_mb * 1e6) + 10_000
+    declared = request.headers.get("content-length", "")
+    if declared.isdigit() and int(declared) > limit:
+        raise _too_large(max_mb)
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise _too_large(max_mb)
+    kind, options = parse_options_header(request.headers.get("content-type", ""))
+    data = _file_part(bytes(body), options.get(b"boundary")) if kind == b"multipart/form-data" else bytes(body)
+    if not data:
+        raise EmptyUpload("The upload holds no bytes; send the radiograph as the body, or as the form part `file`.")
+    if len(data) > max_mb * 1e6:
+        raise _too_large(max_mb)
+    return data
+
+
+def _too_large(max_mb: float) -> TooLarge:
+    return TooLarge(f"The upload is larger than the {max_mb:g} MB that this service takes; send one radiograph alone.")
+
+
+class _FormReader:
+    """Collects the parts named `file` of a form, as the parser comes upon their bytes."""
+
+    def __init__(self) -> None:
+        self.files: list[bytearray] = []
+        self.ended = False
+        self._name = b""
+        self._value = b""
+        self._is_file = False
+
+    def callbacks(self) -> Any:  # noqa: ANN401 - the parser's own type of callbacks
+        return {
+            "on_part_begin": self._begin,
+            "on_header_field": self._field,
+            "on_header_value": self._header_value,
+            "on_header_end": self._header_end,
+            "on_part_data": self._data,
+            "on_end": self._end,
+        }
+
+    def _begin(self) -> None:
+        self._is_file = False
+
+    def _field(self, data: bytes, start: int, end: int) -> None:
+        self._name += data[start:end]
+
+    def _header_value(self, data: bytes, start: int, end: int) -> None:
+        self._value += data[start:end]
+
+    def _header_end(self) -> None:
+        if self._name.lower() == b"content-disposition":
+            _, options = parse_options_header(self._value)
+            self._is_file = options.get(b"name") == b"file"
+            if self._is_file:
+                self.files.append(bytearray())
+        self._name = self._value = b""
+
+    def _data(self, data: bytes, start: int, end: int) -> None:
+        if self._is_file:
+            self.files[-1] += data[start:end]
+
+    def _end(self) -> None:
+        self.ended = True
+
+
+def _file_part(body: bytes, boundary: bytes | None) -> bytes:
+    damaged = "The form is damaged or ends early; send it as multipart/form-data with one part named `file`."
+    if not boundary:
+        raise InvalidParameter(damaged)
+    reader = _FormReader()
+    try:
+        MultipartParser(boundary, reader.callbacks()).write(body)
+    except MultipartParseError as error:
+        raise InvalidParameter(damaged) from error
+    if body and not reader.ended:
+        raise InvalidParameter(damaged)
+    if len(reader.files) > 1:
+        raise InvalidParameter("The form has several parts named `file`; send one radiograph a request.")
+    if not reader.files:
+        raise EmptyUpload("The form has no part named `file`; send the radiograph as that part.")
+    return bytes(reader.files[0])

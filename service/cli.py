@@ -1,0 +1,178 @@
+"""The command line of the service: serve, segment files without a server, list models."""
+
+import json
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, Final, ParamSpec, TypeVar
+
+import structlog
+import typer
+import uvicorn
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from service.api.app import create_app
+from service.api.identity import new_id
+from service.api.schemas import model_answer, rounded, segment_answer
+from service.errors import PanosegError, RequestError
+from service.logs import configure_logs
+from service.model.engine import Ticket
+from service.model.package import MANIFEST, Manifest, choose_package, find_packages
+from service.segmenter import Segmenter, Wanted
+from service.settings import Settings
+
+app: Final = typer.Typer(
+    help="Finds and numbers the teeth on panoramic dental radiographs. Not a medical device.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+_GRACE_S: Final = 8
+"""Seconds that requests under way get after SIGTERM; the process is gone within ten."""
+
+_FAULT: Final = 2
+"""Exit code for whatever `PanosegError` tells."""
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+_errors: Final = Console(stderr=True)
+
+
+def plain_errors(command: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Have a command print a foreseen fault as one line and exit with code 2."""
+
+    @wraps(command)
+    def guarded(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        try:
+            return command(*args, **kwargs)
+        except PanosegError as error:
+            _errors.print(f"panoseg: {error}", style="red", markup=False, soft_wrap=True)
+            raise typer.Exit(_FAULT) from error
+
+    return guarded
+
+
+def _option(name: str) -> Any:  # noqa: ANN401 - typer's own type
+    field = Settings.model_fields[name]
+    return typer.Option(help=field.description, envvar=f"PANOSEG_{name.upper()}", show_default=str(field.default))
+
+
+@app.command()
+@plain_errors
+def serve(
+    host: Annotated[str | None, _option("host")] = None,
+    port: Annotated[int | None, _option("port")] = None,
+    models: Annotated[Path | None, _option("models")] = None,
+    model: Annotated[str | None, _option("model")] = None,
+    provider: Annotated[str | None, _option("provider")] = None,
+    threads: Annotated[int | None, _option("threads")] = None,
+    max_requests: Annotated[int | None, _option("max_requests")] = None,
+    timeout_s: Annotated[float | None, _option("timeout_s")] = None,
+    max_upload_mb: Annotated[float | None, _option("max_upload_mb")] = None,
+    max_megapixels: Annotated[float | None, _option("max_megapixels")] = None,
+    latency_target_ms: Annotated[float | None, _option("latency_target_ms")] = None,
+    log_level: Annotated[str | None, _option("log_level")] = None,
+) -> None:
+    """Run the service, with its page at /, until it is stopped (Ctrl-C or SIGTERM)."""
+    given = {name: value for name, value in locals().items() if value is not None}
+    _serve(Settings(**given))
+
+
+@app.command()
+@plain_errors
+def segment(
+    files: Annotated[list[Path], typer.Argument(help="Radiographs: PNG, JPEG, TIFF, BMP or DICOM.", exists=True)],
+    out: Annotated[Path, typer.Option(help="Folder for the answers.")],
+    opacity: Annotated[float, typer.Option(min=0, max=1, help="Of the overlay's colours.")] = 0.4,
+) -> None:
+    """Segment files without a server: of each a .json, a .mask.png and an .overlay.jpg, as the service would answer."""
+    settings = Settings()
+    out.mkdir(parents=True, exist_ok=True)
+    segmenter = Segmenter(choose_package(settings.models, settings.model), settings)
+    model = model_answer(segmenter.package, segmenter.engine.session)
+    uncertain = segmenter.package.manifest.thresholds.uncertain
+    refused = 0
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=_errors) as progress:
+        for path in progress.track(files, description="segmenting"):
+            ticket = Ticket(settings.timeout_s)
+            try:
+                answer = segmenter.segment(path.read_bytes(), Wanted("binary", "jpeg", opacity), ticket)
+            except RequestError as error:
+                progress.console.print(f"{path}: {error}", style="red", markup=False, soft_wrap=True)
+                refused += 1
+                continue
+            content = segment_answer(answer, new_id(), model, uncertain, True, rounded(ticket.clock.read_ms()))
+            assert answer.mask is not None
+            assert answer.overlay is not None
+            (out / f"{path.stem}.json").write_text(content.model_dump_json(exclude={"mask", "overlay"}, indent=1))
+            (out / f"{path.stem}.mask.png").write_bytes(answer.mask)
+            (out / f"{path.stem}.overlay.jpg").write_bytes(answer.overlay)
+    segmenter.close()
+    Console().print(f"{len(files) - refused} of {len(files)} segmented, in {out}", markup=False)
+    if refused:
+        raise typer.Exit(_FAULT)
+
+
+@app.command()
+@plain_errors
+def models(as_json: Annotated[bool, typer.Option("--json", help="Print the manifests as JSON.")] = False) -> None:
+    """List the model packages that can be served."""
+    settings = Settings()
+    manifests = [
+        Manifest.model_validate_json((folder / MANIFEST).read_bytes()) for folder in find_packages(settings.models)
+    ]
+    if as_json:
+        typer.echo(json.dumps([manifest.model_dump(mode="json") for manifest in manifests], indent=1))
+        return
+    table = Table("model", "version", "input", "files", "licence")
+    for manifest in manifests:
+        size = f"{manifest.input.width} x {manifest.input.height}"
+        files = ", ".join(f"{file.path} ({file.precision})" for file in manifest.files)
+        table.add_row(manifest.name, manifest.version, size, files, manifest.licence)
+    Console().print(table)
+
+
+class _Server(uvicorn.Server):
+    """Says that it is stopping as soon as it is told to, so that `/health/ready` turns before the last answer."""
+
+    def __init__(self, config: uvicorn.Config, on_stop: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_stop = on_stop
+
+    def handle_exit(self, sig: int, frame: Any) -> None:  # noqa: ANN401 - uvicorn's own signature
+        self._on_stop()
+        super().handle_exit(sig, frame)
+
+
+def _serve(settings: Settings) -> None:
+    configure_logs(settings.log_level)
+
+    def stop() -> None:
+        server.should_exit = True
+
+    def say_stopping() -> None:
+        service.state.service.stopping = True
+
+    service = create_app(settings, on_failure=stop)
+    config = uvicorn.Config(
+        service,
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=_GRACE_S,
+    )
+    server = _Server(config, say_stopping)
+    listener = config.bind_socket()
+    host, port = listener.getsockname()[:2]
+    structlog.get_logger("panoseg.service").info("listening", url=f"http://{host}:{port}/")
+    server.run(sockets=[listener])
+    if service.state.service.failed:
+        _errors.print(f"panoseg: {service.state.service.failed}", style="red", markup=False, soft_wrap=True)
+        sys.exit(_FAULT)

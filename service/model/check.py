@@ -1,0 +1,32 @@
+"""Lets a loaded model read the picture of its package whose answer is known, before it may read anybody else's."""
+
+import cv2
+import numpy as np
+
+from service.errors import ModelPackageError
+from service.model.interpret import find_teeth
+from service.model.package import ModelPackage
+from service.model.session import Session
+
+
+def check_known_answer(package: ModelPackage, session: Session) -> None:
+    """Run the known-answer picture; also the session's warm-up.
+
+    Raises:
+        ModelPackageError: the picture cannot be read, or the model gives another answer on this machine.
+    """
+    manifest, known = package.manifest, package.manifest.known_answer
+    picture, labels = (
+        cv2.imread(str(package.folder / name), cv2.IMREAD_GRAYSCALE) for name in (known.picture, known.labels)
+    )
+    size = (manifest.input.height, manifest.input.width)
+    if picture is None or labels is None or picture.shape != size or labels.shape != size:
+        raise ModelPackageError(f"{package.folder} lacks its known-answer pictures of {size[1]} x {size[0]} pixels.")
+    (prediction,) = session.run(np.asarray(picture, np.uint8)[np.newaxis])
+    found = find_teeth(prediction, manifest.classes, manifest.thresholds)
+    agreement = float((found == labels).mean())
+    if agreement < known.min_agreement:
+        raise ModelPackageError(
+            f"{package.folder} does not give its known answer on {session.provider}: {agreement:.1%} of the pixels "
+            f"agree, and {known.min_agreement:.1%} must. The file or the runtime is not what it was."
+        )

@@ -1,0 +1,156 @@
+"""The one owner of the model's session: takes prepared pictures in order, drops those nobody waits for, runs the rest.
+
+A request takes a place or is refused at once; its picture becomes an entry of one queue; one thread owns the queue and
+the session. An entry carries the instants it passed, so waiting and computing come apart exactly.
+"""
+
+import queue
+import threading
+import time
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from service.errors import Busy, NotReady, TimedOut
+from service.latency import Clock
+from service.model.session import Prediction, Session
+
+
+class Abandoned(Exception):
+    """The caller of a request has gone, so its work is dropped."""
+
+
+class Ticket:
+    """A request's right to be worked on, until its deadline passes or its caller goes.
+
+    Args:
+        timeout_s: seconds from now to the deadline.
+
+    Attributes:
+        clock: the request's times.
+    """
+
+    def __init__(self, timeout_s: float) -> None:
+        self.clock = Clock()
+        self._timeout_s = timeout_s
+        self._deadline = time.perf_counter() + timeout_s
+        self._abandoned = threading.Event()
+
+    def abandon(self) -> None:
+        """Say that nobody waits for the answer any more."""
+        self._abandoned.set()
+
+    def check(self) -> None:
+        """Call between steps of the work.
+
+        Raises:
+            TimedOut: the deadline has passed.
+            Abandoned: the caller has gone.
+        """
+        if self._abandoned.is_set():
+            raise Abandoned
+        if time.perf_counter() > self._deadline:
+            raise self.timed_out()
+
+    @property
+    def remaining_s(self) -> float:
+        """Seconds to the deadline, 0 where it has passed."""
+        return max(0.0, self._deadline - time.perf_counter())
+
+    def timed_out(self) -> TimedOut:
+        """The error for a deadline that has passed."""
+        return TimedOut(
+            f"The answer was not ready within {self._timeout_s:g} s; try again when the service is less busy."
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Entry:
+    pixels: npt.NDArray[np.uint8]
+    ticket: Ticket
+    entered: float = field(default_factory=time.perf_counter)
+    answer: "Future[Prediction]" = field(default_factory=Future)
+
+
+class Engine:
+    """Runs one session for many requests, first come, first served.
+
+    Args:
+        session: the loaded model; from now on only the engine's thread uses it.
+        max_requests: how many requests may be worked on or wait at once.
+    """
+
+    def __init__(self, session: Session, max_requests: int) -> None:
+        self._session = session
+        self._places = threading.BoundedSemaphore(max_requests)
+        self._max_requests = max_requests
+        self._typical_s = 0.1
+        self._entries: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
+        self._closed = False
+        self._owner = threading.Thread(target=self._own, name="model", daemon=True)
+        self._owner.start()
+
+    @property
+    def session(self) -> Session:
+        """What runs the model; for its provider and file."""
+        return self._session
+
+    @property
+    def waiting(self) -> int:
+        """Pictures in the queue now."""
+        return self._entries.qsize()
+
+    def admit(self) -> None:
+        """Take a place for a request, which `leave` gives back.
+
+        Raises:
+            Busy: every place is taken.
+        """
+        if not self._places.acquire(blocking=False):
+            wait_s = max(1, round(self._max_requests * self._typical_s))
+            raise Busy(f"All {self._max_requests} places are taken; send the radiograph again in {wait_s} s.", wait_s)
+
+    def leave(self) -> None:
+        """Give back a place."""
+        self._places.release()
+
+    def predict(self, pixels: npt.NDArray[np.uint8], ticket: Ticket) -> Prediction:
+        """Wait for the model's word on a prepared picture, `(height, width)` `uint8`; counts `queue` and `infer`.
+
+        Raises:
+            TimedOut: the deadline passed first.
+            Abandoned: the caller has gone.
+            NotReady: the engine has been closed.
+        """
+        ticket.check()
+        if self._closed:
+            raise NotReady("The service is stopping; send the radiograph again when it is back.")
+        entry = _Entry(pixels, ticket)
+        self._entries.put(entry)
+        try:
+            return entry.answer.result(timeout=ticket.remaining_s)
+        except TimeoutError:
+            raise ticket.timed_out() from None
+
+    def close(self) -> None:
+        """Finish what is in the queue and let the session go."""
+        self._closed = True
+        self._entries.put(None)
+        self._owner.join()
+
+    def _own(self) -> None:
+        # Batches are formed here once a GPU makes them worth it: take what waits, run it, hand out the answers.
+        while (entry := self._entries.get()) is not None:
+            begin = time.perf_counter()
+            try:
+                entry.ticket.check()
+                entry.ticket.clock.add("queue", begin - entry.entered)
+                (prediction,) = self._session.run(entry.pixels[np.newaxis])
+            except BaseException as error:  # it belongs to the request, not to this thread
+                entry.answer.set_exception(error)
+                continue
+            self._typical_s += 0.1 * (time.perf_counter() - begin - self._typical_s)
+            entry.ticket.clock.add("infer", time.perf_counter() - begin)
+            entry.answer.set_result(prediction)

@@ -1,0 +1,137 @@
+"""From the model's maps to teeth: pieces joined or dropped, brought back to the radiograph's own pixels, outlined."""
+
+from typing import Final
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from service.dentition.fdi import FDI_NUMBERS
+from service.model.package import Thresholds
+from service.model.prepare import ModelInput
+from service.model.session import Prediction
+from service.segmentation import Box, Tooth
+
+Labels = npt.NDArray[np.uint8]
+
+_NEIGHBOURHOOD: Final = np.ones((3, 3), np.uint8)
+
+
+def find_teeth(prediction: Prediction, classes: tuple[int, ...], thresholds: Thresholds) -> Labels:
+    """The FDI number of each pixel of the model's input, 0 where there is no tooth.
+
+    A tooth is one piece. Of several pieces with one number the largest keeps it; each other one takes the number of the
+    tooth that it touches most, or is dropped where it touches none or stays smaller than a tooth can be.
+
+    Args:
+        classes: FDI numbers of the model's classes.
+    """
+    table = np.zeros(256, np.uint8)
+    table[: len(classes)] = classes
+    labels = np.where(prediction.foreground >= 255 * thresholds.foreground, table[prediction.tooth], 0).astype(np.uint8)
+    whole = np.zeros_like(labels)
+    pieces: list[tuple[int, Box, npt.NDArray[np.bool_]]] = []
+    for fdi in np.flatnonzero(np.bincount(labels.ravel(), minlength=49)):
+        if fdi == 0:
+            continue
+        count, numbered, statistics, _ = cv2.connectedComponentsWithStats(
+            (labels == fdi).view(np.uint8), connectivity=8
+        )
+        largest = 1 + int(statistics[1:, cv2.CC_STAT_AREA].argmax())
+        for number in range(1, count):
+            x, y, width, height, area = (int(value) for value in statistics[number])
+            box = Box(x, y, width, height)
+            piece = numbered[y : y + height, x : x + width] == number
+            if number == largest and area >= thresholds.min_tooth_area:
+                whole[y : y + height, x : x + width][piece] = fdi
+            else:
+                pieces.append((area, box, piece))
+    # The largest first, so that a piece can lean on one that leans on a tooth.
+    for _, box, piece in sorted(pieces, key=lambda entry: -entry[0]):
+        _join(whole, box, piece)
+    return whole
+
+
+def _join(whole: Labels, box: Box, piece: npt.NDArray[np.bool_]) -> None:
+    """Give a piece the number of the tooth that it touches most, if there is one."""
+    top, left = max(0, box.y - 1), max(0, box.x - 1)
+    around = whole[top : box.y + box.height + 1, left : box.x + box.width + 1]
+    padded = np.zeros(around.shape, np.uint8)
+    padded[box.y - top : box.y - top + box.height, box.x - left : box.x - left + box.width] = piece
+    touched = around[cv2.dilate(padded, _NEIGHBOURHOOD).view(bool) & ~padded.view(bool)]
+    touched = touched[touched > 0]
+    if touched.size:
+        around[padded.view(bool)] = np.bincount(touched).argmax()
+
+
+def to_radiograph(
+    labels: Labels, prediction: Prediction, model_input: ModelInput, height: int, width: int, thresholds: Thresholds
+) -> Labels:
+    """The FDI number of each pixel of the radiograph as sent, `(height, width)`.
+
+    The outline of all teeth together follows the smoothly enlarged foreground probability; the line between two teeth
+    that touch follows the model's pixels.
+    """
+    # A rim around the teeth, so that the smooth outline finds a number wherever it runs.
+    rim = cv2.dilate(labels, _NEIGHBOURHOOD)
+    numbers = np.where(labels > 0, labels, rim)
+    foreground = np.where(numbers > 0, prediction.foreground, 0).astype(np.uint8)
+    content = model_input.content
+    size = (content.width, content.height)
+    large = cv2.resize(foreground, size, interpolation=cv2.INTER_LINEAR)
+    _, mask = cv2.threshold(large, 255 * thresholds.foreground - 0.5, 255, cv2.THRESH_BINARY)
+    found = cv2.bitwise_and(cv2.resize(numbers, size, interpolation=cv2.INTER_NEAREST_EXACT), mask)
+    if (content.width, content.height) == (width, height):
+        return np.asarray(found, np.uint8)
+    labels_as_sent = np.zeros((height, width), np.uint8)
+    labels_as_sent[content.y : content.y + content.height, content.x : content.x + content.width] = found
+    return labels_as_sent
+
+
+def outline_teeth(
+    labels: Labels, small: Labels, model_input: ModelInput, confidences: dict[int, float]
+) -> tuple[Tooth, ...]:
+    """The teeth of a label map, in the order of their FDI numbers.
+
+    Args:
+        labels: FDI numbers, in pixels of the radiograph.
+        small: the same in pixels of the model's input, which tells cheaply where to look for each.
+        confidences: by FDI number.
+    """
+    areas = cv2.calcHist([labels], [0], None, [256], [0, 256]).ravel()
+    return tuple(
+        _outline_tooth(labels, fdi, _surroundings(small, fdi, model_input), int(areas[fdi]), confidences[fdi])
+        for fdi in FDI_NUMBERS
+        if areas[fdi]
+    )
+
+
+def _surroundings(small: Labels, fdi: int, model_input: ModelInput) -> Box:
+    """A box of the radiograph that surely holds a tooth: two pixels of the model wider than it on each side."""
+    content = model_input.content
+    x, y, width, height = cv2.boundingRect((small == fdi).view(np.uint8))
+    left, top = model_input.to_radiograph(x - 2, y - 2)
+    right, bottom = model_input.to_radiograph(x + width + 2, y + height + 2)
+    box_left, box_top = max(content.x, int(left)), max(content.y, int(top))
+    box_right, box_bottom = (
+        min(content.x + content.width, int(right) + 1),
+        min(content.y + content.height, int(bottom) + 1),
+    )
+    return Box(box_left, box_top, box_right - box_left, box_bottom - box_top)
+
+
+def _outline_tooth(labels: Labels, fdi: int, near: Box, area: int, confidence: float) -> Tooth:
+    cut = (labels[near.y : near.y + near.height, near.x : near.x + near.width] == fdi).view(np.uint8)
+    contours, _ = cv2.findContours(cut, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE, offset=(near.x, near.y))
+    x, y, width, height = cv2.boundingRect(cut)
+    polygons = (cv2.approxPolyDP(contour, 1.0, closed=True)[:, 0].tolist() for contour in contours)
+    rings = tuple(tuple((px, py) for px, py in polygon) for polygon in polygons if len(polygon) > 2)
+    return Tooth(fdi, confidence, area, Box(x + near.x, y + near.y, width, height), rings)
+
+
+def confidences(labels: Labels, prediction: Prediction) -> dict[int, float]:
+    """For each FDI number in `labels`, the mean probability of the model's word over the tooth's pixels."""
+    flat = labels.ravel()
+    areas = np.bincount(flat, minlength=49)
+    sums = np.bincount(flat, weights=prediction.confidence.ravel(), minlength=49)
+    return {int(fdi): float(sums[fdi] / areas[fdi] / 255) for fdi in np.flatnonzero(areas) if fdi}

@@ -1,0 +1,189 @@
+"""The model package: a folder with ONNX files and a manifest that says all that serving needs to know of them."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from service.dentition.fdi import FDI_NUMBERS
+from service.errors import ModelPackageError
+from service.model.prepare import Fit
+
+MANIFEST = "manifest.json"
+
+Precision = Literal["fp32", "fp16", "int8"]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelFile(_Part):
+    """One ONNX file: where it lies in the package, and which providers it is for, the best first."""
+
+    path: str = Field(pattern=r"^[\w.-]+$")
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    precision: Precision
+    providers: tuple[str, ...] = Field(min_length=1)
+
+
+class InputFit(_Part):
+    """How a radiograph is fitted to the model; see `service.model.prepare.Fit`."""
+
+    height: int = Field(gt=0)
+    width: int = Field(gt=0)
+    low_percentile: float = Field(ge=0, le=100)
+    high_percentile: float = Field(ge=0, le=100)
+
+    def fit(self) -> Fit:
+        """The same as the value that preparing takes."""
+        return Fit(self.height, self.width, self.low_percentile, self.high_percentile)
+
+
+class Thresholds(_Part):
+    """What turns probabilities into teeth, and measurements into findings; chosen on the validation split.
+
+    Attributes:
+        foreground: probability from which a pixel is tooth.
+        min_tooth_area: pixels of the model's input that a tooth has at least.
+        uncertain: confidence below which a tooth is shown as uncertain.
+        low_contrast: share of the grey scale between black and white percentile below which a picture is flat.
+        few_teeth: number of teeth below which few is said.
+        min_plausible_teeth: number of teeth that a panoramic with teeth shows at least.
+        min_certainty: mean probability of the tooth pixels' numbers below which the picture is none of ours.
+        max_distance: distance of the network's features from the training pictures' above which it is none of ours.
+        max_colourfulness: difference between colour channels above which a picture is a photograph.
+    """
+
+    foreground: float = Field(gt=0, lt=1)
+    min_tooth_area: int = Field(ge=0)
+    uncertain: float = Field(ge=0, le=1)
+    low_contrast: float = Field(ge=0, le=1)
+    few_teeth: int = Field(ge=0, le=32)
+    min_plausible_teeth: int = Field(ge=0, le=32)
+    min_certainty: float = Field(ge=0, le=1)
+    max_distance: float = Field(gt=0)
+    max_colourfulness: float = Field(ge=0, le=1)
+
+
+class KnownAnswer(_Part):
+    """A picture of the package and the label map that the model gives for it.
+
+    Attributes:
+        picture, labels: PNG files of the model's input size; `labels` holds FDI numbers.
+        min_agreement: share of pixels that must agree; processors round differently, so it is a little below 1.
+    """
+
+    picture: str = Field(pattern=r"^[\w.-]+$")
+    labels: str = Field(pattern=r"^[\w.-]+$")
+    min_agreement: float = Field(gt=0.5, le=1)
+
+
+class Training(_Part):
+    """What the model was made from."""
+
+    data: str
+    data_licence: str
+    pictures: int
+    recipe: str
+
+
+class Manifest(_Part):
+    """All that serving needs to know of a model.
+
+    Attributes:
+        classes: FDI numbers of the model's classes in order; 0 is background and comes first.
+        metrics: figures on the test split, as `panoseg evaluate` wrote them.
+    """
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    version: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")
+    licence: str
+    files: tuple[ModelFile, ...] = Field(min_length=1)
+    input: InputFit
+    classes: tuple[int, ...]
+    thresholds: Thresholds
+    known_answer: KnownAnswer
+    training: Training
+    metrics: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _classes_are_teeth(self) -> "Manifest":
+        if (
+            self.classes[:1] != (0,)
+            or not set(self.classes[1:]) <= set(FDI_NUMBERS)
+            or len(set(self.classes)) != len(self.classes)
+        ):
+            raise ValueError("classes must be 0 (background) and then FDI numbers, each once")
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPackage:
+    """A model package on disk whose files are what its manifest says."""
+
+    folder: Path
+    manifest: Manifest
+
+    def file_for(self, provider: str) -> ModelFile | None:
+        """The file that is for a provider; None where the package has none."""
+        return next((file for file in self.manifest.files if provider in file.providers), None)
+
+
+def load_package(folder: Path) -> ModelPackage:
+    """Read a package's manifest and check every file's sha256.
+
+    Raises:
+        ModelPackageError: no manifest, one that says something else than it should, or a file missing or altered.
+    """
+    try:
+        manifest = Manifest.model_validate_json((folder / MANIFEST).read_bytes())
+    except FileNotFoundError as error:
+        raise ModelPackageError(f"{folder} holds no {MANIFEST}, so it is no model package.") from error
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
+        raise ModelPackageError(f"{folder / MANIFEST} cannot be used: {faults}.") from error
+    for file in manifest.files:
+        path = folder / file.path
+        if not path.is_file():
+            raise ModelPackageError(f"{path} is missing; copy the whole model package.")
+        if file_sha256(path) != file.sha256:
+            raise ModelPackageError(
+                f"{path} is not the file its manifest names (sha256 differs); copy the package again."
+            )
+    return ModelPackage(folder, manifest)
+
+
+def find_packages(models: Path) -> list[Path]:
+    """The folders `models/<name>/<version>` that hold a manifest, by name, the newest version first."""
+    return sorted(
+        (path.parent for path in models.glob(f"*/*/{MANIFEST}")),
+        key=lambda folder: (
+            folder.parent.name,
+            [-int(part) if part.isdigit() else 0 for part in folder.name.split(".")],
+        ),
+    )
+
+
+def choose_package(models: Path, wanted: str | None) -> ModelPackage:
+    """Load the package that is wanted, as `name` or `name/version`; the first of `find_packages` where nothing is.
+
+    Raises:
+        ModelPackageError: there is no such package, or it must not be served.
+    """
+    folders = find_packages(models)
+    if not folders:
+        raise ModelPackageError(f"{models} holds no model package (a folder <name>/<version> with a {MANIFEST}).")
+    for folder in folders:
+        if wanted in (None, folder.parent.name, f"{folder.parent.name}/{folder.name}"):
+            return load_package(folder)
+    known = ", ".join(f"{folder.parent.name}/{folder.name}" for folder in folders)
+    raise ModelPackageError(f"There is no model {wanted} in {models}; there is {known}.")
+
+
+def file_sha256(path: Path) -> str:
+    """Hexadecimal sha256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,54 @@
+"""Everything that can be set, once: as `PANOSEG_…` in the environment or as an option of `panoseg serve`."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from service.model.session import ProviderChoice
+from service.radiograph import Limits
+
+_REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+class Settings(BaseSettings):
+    """The settings of the service; each description is also its help and its line in the documentation."""
+
+    model_config = SettingsConfigDict(env_prefix="PANOSEG_", frozen=True)
+
+    host: str = Field(default="127.0.0.1", description="Address to listen on; 0.0.0.0 for every interface.")
+    port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    models: Path = Field(
+        default=_REPOSITORY / "models", description="Folder of model packages, <name>/<version>/manifest.json."
+    )
+    model: str | None = Field(
+        default=None,
+        description="Model to run, <name> or <name>/<version>; the newest of the first if not set.",
+    )
+    provider: ProviderChoice = Field(
+        default="auto",
+        description="What runs the model: auto, cpu, cuda, tensorrt or openvino; all but auto insist on it.",
+    )
+    threads: int | None = Field(
+        default=None,
+        ge=1,
+        description="Threads of the model's arithmetic; as many as the process may use where not set.",
+    )
+    max_requests: int = Field(default=16, ge=1, description="Requests worked on or waiting at once; `busy` beyond it.")
+    timeout_s: float = Field(default=10.0, gt=0, description="Seconds that a request may take before it is dropped.")
+    max_upload_mb: float = Field(default=64.0, gt=0, description="Largest upload, in MB (10^6 bytes).")
+    max_megapixels: float = Field(default=100.0, gt=0, description="Largest picture, in millions of pixels.")
+    latency_target_ms: float = Field(
+        default=500.0,
+        gt=0,
+        description="Time that a request is meant to stay within; /v1/latency tells the share that does.",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least severity that is logged, as JSON lines on standard error."
+    )
+
+    @property
+    def limits(self) -> Limits:
+        """What is refused before a picture is decoded."""
+        return Limits(max_megapixels=self.max_megapixels)

@@ -1,0 +1,176 @@
+"""Measures a model package as it ships: each picture's file through `service.segmenter`, against its truth."""
+
+import json
+import platform
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from rich.progress import track
+
+from service.dentition.fdi import FDI_NUMBERS
+from service.model.engine import Ticket
+from service.model.package import load_package
+from service.segmentation import Segmentation
+from service.segmenter import Segmenter, Wanted
+from service.settings import Settings
+from training.config import load_config
+from training.data import Sample, load_splits
+from training.data.samples import TOOTH
+from training.metrics import (
+    Counts,
+    ToothAgreement,
+    bootstrap_interval,
+    dice,
+    iou,
+    match_missing,
+    match_teeth,
+    pixel_accuracy,
+)
+
+METRICS: Final = "metrics.json"
+
+_SEED: Final = 0
+_PATIENCE_S: Final = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class PictureScore:
+    """How well one picture was read; `teeth` and `missing` are empty where the truth has no numbers."""
+
+    name: str
+    category: str
+    dice: float
+    iou: float
+    pixel_accuracy: float
+    teeth: ToothAgreement
+    missing: Counts
+    findings: tuple[str, ...]
+
+
+def evaluate(package_folder: Path, config_path: Path, split: str) -> dict[str, Any]:
+    """Measure a package on one split of a configuration's data, and write it into the package's `metrics.json`.
+
+    Args:
+        split: `val` or `test`.
+
+    Returns:
+        What was written under the split's name.
+
+    Raises:
+        ModelPackageError, ConfigError, DataError: something of it cannot be used.
+    """
+    samples = getattr(load_splits(load_config(config_path).data, names=(split,)), split)
+    segmenter = Segmenter(load_package(package_folder), Settings())
+    scores = [score(segment_sample(segmenter, sample), sample) for sample in track(samples, f"reading {split}")]
+    file, provider = segmenter.engine.session.file, segmenter.engine.session.provider
+    segmenter.close()
+    summary = {
+        "command": f"panoseg evaluate {package_folder} --config {config_path} --split {split}",
+        "date": datetime.now(UTC).date().isoformat(),
+        "file": file.path,
+        "sha256": file.sha256,
+        "provider": provider,
+        "processor": processor_name(),
+        **summarise(scores),
+        "by_category": {name: summarise(group) for name, group in _by_category(scores).items()},
+        "by_picture": [_row(picture) for picture in scores],
+    }
+    path = package_folder / METRICS
+    written: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    path.write_text(json.dumps({**written, split: summary}, indent=1) + "\n")
+    return summary
+
+
+def segment_sample(segmenter: Segmenter, sample: Sample) -> Segmentation:
+    """What the service answers to a sample's file."""
+    return segmenter.segment(sample.data, Wanted(), Ticket(_PATIENCE_S)).segmentation
+
+
+def score(segmentation: Segmentation, sample: Sample) -> PictureScore:
+    """Compare an answer with the truth, in pixels of the picture as it lies on disk."""
+    predicted, truth = segmentation.labels > 0, sample.labels > 0
+    numbered = not (sample.labels == TOOTH).any()
+    true_teeth = set(np.unique(sample.labels).tolist()) - {0}
+    return PictureScore(
+        sample.name,
+        sample.category,
+        dice(predicted, truth),
+        iou(predicted, truth),
+        pixel_accuracy(predicted, truth),
+        match_teeth(segmentation.labels, sample.labels) if numbered else ToothAgreement(),
+        match_missing(segmentation.missing, set(FDI_NUMBERS) - true_teeth) if numbered else Counts(),
+        tuple(finding.code for finding in segmentation.findings),
+    )
+
+
+def summarise(scores: Sequence[PictureScore]) -> dict[str, Any]:
+    """Means over pictures with 95 % bootstrap intervals, figures by tooth over all teeth, and counts of findings."""
+    teeth = sum((picture.teeth for picture in scores), ToothAgreement())
+    missing = sum((picture.missing for picture in scores), Counts())
+    worst = sorted(picture.dice for picture in scores)[: max(1, len(scores) // 10)]
+    findings = sorted({code for picture in scores for code in picture.findings})
+    return {
+        "pictures": len(scores),
+        **{name: _mean([getattr(picture, name) for picture in scores]) for name in ("dice", "iou", "pixel_accuracy")},
+        "worst_tenth_dice": round(float(np.mean(worst)), 4),
+        "tooth": {"dice": round(teeth.mean_dice, 4), **_agreement(teeth.teeth)},
+        "missing": _agreement(missing),
+        "findings": {code: sum(code in picture.findings for picture in scores) for code in findings},
+    }
+
+
+def processor_name() -> str:
+    """The processor's model and the arithmetic it has that matters here."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    values = dict(line.split(":", 1) for line in lines if ":" in line)
+    values = {key.strip(): value.strip() for key, value in values.items()}
+    flags = set(values.get("flags", "").split())
+    features = [
+        name for name in ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8") if name in flags
+    ]
+    return f"{values.get('model name', platform.processor())}, family {values.get('cpu family', '?')} ({' '.join(features)})"
+
+
+def _mean(values: Sequence[float]) -> dict[str, Any]:
+    low, high = bootstrap_interval(values, _SEED)
+    return {"mean": round(float(np.mean(values)), 4), "interval": [round(low, 4), round(high, 4)]}
+
+
+def _agreement(counts: Counts) -> dict[str, Any]:
+    return {
+        "precision": round(counts.precision, 4),
+        "recall": round(counts.recall, 4),
+        "f1": round(counts.f1, 4),
+        "right": counts.right,
+        "predicted": counts.predicted,
+        "true": counts.true,
+    }
+
+
+def _by_category(scores: Iterable[PictureScore]) -> dict[str, list[PictureScore]]:
+    groups: dict[str, list[PictureScore]] = defaultdict(list)
+    for picture in scores:
+        if picture.category:
+            groups[picture.category].append(picture)
+    return dict(sorted(groups.items(), key=lambda item: item[0].zfill(3)))
+
+
+def _row(picture: PictureScore) -> dict[str, Any]:
+    return {
+        "name": picture.name,
+        "category": picture.category,
+        "dice": round(picture.dice, 4),
+        "iou": round(picture.iou, 4),
+        "pixel_accuracy": round(picture.pixel_accuracy, 4),
+        "tooth_dice": round(picture.teeth.mean_dice, 4),
+        "tooth_f1": round(picture.teeth.teeth.f1, 4),
+        "findings": list(picture.findings),
+    }

@@ -1,0 +1,203 @@
+"""How well a prediction agrees with the truth: by pixel, by tooth, and how sure the figure is."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from service.dentition.fdi import FDI_NUMBERS
+
+Mask = npt.NDArray[np.bool_]
+Labels = npt.NDArray[np.uint8]
+
+
+def dice(predicted: Mask, truth: Mask) -> float:
+    """Dice coefficient, 2 |P and T| / (|P| + |T|) (Dice 1945), 0..1.
+
+    Two empty masks agree: 1.
+
+    Args:
+        predicted: `(height, width)`, true where tooth.
+        truth: the same shape.
+
+    Raises:
+        ValueError: the shapes differ, or a mask is not boolean.
+    """
+    _require_masks(predicted, truth)
+    both = int(predicted.sum()) + int(truth.sum())
+    return 2 * int((predicted & truth).sum()) / both if both else 1.0
+
+
+def iou(predicted: Mask, truth: Mask) -> float:
+    """Intersection over union, |P and T| / |P or T| (Jaccard 1912), 0..1.
+
+    Two empty masks agree: 1.
+
+    Args:
+        predicted: `(height, width)`, true where tooth.
+        truth: the same shape.
+
+    Raises:
+        ValueError: the shapes differ, or a mask is not boolean.
+    """
+    _require_masks(predicted, truth)
+    union = int((predicted | truth).sum())
+    return int((predicted & truth).sum()) / union if union else 1.0
+
+
+def pixel_accuracy(predicted: Mask, truth: Mask) -> float:
+    """Share of pixels on which both agree, (true positives + true negatives) / pixels, 0..1.
+
+    A figure to compare with publications that give it, and with little else: four in five pixels of a panoramic are
+    background, so an empty mask scores about 0.8. A picture of no pixels agrees: 1.
+
+    Args:
+        predicted: `(height, width)`, true where tooth.
+        truth: the same shape.
+
+    Raises:
+        ValueError: the shapes differ, or a mask is not boolean.
+    """
+    _require_masks(predicted, truth)
+    return float((predicted == truth).mean()) if truth.size else 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Agreement of two sets, added up over pictures.
+
+    Attributes:
+        right: members of both sets.
+        predicted: members of the predicted set.
+        true: members of the true set.
+    """
+
+    right: int = 0
+    predicted: int = 0
+    true: int = 0
+
+    def __add__(self, other: "Counts") -> "Counts":
+        return Counts(self.right + other.right, self.predicted + other.predicted, self.true + other.true)
+
+    @property
+    def precision(self) -> float:
+        """Right / predicted; with nothing predicted, 1 where nothing was true either and 0 otherwise."""
+        return self.right / self.predicted if self.predicted else float(self.true == 0)
+
+    @property
+    def recall(self) -> float:
+        """Right / true; with nothing true, 1 where nothing was predicted either and 0 otherwise."""
+        return self.right / self.true if self.true else float(self.predicted == 0)
+
+    @property
+    def f1(self) -> float:
+        """2 right / (predicted + true), the harmonic mean of both (van Rijsbergen 1979); nothing in either set: 1."""
+        both = self.predicted + self.true
+        return 2 * self.right / both if both else 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class ToothAgreement:
+    """Agreement of label maps tooth by tooth, added up over pictures.
+
+    Attributes:
+        teeth: how many teeth were predicted, are true, and are right.
+        dice: Dice coefficient of each true tooth with what was predicted under its number, 0 where nothing was.
+    """
+
+    teeth: Counts = Counts()
+    dice: tuple[float, ...] = ()
+
+    def __add__(self, other: "ToothAgreement") -> "ToothAgreement":
+        return ToothAgreement(self.teeth + other.teeth, self.dice + other.dice)
+
+    @property
+    def mean_dice(self) -> float:
+        """Mean Dice over the true teeth of all pictures, a missed tooth counting 0; without true teeth, 1.
+
+        A tooth predicted where there is none is counted by `teeth.precision`, not here.
+        """
+        return float(np.mean(self.dice)) if self.dice else 1.0
+
+
+def match_teeth(predicted: Labels, truth: Labels, threshold: float = 0.5) -> ToothAgreement:
+    """Compare two label maps tooth by tooth.
+
+    A tooth is right where its own FDI number is predicted with an IoU of at least `threshold` (the matching rule of
+    Pascal VOC, Everingham et al. 2010, with the number as the class).
+
+    Args:
+        predicted: `(height, width)`, a pixel's FDI number, 0 for background.
+        truth: the same shape.
+        threshold: above 0, at most 1.
+
+    Raises:
+        ValueError: the shapes differ, a map holds anything but 0 and FDI numbers, or `threshold` is out of range.
+    """
+    if predicted.shape != truth.shape:
+        raise ValueError(f"a prediction of shape {predicted.shape} does not fit a truth of {truth.shape}")
+    if not 0 < threshold <= 1:
+        raise ValueError(f"threshold {threshold} is not above 0 and at most 1")
+    # One pass over the pixels: how many have each pair of numbers.
+    pairs = np.bincount(truth.ravel().astype(np.intp) * 256 + predicted.ravel(), minlength=256 * 256).reshape(256, 256)
+    true_areas, predicted_areas = pairs.sum(axis=1), pairs.sum(axis=0)
+    numbers = np.array(FDI_NUMBERS)
+    for areas in (true_areas, predicted_areas):
+        if areas[0] + areas[numbers].sum() != truth.size:
+            raise ValueError("a label map holds values that are neither 0 nor an FDI number")
+    shared, own, given = pairs[numbers, numbers], true_areas[numbers], predicted_areas[numbers]
+    right = shared >= threshold * np.maximum(own + given - shared, 1)
+    true = own > 0
+    return ToothAgreement(
+        Counts(int(right.sum()), int((given > 0).sum()), int(true.sum())),
+        tuple((2 * shared[true] / (own + given)[true]).tolist()),
+    )
+
+
+def match_missing(predicted: Collection[int], truth: Collection[int]) -> Counts:
+    """Compare which teeth are said to be missing with which are.
+
+    Args:
+        predicted: FDI numbers, as `Segmentation.missing` has them.
+        truth: FDI numbers.
+    """
+    said, true = set(predicted), set(truth)
+    return Counts(len(said & true), len(said), len(true))
+
+
+def bootstrap_interval(
+    values: Sequence[float], seed: int, level: float = 0.95, resamples: int = 10_000
+) -> tuple[float, float]:
+    """Confidence interval of a mean over pictures, by the percentile bootstrap (Efron 1979).
+
+    Pictures are drawn with replacement, as many as there are; of the `resamples` means, the interval leaves out
+    (1 - level) / 2 at either end. It speaks of other pictures of the same kind, not of other clinics or machines.
+
+    Args:
+        values: one figure for each picture; a single one gives an interval of no width.
+        seed: of the drawing; the same seed gives the same interval.
+        level: above 0, below 1.
+        resamples: how many times to draw.
+
+    Returns:
+        Lower and upper end.
+
+    Raises:
+        ValueError: no values, or `level` out of range.
+    """
+    if not len(values):
+        raise ValueError("no values, so no interval")
+    if not 0 < level < 1:
+        raise ValueError(f"level {level} is not between 0 and 1")
+    figures = np.asarray(values, np.float64)
+    drawn = np.random.default_rng(seed).integers(0, len(figures), (resamples, len(figures)))
+    low, high = np.quantile(figures[drawn].mean(axis=1), ((1 - level) / 2, (1 + level) / 2))
+    return float(low), float(high)
+
+
+def _require_masks(predicted: Mask, truth: Mask) -> None:
+    if predicted.shape != truth.shape:
+        raise ValueError(f"a prediction of shape {predicted.shape} does not fit a truth of {truth.shape}")
+    if predicted.dtype != np.bool_ or truth.dtype != np.bool_:
+        raise ValueError(f"masks must be boolean, not {predicted.dtype} and {truth.dtype}")
