@@ -1,24 +1,24 @@
 #!/usr/bin/env bash
 # Builds the CPU image, runs it as docker-compose.yml says, and checks that it keeps what docker/README.md promises.
 #
-#   docker/image_test.sh [RADIOGRAPH]      without one, the package draws a phantom, with the Python that PYTHON names
+#   docker/image_test.sh [RADIOGRAPH]      without one, the package in the image draws a phantom
 #
 # With Docker and its compose plugin where they work, otherwise with Podman and podman-compose. Where the base image
 # cannot be pulled (PANOSEG_BASE names another), Debian's own Python stands in for it; that needs debootstrap and root.
 set -euo pipefail
+radiograph=${1:+$(realpath -- "$1")}
 cd "$(dirname "$0")/.."
 
 readonly STAND_IN=localhost/python-base
 readonly CERTIFICATES=${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}
 readonly PIP_CONFIGURATION=${PIP_CONFIG_FILE:-/etc/pip.conf}
-python=${PYTHON:-python3}
 base=${PANOSEG_BASE:-python:3.12-slim-bookworm}
 
 say() { printf '== %s\n' "$*"; }
 fail() { printf 'image-test: %s\n' "$*" >&2; exit 1; }
 
 missing=()
-for tool in curl "$python"; do command -v "$tool" >/dev/null || missing+=("$tool"); done
+for tool in curl python3; do command -v "$tool" >/dev/null || missing+=("$tool"); done
 if docker info >/dev/null 2>&1 && docker compose version >/dev/null 2>&1; then
     engine=docker
     compose=(docker compose)
@@ -67,10 +67,7 @@ export BUILDAH_ISOLATION=chroot BUILDAH_FORMAT=docker BUILDAH_LAYERS=false
 size_of() { "$engine" image inspect --format '{{.Size}}' "$1"; }
 say "size: $(($(size_of panoseg:cpu) / 1000000)) MB, of which the base image $(($(size_of "$base") / 1000000)) MB"
 
-radiograph=${1:-$scratch/phantom.png}
-[[ -n ${1:-} ]] || "$python" -m training.phantom --out "$radiograph"
-
-port=$("$python" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 export PANOSEG_PUBLISH=127.0.0.1:$port
 (($(nproc) >= 2)) || export PANOSEG_CPUS=1
 say "starting on 127.0.0.1:$port"
@@ -87,10 +84,15 @@ until ask --fail --output "$scratch/ready.json" "http://127.0.0.1:$port/health/r
 done
 say "ready after $((SECONDS - started)) s: $(cat "$scratch/ready.json")"
 
+if [[ -z $radiograph ]]; then
+    radiograph=$scratch/phantom.png
+    "$engine" exec "$container" python -m training.phantom --out /tmp/phantom.png
+    "$engine" exec "$container" cat /tmp/phantom.png >"$radiograph"
+fi
 ask --fail-with-body --header 'Content-Type: application/octet-stream' --data-binary "@$radiograph" \
     --output "$scratch/answer.json" "http://127.0.0.1:$port/v1/segment" \
     || fail "no answer to a radiograph: $(cat "$scratch/answer.json")"
-"$python" - "$scratch/answer.json" <<'CHECK' || fail "the answer holds no teeth."
+python3 - "$scratch/answer.json" <<'CHECK' || fail "the answer holds no teeth."
 import json
 import sys
 from pathlib import Path
