@@ -1,5 +1,6 @@
 """From a file's bytes to a radiograph's grey values."""
 
-from service.radiograph.decode import Limits, Radiograph, decode
+from service.radiograph.decode import decode
+from service.radiograph.radiograph import Limits, Radiograph
 
 __all__ = ["Limits", "Radiograph", "decode"]

@@ -1,45 +1,54 @@
-"""Decodes a radiograph."""
+"""The one door from a file's bytes to a radiograph."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 
-import cv2
-import numpy as np
-import numpy.typing as npt
+from service.errors import DamagedImage, EmptyUpload, RequestError
+from service.radiograph.dicom import decode_dicom
+from service.radiograph.jpeg import decode_jpeg
+from service.radiograph.png import decode_png
+from service.radiograph.quiet import quiet_libraries
+from service.radiograph.radiograph import Limits, Radiograph
+from service.radiograph.raster import decode_bmp, decode_tiff
+from service.radiograph.sniff import Format, sniff
 
-from service.errors import DamagedImage
+_DECODERS: Mapping[Format, Callable[[bytes, Limits], Radiograph]] = {
+    "png": decode_png,
+    "jpeg": decode_jpeg,
+    "tiff": decode_tiff,
+    "bmp": decode_bmp,
+    "dicom": decode_dicom,
+}
 
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What is refused before it is decoded."""
-
-    max_megapixels: float = 100.0
-    min_side: int = 128
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Radiograph:
-    """A radiograph's grey values and what its file says of them.
-
-    Attributes:
-        pixels: `(height, width)`, `uint8` or `uint16` (spread over the full 16 bits), bright where the patient is dense.
-        format: `png`, `jpeg`, `tiff`, `bmp` or `dicom`.
-        bits_stored: bits of a grey value in the file.
-        photometric_interpretation: DICOM's word for the file's own pixels, such as `MONOCHROME2` or `RGB`.
-        pixel_spacing_mm: distance of neighbouring pixels, down then across, in mm; None where the file does not say.
-        colourfulness: mean difference between the colour channels as a share of the range, 0..1; 0 for a grey picture.
-    """
-
-    pixels: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
-    format: str
-    bits_stored: int
-    photometric_interpretation: str
-    pixel_spacing_mm: tuple[float, float] | None = None
-    colourfulness: float = 0.0
+quiet_libraries()
 
 
 def decode(data: bytes, limits: Limits) -> Radiograph:
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
-    if pixels is None:
-        raise DamagedImage("x")
-    return Radiograph(pixels, "jpeg", 8, "MONOCHROME2")
+    """Decode a radiograph of any format taken; what the bytes are is read from the bytes alone.
+
+    Safe to call from several threads at once.
+
+    Args:
+        data: the whole file.
+        limits: held against the size that the file declares, before a pixel is decoded.
+
+    Raises:
+        EmptyUpload: no bytes.
+        UnsupportedFormat: no known image format, a format or a kind of it that is not taken, or several frames.
+        DamagedImage: a format that is known, but does not decode to its end.
+        TooManyPixels: a declared size above the limit.
+        TooSmall: a side below the limit.
+    """
+    if not data:
+        raise EmptyUpload("The upload holds no bytes; send the radiograph's file.")
+    image_format = sniff(data)
+    try:
+        return _DECODERS[image_format](data, limits)
+    except RequestError:
+        raise
+    # Given damaged bytes the libraries raise whatever they stumble over, with text from the file in it: that is why
+    # every exception counts here, and why none is handed on as a cause.
+    except Exception:
+        raise DamagedImage(
+            f"The {image_format.upper()} file is truncated or damaged and does not decode to its end; "
+            "send the whole file, or export it again."
+        ) from None

@@ -1,0 +1,149 @@
+"""DICOM: a single-frame image as its display would show it, bright where the patient is dense."""
+
+import io
+import math
+
+import cv2
+import numpy as np
+from pydicom import Dataset, dcmread
+from pydicom.encaps import get_frame
+from pydicom.filereader import read_dataset
+from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
+from pydicom.pixels.utils import pixel_array
+from pydicom.uid import (
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000TransferSyntaxes,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSTransferSyntaxes,
+    RLELossless,
+)
+
+from service.errors import DamagedImage, UnsupportedFormat
+from service.radiograph.grey import scale_table, spread, to_grey
+from service.radiograph.jpeg import read_jpeg_header
+from service.radiograph.radiograph import Decoded, Limits, Radiograph
+from service.radiograph.rle import decode_rle
+
+_NATIVE = frozenset({ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian})
+_JPEG = frozenset({JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1, *JPEGLSTransferSyntaxes})
+_JPEG_2000 = frozenset(JPEG2000TransferSyntaxes)
+_TAKEN_SYNTAXES = _NATIVE | _JPEG | _JPEG_2000 | {RLELossless}
+
+_GREY = frozenset({"MONOCHROME1", "MONOCHROME2"})
+_COLOUR = frozenset({"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"})
+
+
+def decode_dicom(data: bytes, limits: Limits) -> Radiograph:
+    """Decode a DICOM file of one frame; raises as `service.radiograph.decode.decode` says.
+
+    Rescale or modality LUT, then VOI LUT or the first window, then the inversion of MONOCHROME1 (PS3.4, N.2).
+    """
+    # Before the data set is read: pydicom would inflate a deflated one whole, whatever its size.
+    syntax = _read_transfer_syntax(data)
+    dataset = dcmread(io.BytesIO(data))
+    photometric, bits = str(dataset.PhotometricInterpretation), int(dataset.BitsStored)
+    _refuse_other_kinds(dataset, syntax, photometric, bits)
+    rows, columns = int(dataset.Rows), int(dataset.Columns)
+    limits.check(columns, rows)
+    if not dataset.get("PixelData"):
+        raise DamagedImage("The DICOM file holds no pixel data, or ends before they do; send the whole image object.")
+    stored = _read_stored(dataset, syntax, rows, columns)
+    colourfulness = 0.0
+    if photometric in _GREY:
+        grey = _display(stored, dataset, bits)
+    else:
+        grey, colourfulness = to_grey(cv2.cvtColor(stored, cv2.COLOR_RGB2BGR))
+        grey = spread(grey)
+    return Radiograph(grey, "dicom", bits, photometric, _read_spacing(dataset), colourfulness)
+
+
+def _read_transfer_syntax(data: bytes) -> str:
+    file = io.BytesIO(data)
+    file.seek(132)
+    meta = read_dataset(file, False, True, stop_when=lambda tag, vr, length: tag.group != 2)
+    return str(meta.TransferSyntaxUID)
+
+
+def _refuse_other_kinds(dataset: Dataset, syntax: str, photometric: str, bits: int) -> None:
+    if syntax not in _TAKEN_SYNTAXES or (syntax == JPEGExtended12Bit and bits > 8):
+        raise UnsupportedFormat(
+            "The DICOM file's transfer syntax is not taken; send it uncompressed, or as RLE, JPEG baseline, "
+            "JPEG lossless, JPEG-LS or JPEG 2000."
+        )
+    if int(dataset.get("NumberOfFrames") or 1) > 1:
+        raise UnsupportedFormat("The DICOM file has several frames; send one radiograph in a file.")
+    samples = int(dataset.SamplesPerPixel)
+    if (photometric, samples) not in {*((name, 1) for name in _GREY), *((name, 3) for name in _COLOUR)}:
+        raise UnsupportedFormat("The DICOM file is neither a grey nor an RGB or YBR picture; send one that is.")
+    if int(dataset.BitsAllocated) not in (8, 16) or not 0 < bits <= int(dataset.BitsAllocated):
+        raise UnsupportedFormat("The DICOM file's pixels are neither of 8 nor of 16 bits; send one of these.")
+
+
+def _read_stored(dataset: Dataset, syntax: str, rows: int, columns: int) -> Decoded:
+    """The stored values, `(rows, columns)`, or `(rows, columns, 3)` as RGB."""
+    if syntax in _NATIVE:
+        return pixel_array(dataset)
+    frame = get_frame(dataset.PixelData, 0, number_of_frames=1)
+    if syntax == RLELossless:
+        return decode_rle(frame, dataset, rows, columns)
+    # The decoders set aside what the stream declares, not what the data set does.
+    if _read_stream_size(frame, syntax) != (columns, rows):
+        raise DamagedImage("The DICOM file declares another size than its compressed picture; export it again.")
+    return pixel_array(dataset)
+
+
+def _read_stream_size(frame: bytes, syntax: str) -> tuple[int, int]:
+    """Width and height that a JPEG, JPEG-LS or JPEG 2000 stream declares."""
+    if syntax in _JPEG:
+        header = read_jpeg_header(frame)
+        return header.width, header.height
+    # The SIZ segment (ITU T.800, A.5.1): the picture is the reference grid less its offset.
+    start = frame.index(b"\xff\x4f\xff\x51") + 8
+    x_end, y_end, x_start, y_start = (int.from_bytes(frame[i : i + 4]) for i in range(start, start + 16, 4))
+    return x_end - x_start, y_end - y_start
+
+
+def _display(stored: Decoded, dataset: Dataset, bits: int) -> Decoded:
+    """Grey values as displayed: `uint8` up to 8 bits stored, else `uint16` over the range that the content fills."""
+    signed = bool(dataset.PixelRepresentation)
+    if not signed and bits < stored.dtype.itemsize * 8:
+        # Old files keep overlays in the bits above.
+        stored = stored & stored.dtype.type((1 << bits) - 1)
+    if bits <= 8:
+        low, high = (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) if signed else (0, (1 << bits) - 1)
+    else:
+        low, high = int(stored.min()), int(stored.max())
+    shown = _apply_look_up(np.arange(low, high + 1, dtype=np.int32), dataset)
+    if dataset.PhotometricInterpretation == "MONOCHROME1":
+        shown = -shown
+    table = scale_table(shown, np.uint8 if bits <= 8 else np.uint16)
+    if table.dtype == stored.dtype == np.uint8 and np.array_equal(table, np.arange(256)):
+        return stored
+    return table[stored.astype(np.int32) - low]
+
+
+def _apply_look_up(values: Decoded, dataset: Dataset) -> Decoded:
+    rescaled = np.asarray(apply_modality_lut(values, dataset), np.float64)
+    # A table is looked up by whole numbers; a window takes any.
+    entries = np.rint(rescaled).astype(np.int32) if "VOILUTSequence" in dataset else rescaled
+    try:
+        shown = np.asarray(apply_voi_lut(entries, dataset), np.float64)
+    except Exception:  # A window of width 0, a broken table: as good as none, and the picture is whole without it.
+        return rescaled
+    return shown if np.ptp(shown) > 0 else rescaled
+
+
+def _read_spacing(dataset: Dataset) -> tuple[float, float] | None:
+    for keyword in ("PixelSpacing", "ImagerPixelSpacing"):
+        try:
+            down, across = (float(distance) for distance in dataset.get(keyword) or ())
+        except (TypeError, ValueError):
+            continue
+        if 0 < down < math.inf and 0 < across < math.inf:
+            return down, across
+    return None

@@ -1,0 +1,268 @@
+"""The HTTP contract, asked of a running service."""
+
+import base64
+import re
+from typing import Any
+
+import cv2
+import httpx
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from service.latency import STAGES
+from training.metrics import dice, match_teeth
+from training.phantom import Phantom
+
+
+@pytest.fixture(scope="module")
+def client(service_url: str) -> Any:
+    with httpx.Client(base_url=service_url, timeout=60) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def answer(client: httpx.Client, phantom_png: bytes) -> dict[str, Any]:
+    response = client.post("/v1/segment", params={"include": "mask,overlay,polygons"}, content=phantom_png)
+    assert response.status_code == 200, response.text
+    return dict(response.json())
+
+
+def decode_picture(data: bytes) -> np.ndarray:
+    return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+
+
+def test_a_radiograph_is_answered_with_its_numbered_teeth(answer: dict[str, Any], phantom: Phantom) -> None:
+    true = set(np.unique(phantom.labels).tolist()) - {0}
+    found = {tooth["fdi"] for tooth in answer["teeth"]}
+    assert len(true & found) >= 0.7 * len(true)
+    assert found.isdisjoint(answer["missing"])
+    assert len(found) + len(answer["missing"]) == 32
+    height, width = phantom.pixels.shape
+    assert answer["image"] == {
+        "width": width,
+        "height": height,
+        "format": "png",
+        "bits_stored": 8,
+        "photometric_interpretation": "MONOCHROME2",
+        "pixel_spacing_mm": None,
+    }
+
+
+def test_the_mask_lies_on_the_teeth_in_pixels_of_the_picture_as_sent(answer: dict[str, Any], phantom: Phantom) -> None:
+    mask = decode_picture(base64.b64decode(answer["mask"]["data"]))
+    assert mask.shape == phantom.pixels.shape
+    assert set(np.unique(mask).tolist()) == {0, 255}
+    assert dice(mask > 0, phantom.labels > 0) > 0.7
+    assert answer["tooth_fraction"] == pytest.approx((mask > 0).mean(), abs=1e-6)
+
+
+def test_boxes_areas_and_polygons_tell_the_same_as_the_mask_of_numbers(
+    client: httpx.Client, answer: dict[str, Any], phantom_png: bytes, phantom: Phantom
+) -> None:
+    response = client.post("/v1/mask", params={"kind": "fdi"}, content=phantom_png)
+    assert response.headers["content-type"] == "image/png"
+    labels = decode_picture(response.content)
+    assert set(np.unique(labels).tolist()) - {0} == {tooth["fdi"] for tooth in answer["teeth"]}
+    assert match_teeth(labels, phantom.labels).teeth.f1 > 0.6
+    for tooth in answer["teeth"]:
+        mask = labels == tooth["fdi"]
+        assert tooth["area_px"] == mask.sum()
+        x, y, width, height = tooth["bbox"]
+        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+        assert (x, y, x + width - 1, y + height - 1) == (columns[0], rows[0], columns[-1], rows[-1])
+        drawn = np.zeros(labels.shape, np.uint8)
+        cv2.fillPoly(drawn, [np.array(ring, np.int32) for ring in tooth["polygons"]], 1)
+        assert dice(drawn > 0, mask) > 0.97
+
+
+def test_the_body_itself_and_a_form_part_are_the_same_upload(
+    client: httpx.Client, answer: dict[str, Any], phantom_png: bytes
+) -> None:
+    response = client.post("/v1/segment", files={"file": ("any.bin", phantom_png, "text/plain")})
+    assert response.json()["teeth"] == answer["teeth"]
+
+
+def test_the_overlay_is_a_jpeg_or_the_png_that_was_asked_for(
+    client: httpx.Client, phantom_png: bytes, phantom: Phantom
+) -> None:
+    jpeg = client.post("/v1/overlay", content=phantom_png)
+    by_query = client.post("/v1/overlay", params={"format": "png"}, content=phantom_png)
+    by_accept = client.post("/v1/overlay", headers={"Accept": "image/png"}, content=phantom_png)
+    assert jpeg.headers["content-type"] == "image/jpeg"
+    assert by_query.headers["content-type"] == by_accept.headers["content-type"] == "image/png"
+    for response in (jpeg, by_query, by_accept):
+        assert decode_picture(response.content).shape == (*phantom.pixels.shape, 3)
+
+
+def test_at_no_opacity_the_overlay_is_the_radiograph(
+    client: httpx.Client, phantom_png: bytes, phantom: Phantom
+) -> None:
+    response = client.post("/v1/overlay", params={"format": "png", "opacity": 0}, content=phantom_png)
+    assert (decode_picture(response.content) == phantom.pixels[:, :, np.newaxis]).all()
+
+
+def test_only_what_was_asked_for_is_in_the_answer(client: httpx.Client, phantom_png: bytes) -> None:
+    bare = client.post("/v1/segment", params={"include": ""}, content=phantom_png).json()
+    assert "mask" not in bare
+    assert "overlay" not in bare
+    assert all("polygons" not in tooth for tooth in bare["teeth"])
+    assert bare["timings_ms"]["render"] < 1
+
+
+def test_body_header_and_histogram_tell_the_same_times(client: httpx.Client, phantom_png: bytes) -> None:
+    def count() -> int:
+        return int(client.get("/v1/latency").json()["since_start"]["total"]["count"])
+
+    def total_seconds() -> float:
+        found = re.search(r'panoseg_stage_seconds_sum\{stage="total"\} (\S+)', client.get("/metrics").text)
+        return float(found.group(1)) if found else 0.0
+
+    before, seconds_before = count(), total_seconds()
+    response = client.post("/v1/segment", content=phantom_png)
+    timings = response.json()["timings_ms"]
+    assert set(timings) == {*STAGES, "total"}
+    header = dict(part.split(";dur=") for part in response.headers["server-timing"].split(", "))
+    assert {stage: float(value) for stage, value in header.items()} == timings
+    assert sum(timings[stage] for stage in STAGES) <= timings["total"]
+    assert count() == before + 1
+    assert total_seconds() - seconds_before == pytest.approx(timings["total"] / 1000, abs=1e-6)
+
+
+def test_every_answer_names_its_request(client: httpx.Client, phantom_png: bytes) -> None:
+    assert client.get("/health/live", headers={"X-Request-ID": "ward-7.a_1"}).headers["x-request-id"] == "ward-7.a_1"
+    for strange in ("", "a" * 65, "<script>", "a b"):
+        given_back = client.get("/health/live", headers={"X-Request-ID": strange}).headers["x-request-id"]
+        assert re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", given_back)
+    problem = client.post("/v1/segment", content=b"", headers={"X-Request-ID": "ward-8"})
+    assert problem.json()["request_id"] == problem.headers["x-request-id"] == "ward-8"
+    assert client.post("/v1/mask", content=phantom_png).headers["x-model"].count("/") == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "upload", "status", "slug"),
+    [
+        ("/v1/segment", {"content": b""}, 400, "empty-upload"),
+        ("/v1/segment", {"files": {"picture": b"x"}}, 400, "empty-upload"),
+        ("/v1/segment", {"files": {"file": b""}}, 400, "empty-upload"),
+        ("/v1/segment", {"files": [("file", b"x"), ("file", b"y")]}, 422, "invalid-parameter"),
+        (
+            "/v1/segment",
+            {"content": b"--x", "headers": {"content-type": "multipart/form-data; boundary=x"}},
+            422,
+            "invalid-parameter",
+        ),
+        ("/v1/mask", {"content": b"<html>tooth</html>"}, 415, "unsupported-format"),
+        ("/v1/overlay", {"content": b"\x89PNG\r\n\x1a\n" + b"\0" * 40}, 400, "damaged-image"),
+        ("/v1/segment?include=teeth", {"content": b"x"}, 422, "invalid-parameter"),
+        ("/v1/segment?opacity=1.5", {"content": b"x"}, 422, "invalid-parameter"),
+        ("/v1/overlay?format=gif", {"content": b"x"}, 422, "invalid-parameter"),
+        ("/v1/mask?kind=all", {"content": b"x"}, 422, "invalid-parameter"),
+    ],
+)
+def test_what_is_wrong_is_told_as_a_problem(
+    client: httpx.Client, path: str, upload: dict[str, Any], status: int, slug: str
+) -> None:
+    response = client.post(path, **upload)
+    assert response.status_code == status
+    assert response.headers["content-type"] == "application/problem+json"
+    problem = response.json()
+    assert problem["type"] == f"urn:panoseg:problem:{slug}"
+    assert problem["status"] == status
+    assert problem["instance"] == path.split("?")[0]
+    assert problem["detail"].endswith(".")
+
+
+def test_a_page_that_is_not_there_and_a_wrong_method_are_problems_too(client: httpx.Client) -> None:
+    for response, status in ((client.get("/v1/nothing"), 404), (client.get("/v1/segment"), 405)):
+        assert response.status_code == status
+        assert response.headers["content-type"] == "application/problem+json"
+
+
+def test_strict_refuses_what_is_no_panoramic_and_lenient_names_it(client: httpx.Client) -> None:
+    noise = np.random.default_rng(1).integers(0, 255, (600, 1200), np.uint8)
+    upload = cv2.imencode(".png", noise)[1].tobytes()
+    quality = client.post("/v1/segment", content=upload).json()["quality"]
+    assert not quality["suitable"]
+    assert "not-a-panoramic" in [finding["code"] for finding in quality["findings"]]
+    refused = client.post("/v1/segment", params={"strict": True}, content=upload)
+    assert refused.status_code == 422
+    assert refused.json()["type"] == "urn:panoseg:problem:not-a-panoramic"
+
+
+def test_a_negative_is_read_and_named(client: httpx.Client, phantom: Phantom) -> None:
+    upload = cv2.imencode(".png", 255 - phantom.pixels)[1].tobytes()
+    answer = client.post("/v1/segment", params={"include": "mask"}, content=upload).json()
+    assert "inverted" in [finding["code"] for finding in answer["quality"]["findings"]]
+    assert dice(decode_picture(base64.b64decode(answer["mask"]["data"])) > 0, phantom.labels > 0) > 0.7
+
+
+def test_a_picture_on_its_side_is_named(client: httpx.Client, phantom: Phantom) -> None:
+    upload = cv2.imencode(".png", np.rot90(phantom.pixels))[1].tobytes()
+    quality = client.post("/v1/segment", content=upload).json()["quality"]
+    assert "sideways" in [finding["code"] for finding in quality["findings"]]
+    assert not quality["suitable"]
+
+
+def test_a_flat_picture_is_read_and_named(client: httpx.Client, phantom: Phantom) -> None:
+    flat = (100 + phantom.pixels // 10).astype(np.uint8)
+    answer = client.post(
+        "/v1/segment", params={"include": "mask"}, content=cv2.imencode(".png", flat)[1].tobytes()
+    ).json()
+    assert "low-contrast" in [finding["code"] for finding in answer["quality"]["findings"]]
+    assert dice(decode_picture(base64.b64decode(answer["mask"]["data"])) > 0, phantom.labels > 0) > 0.7
+
+
+def test_a_frame_around_the_picture_is_looked_past(client: httpx.Client, phantom: Phantom) -> None:
+    for colour in (0, 255):
+        framed = cv2.copyMakeBorder(phantom.pixels, 90, 50, 120, 160, cv2.BORDER_CONSTANT, value=colour)
+        response = client.post("/v1/mask", content=cv2.imencode(".png", framed)[1].tobytes())
+        mask = decode_picture(response.content)
+        assert mask.shape == framed.shape
+        truth = cv2.copyMakeBorder(phantom.labels, 90, 50, 120, 160, cv2.BORDER_CONSTANT, value=0)
+        assert dice(mask > 0, truth > 0) > 0.7
+
+
+@pytest.mark.parametrize("width", [300, 1440, 6000])
+def test_narrow_and_wide_pictures_are_answered_in_their_own_pixels(
+    client: httpx.Client, phantom: Phantom, width: int
+) -> None:
+    size = (width, width // 2)
+    pixels = cv2.resize(phantom.pixels, size, interpolation=cv2.INTER_AREA if width < 1440 else cv2.INTER_LINEAR)
+    mask = decode_picture(client.post("/v1/mask", content=cv2.imencode(".png", pixels)[1].tobytes()).content)
+    truth = cv2.resize(phantom.labels, size, interpolation=cv2.INTER_NEAREST)
+    assert dice(mask > 0, truth > 0) > 0.65
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    data=st.binary(max_size=400),
+    start=st.sampled_from([b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0", b"II*\0", b"BM", b"\0" * 128 + b"DICM"]),
+)
+@pytest.mark.parametrize("path", ["/v1/segment", "/v1/mask", "/v1/overlay"])
+def test_random_bytes_are_refused_and_never_a_fault(client: httpx.Client, path: str, start: bytes, data: bytes) -> None:
+    response = client.post(path, content=start + data)
+    assert response.status_code in (400, 413, 415, 422)
+    assert response.headers["content-type"] == "application/problem+json"
+
+
+def test_what_runs_is_told_by_the_health_and_model_routes(client: httpx.Client) -> None:
+    assert client.get("/health/live").json() == {"status": "live"}
+    ready = client.get("/health/ready").json()
+    assert ready["status"] == "ready"
+    active = [model for model in client.get("/v1/models").json()["models"] if model["active"]]
+    assert [model["sha256"] for model in active] == [ready["model"]["sha256"]]
+    assert active[0]["input_size"] == [256, 512]
+    assert active[0]["data_licence"]
+
+
+def test_the_description_is_complete_and_read_without_a_network(client: httpx.Client) -> None:
+    description = client.get("/openapi.json").json()
+    for path in ("/v1/segment", "/v1/mask", "/v1/overlay"):
+        route = description["paths"][path]["post"]
+        assert {"400", "413", "415", "422", "503", "504"} <= set(route["responses"])
+        assert "multipart/form-data" in route["requestBody"]["content"]
+    assert "Problem" in description["components"]["schemas"]
+    page = client.get("/docs").text
+    assert not re.findall(r'(?:src|href)="(?:https?:)?//', page)

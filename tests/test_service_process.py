@@ -1,0 +1,146 @@
+"""The service as a process: starting, refusing to start, pressing, stopping."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import cv2
+import httpx
+import numpy as np
+import pytest
+from conftest import REPOSITORY, running_service
+
+from training.phantom import Phantom
+
+
+def start_and_fail(*options: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "training.cli", "serve", "--port", "0", *options]
+    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.fixture(scope="module")
+def large_png(phantom: Phantom) -> bytes:
+    """A picture that takes a while: 24 megapixels of noise over a phantom."""
+    large = cv2.resize(phantom.pixels, (7000, 3500), interpolation=cv2.INTER_LINEAR)
+    noise = np.random.default_rng(3).integers(0, 20, large.shape, np.uint8)
+    return cv2.imencode(".png", cv2.add(large, noise), [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
+
+
+@pytest.mark.parametrize("provider", ["cuda", "tensorrt", "openvino"])
+def test_a_provider_that_is_not_here_keeps_the_service_from_starting(provider: str) -> None:
+    import onnxruntime
+
+    if any(provider in name.lower() for name in onnxruntime.get_available_providers()):
+        pytest.skip(f"the installed ONNX Runtime has {provider}")
+    outcome = start_and_fail("--provider", provider)
+    assert outcome.returncode == 2
+    assert "install panoseg[" in outcome.stderr
+    assert "Traceback" not in outcome.stderr
+
+
+def test_a_folder_without_models_keeps_the_service_from_starting(tmp_path: Path) -> None:
+    outcome = start_and_fail("--models", str(tmp_path))
+    assert outcome.returncode == 2
+    assert "holds no model package" in outcome.stderr
+
+
+def test_beyond_its_places_the_service_is_busy_and_says_when_to_come_back(large_png: bytes) -> None:
+    with running_service("--max-requests", "1") as (url, _, _), ThreadPoolExecutor(6) as callers:
+        answers = list(callers.map(lambda _: httpx.post(f"{url}/v1/overlay", content=large_png, timeout=60), range(6)))
+        refused = [answer for answer in answers if answer.status_code == 503]
+        assert any(answer.status_code == 200 for answer in answers)
+        assert refused
+        for answer in refused:
+            assert answer.json()["type"] == "urn:panoseg:problem:busy"
+            assert int(answer.headers["retry-after"]) >= 1
+
+
+def test_a_request_past_its_deadline_is_told_so_and_the_service_goes_on(large_png: bytes, phantom_png: bytes) -> None:
+    with running_service("--timeout-s", "0.25") as (url, _, _):
+        late = httpx.post(f"{url}/v1/overlay?format=png", content=large_png, timeout=60)
+        assert late.status_code == 504
+        assert late.json()["type"] == "urn:panoseg:problem:timed-out"
+        assert httpx.get(f"{url}/health/ready").status_code == 200
+
+
+def test_a_caller_who_hangs_half_way_is_let_go_and_the_service_goes_on(phantom_png: bytes) -> None:
+    with running_service("--timeout-s", "2") as (url, _, _):
+        address = urlsplit(url)
+        with socket.create_connection((address.hostname, address.port)) as hung:
+            hung.sendall(b"POST /v1/mask HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n\r\n" + phantom_png[:100])
+            assert httpx.post(f"{url}/v1/mask", content=phantom_png, timeout=30).status_code == 200
+            hung.settimeout(20)
+            assert b"504" in hung.recv(4000)
+        assert httpx.get(f"{url}/health/ready").status_code == 200
+
+
+def test_the_work_of_a_caller_who_has_gone_is_dropped(large_png: bytes, phantom_png: bytes) -> None:
+    with running_service("--max-requests", "4") as (url, _, _):
+        address = urlsplit(url)
+        for _ in range(4):
+            with socket.create_connection((address.hostname, address.port)) as gone:
+                head = f"POST /v1/overlay?format=png HTTP/1.1\r\nHost: x\r\nContent-Length: {len(large_png)}\r\n\r\n"
+                gone.sendall(head.encode() + large_png)
+        # Their places are free again without any of them having been answered in full.
+        for _ in range(200):
+            answer = httpx.post(f"{url}/v1/mask", content=phantom_png, timeout=30)
+            if answer.status_code == 200:
+                break
+            time.sleep(0.1)
+        assert answer.status_code == 200
+        assert 'status="499"' in httpx.get(f"{url}/metrics").text
+
+
+def test_told_to_stop_it_finishes_what_is_under_way_and_goes(large_png: bytes) -> None:
+    with running_service() as (url, process, _):
+        answers: list[httpx.Response] = []
+        caller = threading.Thread(
+            target=lambda: answers.append(httpx.post(f"{url}/v1/mask", content=large_png, timeout=60))
+        )
+        caller.start()
+        while "panoseg_requests" not in httpx.get(f"{url}/metrics").text:
+            time.sleep(0.01)
+        time.sleep(0.15)
+        process.send_signal(signal.SIGTERM)
+        caller.join()
+        assert process.wait(timeout=10) == 0
+        assert answers[0].status_code == 200
+
+
+def test_logs_are_json_lines_without_names_from_the_request(phantom_png: bytes) -> None:
+    import json
+
+    with running_service() as (url, _, log):
+        httpx.post(f"{url}/v1/segment", files={"file": ("Jane_Doe_1970.png", phantom_png)}, timeout=30)
+        httpx.get(f"{url}/Jane_Doe_1970")
+        lines = log.read_text().splitlines()
+    assert "Jane" not in "".join(lines)
+    assert {json.loads(line)["event"] for line in lines} >= {"listening", "ready", "request"}
+
+
+def test_memory_does_not_follow_a_bomb() -> None:
+    bomb = cv2.imencode(".png", np.zeros((2, 2), np.uint8))[1].tobytes()
+    header = bomb[:16] + (60000).to_bytes(4, "big") * 2 + bomb[24:29]
+    import zlib
+
+    bomb = header + zlib.crc32(header[12:29]).to_bytes(4, "big") + bomb[33:]
+    with running_service() as (url, process, _):
+
+        def resident_mb() -> float:
+            pages = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1])
+            return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+        if not Path("/proc/self/statm").exists():
+            pytest.skip("needs /proc to read a process's memory")
+        before = resident_mb()
+        for _ in range(5):
+            answer = httpx.post(f"{url}/v1/segment", content=bomb, timeout=30)
+            assert answer.json()["type"] == "urn:panoseg:problem:too-many-pixels"
+        assert resident_mb() - before < 150
