@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, ParamSpec, TypeVar
 import structlog
 import typer
 import uvicorn
+from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -50,10 +51,17 @@ def plain_errors(command: Callable[_P, _R]) -> Callable[_P, _R]:
         try:
             return command(*args, **kwargs)
         except PanosegError as error:
-            _errors.print(f"panoseg: {error}", style="red", markup=False, soft_wrap=True)
-            raise typer.Exit(_FAULT) from error
+            fault = str(error)
+        except ValidationError as error:
+            fault = "; ".join(f"{each['loc'][0]} is set to {each['input']!r}: {each['msg']}" for each in error.errors())
+        _print_fault(fault)
+        raise typer.Exit(_FAULT)
 
     return guarded
+
+
+def _print_fault(message: str) -> None:
+    _errors.print(f"panoseg: {message}", style="red", markup=False, soft_wrap=True)
 
 
 def _option(name: str) -> Any:  # noqa: ANN401 - typer's own type
@@ -174,5 +182,5 @@ def _serve(settings: Settings) -> None:
     structlog.get_logger("panoseg.service").info("listening", url=f"http://{host}:{port}/")
     server.run(sockets=[listener])
     if service.state.service.failed:
-        _errors.print(f"panoseg: {service.state.service.failed}", style="red", markup=False, soft_wrap=True)
+        _print_fault(service.state.service.failed)
         sys.exit(_FAULT)
