@@ -321,6 +321,21 @@ def test_a_deflated_dicom_file_is_refused_before_it_is_inflated():
 
 
 @pytest.mark.parametrize(
+    "body",
+    [
+        b"\x08\0\x15\x11SQ\0\0" + b"\xff" * 4 + b"\xfe\xff\x00\xe0\0\0\0\0" * 20_000,
+        (b"\x08\0\x15\x11SQ\0\0" + b"\xff" * 4 + b"\xfe\xff\x00\xe0" + b"\xff" * 4) * 5_000,
+        b"\x08\0\x08\0CS\0\0" * 20_000,
+    ],
+    ids=["items", "nested", "elements"],
+)
+def test_a_dicom_file_made_to_keep_a_reader_busy_is_damaged(body):
+    start = FILES["dicom"].index(b"\x08\0\x16\0")
+    with pytest.raises(DamagedImage):
+        decode(FILES["dicom"][:start] + body, Limits())
+
+
+@pytest.mark.parametrize(
     "attributes",
     [{"PixelData": None}, {"PixelData": b""}, {"Rows": None}, {"BitsStored": None}, {"Columns": None}],
     ids=lambda attributes: next(iter(attributes)),
