@@ -379,13 +379,9 @@ def test_no_message_tells_of_the_patient_or_of_the_file():
         assert caught.value.__suppress_context__ or caught.value.__context__ is None
 
 
-def test_a_stream_that_ends_or_hangs_its_decoder_is_damaged_and_leaves_the_service_running():
-    stream = compressed(DEEP_NOISE, 12, JPEGLosslessSV1)
-    table = stream.index(b"\xff\xc4")
-    # What GDCM does with these differs (an exception that ends its process, an error, a hang): none may come through.
-    for position in range(table + 2, table + 40):
-        damaged = bytearray(stream)
-        damaged[position] ^= 0xFF
-        if position % 4 == 0:
-            with pytest.raises(DamagedImage):
-                decode(dicom(DEEP_NOISE, bits=12, syntax=JPEGLosslessSV1, stream=bytes(damaged)), Limits())
+def test_a_stream_that_ends_its_decoders_process_is_damaged_and_leaves_ours_running():
+    stream = bytearray(compressed(DEEP_NOISE, 12, JPEGLosslessSV1))
+    # Without the marker of its Huffman table, GDCM 3.2.6 runs into an assertion that ends its process.
+    stream[stream.index(b"\xff\xc4")] = 0xF2
+    with pytest.raises(DamagedImage):
+        decode(dicom(DEEP_NOISE, bits=12, syntax=JPEGLosslessSV1, stream=bytes(stream)), Limits())
