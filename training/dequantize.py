@@ -1,7 +1,7 @@
 """Takes the eight bits out of a quantised graph again: the same network in float32, from the file that ships.
 
-For comparisons with what others run, and for providers that are faster in floating point. The weights keep what rounding
-to eight bits did to them; the activations are exact again.
+For comparisons with what others run, and for providers that are faster in floating point. The weights keep what
+rounding to eight bits did to them; the activations are exact again.
 """
 
 from typing import Final
