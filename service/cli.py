@@ -1,6 +1,7 @@
 """The command line of the service: serve, segment files without a server, list models."""
 
 import json
+import signal
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -154,7 +155,9 @@ class _Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: Any) -> None:  # noqa: ANN401 - uvicorn's own signature
         self._on_stop()
-        super().handle_exit(sig, frame)
+        # Not uvicorn's own way, which ends by raising the signal once more: being told to stop is no failure.
+        self.force_exit = self.should_exit and sig == signal.SIGINT
+        self.should_exit = True
 
 
 def _serve(settings: Settings) -> None:

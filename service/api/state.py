@@ -39,6 +39,9 @@ class ServiceState:
         Gauge("panoseg_queue_depth", "Pictures that wait for the model.", registry=self.registry).set_function(
             lambda: self._segmenter.engine.waiting if self._segmenter else 0
         )
+        Gauge("panoseg_under_way", "Requests worked on or waiting.", registry=self.registry).set_function(
+            lambda: self._segmenter.engine.under_way if self._segmenter else 0
+        )
         Gauge("panoseg_ready", "1 when a model is loaded and warmed up.", registry=self.registry).set_function(
             lambda: float(self._segmenter is not None and not self.stopping)
         )
