@@ -95,14 +95,15 @@ class ServiceState:
         if self._segmenter:
             self._segmenter.close()
 
-    async def segment(self, request: Request, upload: bytes, wanted: Wanted) -> tuple[Answer, Ticket]:
+    async def segment(
+        self, segmenter: Segmenter, request: Request, upload: bytes, wanted: Wanted
+    ) -> tuple[Answer, Ticket]:
         """Segment an upload beside the event loop, until its deadline, or until its caller goes.
 
         Raises:
             RequestError: as `Segmenter.segment`, or every place is taken.
             ClientDisconnect: the caller has gone.
         """
-        segmenter = self.segmenter
         segmenter.engine.admit()
         ticket = Ticket(self.settings.timeout_s)
         work = asyncio.get_running_loop().run_in_executor(self._workers, segmenter.segment, upload, wanted, ticket)
