@@ -32,16 +32,17 @@ def find_teeth(prediction: Prediction, classes: tuple[int, ...], thresholds: Thr
     whole = np.zeros_like(labels)
     pieces: list[tuple[int, Box, npt.NDArray[np.bool_]]] = []
     for fdi in _numbers_in(labels):
-        count, numbered, statistics, _ = cv2.connectedComponentsWithStats(
-            (labels == fdi).view(np.uint8), connectivity=8
-        )
+        mask = (labels == fdi).view(np.uint8)
+        left, top, across, down = cv2.boundingRect(mask)
+        cut = mask[top : top + down, left : left + across]
+        count, numbered, statistics, _ = cv2.connectedComponentsWithStats(cut, connectivity=8)
         largest = 1 + int(statistics[1:, cv2.CC_STAT_AREA].argmax())
         for number in range(1, count):
             x, y, width, height, area = (int(value) for value in statistics[number])
-            box = Box(x, y, width, height)
+            box = Box(left + x, top + y, width, height)
             piece = numbered[y : y + height, x : x + width] == number
             if number == largest and area >= thresholds.min_tooth_area:
-                whole[y : y + height, x : x + width][piece] = fdi
+                whole[box.y : box.y + height, box.x : box.x + width][piece] = fdi
             else:
                 pieces.append((area, box, piece))
     # The largest first, so that a piece can lean on one that leans on a tooth.

@@ -96,20 +96,21 @@ def find_content(pixels: Grey) -> Box:
 
 def _inside(lines: npt.NDArray[np.float32], step: int, length: int) -> tuple[int, int]:
     """First and one past the last of the picture's lines that are not frame; `lines` is every `step`-th of them."""
-    low, middle, high = np.percentile(lines, (5, 50, 95), axis=1)
     tolerance = _FRAME_SPREAD * (float(lines.max()) - float(lines.min()))
-    even = high - low <= tolerance
-    # A frame has one colour, that of the outermost line, on each side.
-    first = _count_leading(even & (np.abs(middle - middle[0]) <= tolerance))
-    after = _count_leading((even & (np.abs(middle - middle[-1]) <= tolerance))[::-1])
+    first, after = _count_frame(lines, tolerance), _count_frame(lines[::-1], tolerance)
     if len(lines) - first - after < _LARGEST_FRAME * len(lines):
         return 0, length
     return first * step, length if after == 0 else (len(lines) - after) * step
 
 
-def _count_leading(lines: npt.NDArray[np.bool_]) -> int:
-    """How many lines from the first on are true."""
-    return len(lines) if lines.all() else int(lines.argmin())
+def _count_frame(lines: npt.NDArray[np.float32], tolerance: float) -> int:
+    """How many lines from the first on are of one colour, that of the first."""
+    colour = float(np.median(lines[0]))
+    for count, line in enumerate(lines):
+        low, high = np.percentile(line, (5, 95))
+        if low < colour - tolerance or high > colour + tolerance:
+            return count
+    return len(lines)
 
 
 def _stretch(pixels: npt.NDArray[np.generic], low: float, high: float) -> npt.NDArray[np.uint8]:
