@@ -10,12 +10,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from service.model.package import ModelPackage, choose_package
 from service.segmenter import Segmenter
 from service.settings import Settings
 from training.phantom import Phantom, draw_phantom
+
+# Machines are shared and noisy: no test is held to a time.
+hypothesis.settings.register_profile("panoseg", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("panoseg")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -37,7 +42,7 @@ def phantom_png(phantom: Phantom) -> bytes:
 @pytest.fixture(scope="session")
 def package() -> ModelPackage:
     """The model that ships."""
-    return choose_package(REPOSITORY / "models", None)
+    return choose_package(Settings().models, None)
 
 
 @pytest.fixture(scope="session")

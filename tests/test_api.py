@@ -253,8 +253,17 @@ def test_what_runs_is_told_by_the_health_and_model_routes(client: httpx.Client) 
     assert ready["status"] == "ready"
     active = [model for model in client.get("/v1/models").json()["models"] if model["active"]]
     assert [model["sha256"] for model in active] == [ready["model"]["sha256"]]
-    assert active[0]["input_size"] == [256, 512]
     assert active[0]["data_licence"]
+
+
+def test_the_page_is_served_and_nothing_else_of_the_disk(client: httpx.Client) -> None:
+    page = client.get("/")
+    assert page.headers["content-type"].startswith("text/html")
+    assert "default-src 'self'" in page.headers["content-security-policy"]
+    assert client.get("/app.js").headers["content-type"].startswith("text/javascript")
+    assert client.get("/", params={"path": "/etc/passwd"}).content == page.content
+    for outside in ("/../settings.py", "/%2e%2e/settings.py", "/index.html/../../settings.py"):
+        assert client.get(outside).status_code == 404
 
 
 def test_the_description_is_complete_and_read_without_a_network(client: httpx.Client) -> None:

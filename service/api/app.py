@@ -1,8 +1,9 @@
 """Puts the HTTP service together: state, routes, errors, request ids, the page."""
 
 import asyncio
+import mimetypes
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Final
 
 import structlog
 from fastapi import FastAPI
-from fastapi.staticfiles import StaticFiles
+from fastapi.responses import FileResponse
 from fastapi_offline import FastAPIOffline
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, Request
@@ -25,6 +26,9 @@ from service.settings import Settings
 _log: Final = structlog.get_logger("panoseg.access")
 
 _WEB: Final = Path(__file__).resolve().parent.parent / "web"
+
+# On Windows the registry may call it plain text, and browsers then refuse modules.
+mimetypes.add_type("text/javascript", ".js")
 
 _PAGE_POLICY: Final = "default-src 'self'; img-src 'self' blob: data:"
 
@@ -56,7 +60,7 @@ def create_app(settings: Settings, on_failure: Callable[[], None] = lambda: None
     app.include_router(images.router)
     app.include_router(operations.router)
     _describe_problems(app)
-    app.mount("/", StaticFiles(directory=_WEB, html=True), name="page")
+    _serve_page(app)
     app.add_middleware(_Envelope, state=state)
     return app
 
@@ -72,6 +76,20 @@ def _describe_problems(app: FastAPI) -> None:
         return description
 
     app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _serve_page(app: FastAPI) -> None:
+    """A route for each of the page's files: a folder mounted at the root would hide the other routes' wrong methods."""
+    for path in sorted(_WEB.iterdir()):
+        route = "/" if path.name == "index.html" else f"/{path.name}"
+        app.add_route(route, _file_sender(path), methods=["GET", "HEAD"], include_in_schema=False)
+
+
+def _file_sender(path: Path) -> Callable[[Request], Awaitable[FileResponse]]:
+    async def send(_: Request) -> FileResponse:
+        return FileResponse(path, headers={"Cache-Control": "no-cache"})
+
+    return send
 
 
 class _Envelope:

@@ -31,9 +31,7 @@ def find_teeth(prediction: Prediction, classes: tuple[int, ...], thresholds: Thr
     labels = np.where(prediction.foreground >= 255 * thresholds.foreground, table[prediction.tooth], 0).astype(np.uint8)
     whole = np.zeros_like(labels)
     pieces: list[tuple[int, Box, npt.NDArray[np.bool_]]] = []
-    for fdi in np.flatnonzero(np.bincount(labels.ravel(), minlength=49)):
-        if fdi == 0:
-            continue
+    for fdi in _numbers_in(labels):
         count, numbered, statistics, _ = cv2.connectedComponentsWithStats(
             (labels == fdi).view(np.uint8), connectivity=8
         )
@@ -69,23 +67,46 @@ def to_radiograph(
 ) -> Labels:
     """The FDI number of each pixel of the radiograph as sent, `(height, width)`.
 
-    The outline of all teeth together follows the smoothly enlarged foreground probability; the line between two teeth
-    that touch follows the model's pixels.
+    Both the outline of all teeth together, which follows the foreground probability, and the lines between teeth that
+    touch, where the nearer one wins, are enlarged smoothly and not in steps of the model's pixels.
+
+    Args:
+        labels: FDI numbers in pixels of the model's input.
     """
     # A rim around the teeth, so that the smooth outline finds a number wherever it runs.
-    rim = cv2.dilate(labels, _NEIGHBOURHOOD)
-    numbers = np.where(labels > 0, labels, rim)
+    numbers = np.where(labels > 0, labels, cv2.dilate(labels, _NEIGHBOURHOOD))
     foreground = np.where(numbers > 0, prediction.foreground, 0).astype(np.uint8)
     content = model_input.content
-    size = (content.width, content.height)
-    large = cv2.resize(foreground, size, interpolation=cv2.INTER_LINEAR)
-    _, mask = cv2.threshold(large, 255 * thresholds.foreground - 0.5, 255, cv2.THRESH_BINARY)
-    found = cv2.bitwise_and(cv2.resize(numbers, size, interpolation=cv2.INTER_NEAREST_EXACT), mask)
-    if (content.width, content.height) == (width, height):
-        return np.asarray(found, np.uint8)
+    enlarged = cv2.resize(foreground, (content.width, content.height), interpolation=cv2.INTER_LINEAR)
+    _, mask = cv2.threshold(enlarged, 255 * thresholds.foreground - 0.5, 255, cv2.THRESH_BINARY)
     labels_as_sent = np.zeros((height, width), np.uint8)
-    labels_as_sent[content.y : content.y + content.height, content.x : content.x + content.width] = found
+    nearest = np.zeros((height, width), np.uint8)
+    for fdi in _numbers_in(labels):
+        box = _surroundings(numbers, fdi, model_input)
+        area = (slice(box.y, box.y + box.height), slice(box.x, box.x + box.width))
+        closeness = _enlarge((numbers == fdi).view(np.uint8) * np.uint8(255), box, model_input)
+        nearer = cv2.compare(closeness, nearest[area], cv2.CMP_GT)
+        cv2.copyTo(closeness, nearer, nearest[area])
+        labels_as_sent[area][nearer.view(bool)] = fdi
+    inside = labels_as_sent[content.y : content.y + content.height, content.x : content.x + content.width]
+    cv2.bitwise_and(inside, mask, inside)
     return labels_as_sent
+
+
+def _numbers_in(labels: Labels) -> list[int]:
+    return [int(fdi) for fdi in np.flatnonzero(np.bincount(labels.ravel(), minlength=256)) if fdi]
+
+
+def _enlarge(small: npt.NDArray[np.uint8], box: Box, model_input: ModelInput) -> npt.NDArray[np.uint8]:
+    """A map in pixels of the model's input, smoothed, as a box of the radiograph sees it."""
+    height, width = small.shape
+    left, top = model_input.from_radiograph(box.x, box.y)
+    step_x, step_y = width / model_input.content.width, height / model_input.content.height
+    to_small = np.array([[step_x, 0, left], [0, step_y, top]], np.float64)
+    smooth = cv2.GaussianBlur(small, (3, 3), 0)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    enlarged = cv2.warpAffine(smooth, to_small, (box.width, box.height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(enlarged, np.uint8)
 
 
 def outline_teeth(

@@ -18,7 +18,7 @@ _FRAME_SAMPLES = 512
 """Along each side, how many pixels are looked at to find a frame."""
 
 _FRAME_SPREAD = 0.03
-"""A line of pixels whose values spread less than this share of the picture's range is frame."""
+"""A line of frame keeps to its colour within this share of the picture's range."""
 
 _LARGEST_FRAME = 0.35
 """A frame that would leave less than this share of a side is no frame but a picture without content."""
@@ -96,14 +96,20 @@ def find_content(pixels: Grey) -> Box:
 
 def _inside(lines: npt.NDArray[np.float32], step: int, length: int) -> tuple[int, int]:
     """First and one past the last of the picture's lines that are not frame; `lines` is every `step`-th of them."""
-    low, high = np.percentile(lines, (5, 95), axis=1)
-    spread = np.asarray(high - low)
-    busy = np.flatnonzero(spread > _FRAME_SPREAD * (float(lines.max()) - float(lines.min())))
-    if busy.size == 0 or busy[-1] + 1 - busy[0] < _LARGEST_FRAME * len(lines):
+    low, middle, high = np.percentile(lines, (5, 50, 95), axis=1)
+    tolerance = _FRAME_SPREAD * (float(lines.max()) - float(lines.min()))
+    even = high - low <= tolerance
+    # A frame has one colour, that of the outermost line, on each side.
+    first = _count_leading(even & (np.abs(middle - middle[0]) <= tolerance))
+    after = _count_leading((even & (np.abs(middle - middle[-1]) <= tolerance))[::-1])
+    if len(lines) - first - after < _LARGEST_FRAME * len(lines):
         return 0, length
-    first = int(busy[0]) * step
-    last = length if busy[-1] == len(lines) - 1 else (int(busy[-1]) + 1) * step
-    return first, last
+    return first * step, length if after == 0 else (len(lines) - after) * step
+
+
+def _count_leading(lines: npt.NDArray[np.bool_]) -> int:
+    """How many lines from the first on are true."""
+    return len(lines) if lines.all() else int(lines.argmin())
 
 
 def _stretch(pixels: npt.NDArray[np.generic], low: float, high: float) -> npt.NDArray[np.uint8]:

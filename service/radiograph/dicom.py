@@ -2,10 +2,13 @@
 
 import io
 import math
+import struct
 
 import cv2
 import numpy as np
+import simplejpeg
 from pydicom import Dataset, dcmread
+from pydicom.dataelem import RawDataElement
 from pydicom.encaps import get_frame
 from pydicom.filereader import read_dataset
 from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
@@ -25,17 +28,26 @@ from pydicom.uid import (
 
 from service.errors import DamagedImage, UnsupportedFormat
 from service.radiograph.grey import scale_table, spread, to_grey
+from service.radiograph.isolated import decode_isolated
 from service.radiograph.jpeg import read_jpeg_header
 from service.radiograph.radiograph import Decoded, Limits, Radiograph
 from service.radiograph.rle import decode_rle
 
 _NATIVE = frozenset({ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian})
-_JPEG = frozenset({JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1, *JPEGLSTransferSyntaxes})
+_JPEG_LS = frozenset(JPEGLSTransferSyntaxes)
+_JPEG = frozenset({JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1, *_JPEG_LS})
+_ONLY_WITH_GDCM = frozenset({JPEGLossless, JPEGLosslessSV1, *_JPEG_LS})
 _JPEG_2000 = frozenset(JPEG2000TransferSyntaxes)
 _TAKEN_SYNTAXES = _NATIVE | _JPEG | _JPEG_2000 | {RLELossless}
 
 _GREY = frozenset({"MONOCHROME1", "MONOCHROME2"})
 _COLOUR = frozenset({"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"})
+
+
+_SIZ = struct.Struct(">8IHB")
+_UNDEFINED_LENGTH = 0xFFFFFFFF
+_SEQUENCE_DELIMITER = b"\xfe\xff\xdd\xe0"
+"""Followed by a length of four bytes (PS3.5, 7.5); no compressed syntax is big-endian."""
 
 
 def decode_dicom(data: bytes, limits: Limits) -> Radiograph:
@@ -50,8 +62,7 @@ def decode_dicom(data: bytes, limits: Limits) -> Radiograph:
     _refuse_other_kinds(dataset, syntax, photometric, bits)
     rows, columns = int(dataset.Rows), int(dataset.Columns)
     limits.check(columns, rows)
-    if not dataset.get("PixelData"):
-        raise DamagedImage("The DICOM file holds no pixel data, or ends before they do; send the whole image object.")
+    _check_pixel_data(dataset, data)
     stored = _read_stored(dataset, syntax, rows, columns)
     colourfulness = 0.0
     if photometric in _GREY:
@@ -84,6 +95,19 @@ def _refuse_other_kinds(dataset: Dataset, syntax: str, photometric: str, bits: i
         raise UnsupportedFormat("The DICOM file's pixels are neither of 8 nor of 16 bits; send one of these.")
 
 
+def _check_pixel_data(dataset: Dataset, data: bytes) -> None:
+    """Refuse pixel data that are missing or cut, which pydicom itself lets pass where few bytes are missing."""
+    element = dataset.get_item("PixelData")
+    if element is None or not element.value:
+        raise DamagedImage("The DICOM file holds no pixel data, or ends before they do; send the whole image object.")
+    if isinstance(element, RawDataElement) and element.length != _UNDEFINED_LENGTH:
+        complete = len(element.value) == element.length
+    else:
+        complete = data.rfind(_SEQUENCE_DELIMITER) + 8 <= len(data)
+    if not complete:
+        raise DamagedImage("The DICOM file ends before its pixel data do; send the whole file.")
+
+
 def _read_stored(dataset: Dataset, syntax: str, rows: int, columns: int) -> Decoded:
     """The stored values, `(rows, columns)`, or `(rows, columns, 3)` as RGB."""
     if syntax in _NATIVE:
@@ -91,21 +115,28 @@ def _read_stored(dataset: Dataset, syntax: str, rows: int, columns: int) -> Deco
     frame = get_frame(dataset.PixelData, 0, number_of_frames=1)
     if syntax == RLELossless:
         return decode_rle(frame, dataset, rows, columns)
+    samples, signed = int(dataset.SamplesPerPixel), bool(dataset.PixelRepresentation)
+    width, height, channels, bits = _read_stream_shape(frame, syntax)
     # The decoders set aside what the stream declares, not what the data set does.
-    if _read_stream_size(frame, syntax) != (columns, rows):
-        raise DamagedImage("The DICOM file declares another size than its compressed picture; export it again.")
-    return pixel_array(dataset)
+    if (width, height, channels) != (columns, rows, samples) or bits > int(dataset.BitsAllocated):
+        raise DamagedImage("The DICOM file declares another shape than its compressed picture has; export it again.")
+    if syntax in _JPEG - _JPEG_LS and samples == 1 and bits == 8:
+        stored: Decoded = simplejpeg.decode_jpeg(frame, colorspace="GRAY", strict=True)[..., 0]
+        return stored.view(np.int8) if signed else stored
+    if syntax in _ONLY_WITH_GDCM:
+        return decode_isolated(frame, dataset, syntax, bits)
+    return pixel_array(dataset, decoding_plugin="pillow")
 
 
-def _read_stream_size(frame: bytes, syntax: str) -> tuple[int, int]:
-    """Width and height that a JPEG, JPEG-LS or JPEG 2000 stream declares."""
+def _read_stream_shape(frame: bytes, syntax: str) -> tuple[int, int, int, int]:
+    """Width, height, channels and bits that a JPEG, JPEG-LS or JPEG 2000 stream declares."""
     if syntax in _JPEG:
         header = read_jpeg_header(frame)
-        return header.width, header.height
+        return header.width, header.height, header.components, header.bits
     # The SIZ segment (ITU T.800, A.5.1): the picture is the reference grid less its offset.
     start = frame.index(b"\xff\x4f\xff\x51") + 8
-    x_end, y_end, x_start, y_start = (int.from_bytes(frame[i : i + 4]) for i in range(start, start + 16, 4))
-    return x_end - x_start, y_end - y_start
+    x_end, y_end, x_start, y_start, _, _, _, _, channels, depth = _SIZ.unpack_from(frame, start)
+    return x_end - x_start, y_end - y_start, channels, (depth & 0x7F) + 1
 
 
 def _display(stored: Decoded, dataset: Dataset, bits: int) -> Decoded:
@@ -124,7 +155,10 @@ def _display(stored: Decoded, dataset: Dataset, bits: int) -> Decoded:
     table = scale_table(shown, np.uint8 if bits <= 8 else np.uint16)
     if table.dtype == stored.dtype == np.uint8 and np.array_equal(table, np.arange(256)):
         return stored
-    return table[stored.astype(np.int32) - low]
+    # The difference wraps within the stored width, which is what makes it an unsigned index.
+    index = (stored - stored.dtype.type(low)).view(f"u{stored.dtype.itemsize}")
+    grey: Decoded = table[index]
+    return grey
 
 
 def _apply_look_up(values: Decoded, dataset: Dataset) -> Decoded:

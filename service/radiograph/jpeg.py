@@ -12,8 +12,8 @@ _FRAME_MARKERS = frozenset({*range(0xC0, 0xD0), 0xF7}) - {0xC4, 0xC8, 0xCC}
 """Start of frame, by process (ITU T.81, table B.1); 0xF7 is JPEG-LS (ITU T.87)."""
 
 _LONE_MARKERS = frozenset({0x01, *range(0xD0, 0xD9)})
-_TAKEN_PROCESSES = frozenset({0xC0, 0xC1, 0xC2, 0xC9, 0xCA})
-"""Baseline, extended and progressive, the last two with either entropy coding."""
+_TAKEN_PROCESSES = frozenset({0xC0, 0xC1, 0xC2, 0xC3, 0xC9, 0xCA})
+"""Baseline, extended, progressive and lossless; extended and progressive with either entropy coding."""
 
 _MOST_SCANS = 200
 """Progressive encoders write about a dozen; a file of many more is made to keep a decoder busy."""
@@ -67,7 +67,9 @@ def decode_jpeg(data: bytes, limits: Limits) -> Radiograph:
     """Decode a JPEG file; raises as `service.radiograph.decode.decode` says."""
     header = read_jpeg_header(data)
     if header.process not in _TAKEN_PROCESSES or header.bits != 8:
-        raise UnsupportedFormat("Lossless and 12-bit JPEG are taken in DICOM alone; send the radiograph as PNG.")
+        raise UnsupportedFormat(
+            "JPEG-LS and JPEG of more than 8 bits are taken in DICOM alone; send the radiograph as PNG or DICOM."
+        )
     limits.check(header.width, header.height)
     if data.count(b"\xff\xda") > _MOST_SCANS:
         raise DamagedImage("The JPEG file holds more scans than a picture needs; export it again.")

@@ -4,7 +4,6 @@ import logging
 import warnings
 
 import cv2
-import gdcm
 import pydicom.config
 
 
@@ -17,6 +16,3 @@ def quiet_libraries() -> None:
         logger.propagate = False
     pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    gdcm.Trace.DebugOff()
-    gdcm.Trace.WarningOff()
-    gdcm.Trace.ErrorOff()

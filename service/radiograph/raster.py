@@ -17,6 +17,7 @@ Image.MAX_IMAGE_PIXELS = None
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _ORIENTATION, _TILE_WIDTH, _TILE_HEIGHT = 258, 262, 274, 322, 323
 _MINISWHITE = 0
 _RUN_LENGTH_CODED = (1, 2)
+_OLD_BMP_HEADER = 12
 
 _TIFF_PHOTOMETRIC = {0: "MONOCHROME1", 1: "MONOCHROME2", 2: "RGB", 3: "PALETTE COLOR", 5: "CMYK", 6: "YBR_FULL"}
 _BMP_PHOTOMETRIC = {"1": "MONOCHROME2", "L": "MONOCHROME2", "P": "PALETTE COLOR"}
@@ -55,10 +56,19 @@ def decode_bmp(data: bytes, limits: Limits) -> Radiograph:
     limits.check(*image.size)
     if image.info.get("compression") in _RUN_LENGTH_CODED:
         raise UnsupportedFormat("A BMP file with run-length compression is not taken; send it uncompressed or as PNG.")
+    _check_bmp_rows(data, *image.size)
     photometric = _BMP_PHOTOMETRIC.get(image.mode, "RGB")
     bits = 1 if image.mode == "1" else 8
     grey, colourfulness = to_grey(_to_array(image))
     return Radiograph(grey, "bmp", bits, photometric, colourfulness=colourfulness)
+
+
+def _check_bmp_rows(data: bytes, width: int, height: int) -> None:
+    """Refuse a BMP file that ends within its last row, which Pillow lets pass where only padding is missing."""
+    (start,) = struct.unpack_from("<I", data, 10)
+    (bits,) = struct.unpack_from("<H", data, 24 if data[14] == _OLD_BMP_HEADER else 28)
+    if start + (width * bits + 31) // 32 * 4 * height > len(data):
+        raise DamagedImage("The BMP file ends before its picture does; send the whole file.")
 
 
 def _check_directory(data: bytes) -> None:

@@ -28,7 +28,7 @@ def decode_rle(frame: bytes, dataset: Dataset, rows: int, columns: int) -> Decod
         raise DamagedImage("The DICOM file's run-length coding does not fit its pixels; export it again.")
     ends = [*offsets[1:count], len(frame)]
     planes = [
-        np.asarray(Image.frombytes("L", (columns, rows), frame[start:end], "packbits", "L", 0, 1))
+        np.asarray(Image.frombytes("L", (columns, rows), frame[start:end], "packbits", "L"))
         for start, end in zip(offsets, ends, strict=False)
     ]
     # Each sample's most significant byte comes first, each byte in a plane of its own.

@@ -1,0 +1,64 @@
+// The 32 permanent teeth: their places in a dental chart, their numbers, their names and what is known of each.
+
+/** FDI numbers as a chart shows them, the patient's right on the left. */
+export const UPPER_JAW = [18, 17, 16, 15, 14, 13, 12, 11, 21, 22, 23, 24, 25, 26, 27, 28];
+export const LOWER_JAW = [48, 47, 46, 45, 44, 43, 42, 41, 31, 32, 33, 34, 35, 36, 37, 38];
+
+const QUADRANTS = { 1: "upper right", 2: "upper left", 3: "lower left", 4: "lower right" };
+const NAMES = {
+  1: "central incisor",
+  2: "lateral incisor",
+  3: "canine",
+  4: "first premolar",
+  5: "second premolar",
+  6: "first molar",
+  7: "second molar",
+  8: "third molar",
+};
+
+/**
+ * The number that a tooth goes by in a numbering, "fdi" or "universal".
+ * @param {number} fdi
+ * @param {string} numbering
+ * @returns {string}
+ */
+export function numberIn(numbering, fdi) {
+  if (numbering === "fdi") return String(fdi);
+  const upper = UPPER_JAW.indexOf(fdi);
+  // Universal numbers run back along the lower jaw, from the patient's left to right.
+  return String(upper >= 0 ? upper + 1 : 32 - LOWER_JAW.indexOf(fdi));
+}
+
+/**
+ * The tooth's name, such as "lower left first molar".
+ * @param {number} fdi
+ * @returns {string}
+ */
+export function nameOf(fdi) {
+  return `${QUADRANTS[Math.floor(fdi / 10)]} ${NAMES[fdi % 10]}`;
+}
+
+/**
+ * "incisor", "canine", "premolar" or "molar".
+ * @param {number} fdi
+ * @returns {string}
+ */
+export function kindOf(fdi) {
+  return NAMES[fdi % 10].split(" ").at(-1);
+}
+
+/**
+ * What an answer says of one tooth: "present", "uncertain", "missing", or "unknown" without an answer.
+ * @param {?Object} answer
+ * @param {number} fdi
+ * @returns {{state: string, words: string}}
+ */
+export function stateOf(answer, fdi) {
+  if (!answer) return { state: "unknown", words: "no answer yet" };
+  const tooth = answer.teeth.find((each) => each.fdi === fdi);
+  if (!tooth) return { state: "missing", words: "missing: not found on this picture" };
+  const percent = `${Math.floor(100 * tooth.confidence)} % sure`;
+  return tooth.uncertain
+    ? { state: "uncertain", words: `uncertain, only ${percent}` }
+    : { state: "present", words: `found, ${percent}` };
+}

@@ -1,0 +1,125 @@
+// The radiograph with the teeth drawn over it, numbered; a tooth can be pointed at.
+
+import { kindOf, numberIn } from "./dentition.js";
+import { byId, svg } from "./dom.js";
+
+export class Picture {
+  #figure = byId("picture");
+  #image = byId("radiograph");
+  #overlay = svg("svg", { "aria-hidden": "true", preserveAspectRatio: "xMidYMid meet" });
+
+  /**
+   * @param {function(?number): void} onPoint told the FDI number of the tooth under the pointer, or null
+   * @param {function(number): void} onPick told the FDI number of a tooth that is clicked
+   */
+  constructor(onPoint, onPick) {
+    this.#figure.append(this.#overlay);
+    const toothAt = (event) => Number(event.target.closest("[data-fdi]")?.dataset.fdi) || null;
+    this.#overlay.addEventListener("pointerover", (event) => onPoint(toothAt(event)));
+    this.#overlay.addEventListener("pointerleave", () => onPoint(null));
+    this.#overlay.addEventListener("click", (event) => {
+      if (toothAt(event)) onPick(toothAt(event));
+    });
+    new ResizeObserver(() => this.#keepTextSize()).observe(this.#overlay);
+  }
+
+  /**
+   * Shows a picture without teeth, or an empty frame for null.
+   * @param {?Blob} picture
+   * @returns {Promise<boolean>} false where the browser cannot show it
+   */
+  async show(picture) {
+    this.#overlay.replaceChildren();
+    URL.revokeObjectURL(this.#image.src);
+    this.#image.removeAttribute("src");
+    this.#figure.classList.toggle("waiting", !picture);
+    this.#image.alt = "The radiograph, before its teeth are found.";
+    if (!picture) return false;
+    this.#image.src = URL.createObjectURL(picture);
+    try {
+      await this.#image.decode();
+    } catch {
+      return false;
+    }
+    this.#keepShape(this.#image.naturalWidth, this.#image.naturalHeight);
+    return true;
+  }
+
+  /**
+   * Draws an answer's teeth.
+   * @param {Object} answer
+   * @param {string} numbering
+   */
+  draw(answer, numbering) {
+    const { width, height } = answer.image;
+    this.#keepShape(width, height);
+    this.#overlay.setAttribute("viewBox", `0 0 ${width} ${height}`);
+    const teeth = answer.teeth.filter((tooth) => tooth.polygons.length);
+    this.#overlay.replaceChildren(svg("g", {}, ...teeth.map(shape)), svg("g", {}, ...teeth.map(label)));
+    this.number(numbering);
+    this.#image.alt = `Panoramic radiograph with ${teeth.length} teeth outlined; the dental chart lists them.`;
+    this.#keepTextSize();
+  }
+
+  /**
+   * Writes the teeth's numbers in a numbering.
+   * @param {string} numbering
+   */
+  number(numbering) {
+    for (const text of this.#overlay.querySelectorAll("text")) {
+      text.textContent = numberIn(numbering, Number(text.dataset.fdi));
+    }
+  }
+
+  /**
+   * Marks one tooth, or none.
+   * @param {?number} fdi
+   */
+  mark(fdi) {
+    for (const each of this.#overlay.querySelectorAll("[data-fdi]")) {
+      each.classList.toggle("marked", Number(each.dataset.fdi) === fdi);
+    }
+  }
+
+  #keepShape(width, height) {
+    this.#figure.style.setProperty("--shape", `${width} / ${height}`);
+  }
+
+  // The overlay's unit is a pixel of the radiograph; numbers are to be read, yet fit on a lower incisor.
+  #keepTextSize() {
+    const scale = this.#overlay.getScreenCTM()?.a;
+    if (!scale) return;
+    const shownWidth = this.#overlay.viewBox.baseVal.width * scale;
+    const textSize = Math.min(15, Math.max(10, shownWidth / 65));
+    this.#overlay.style.setProperty("--text-size", `${textSize / scale}px`);
+  }
+}
+
+function shape(tooth) {
+  const d = tooth.polygons.map((ring) => `M${ring.map((point) => point.join(" ")).join("L")}Z`).join("");
+  const certainty = tooth.uncertain ? "uncertain" : "present";
+  return svg("path", { d, class: `shape ${kindOf(tooth.fdi)} ${certainty}`, "data-fdi": String(tooth.fdi) });
+}
+
+function label(tooth) {
+  const [x, y] = centroid(tooth.polygons.reduce((most, ring) => (area(ring) > area(most) ? ring : most)));
+  return svg("text", { x: x.toFixed(1), y: y.toFixed(1), "data-fdi": String(tooth.fdi) });
+}
+
+function area(ring) {
+  return Math.abs(sumOverEdges(ring, (cross) => cross)) / 2;
+}
+
+function centroid(ring) {
+  const twiceArea = sumOverEdges(ring, (cross) => cross);
+  if (!twiceArea) return ring[0]; // a ring one pixel wide
+  const along = (axis) => sumOverEdges(ring, (cross, a, b) => (a[axis] + b[axis]) * cross) / (3 * twiceArea);
+  return [along(0), along(1)];
+}
+
+function sumOverEdges(ring, term) {
+  return ring.reduce((sum, a, index) => {
+    const b = ring[(index + 1) % ring.length];
+    return sum + term(a[0] * b[1] - b[0] * a[1], a, b);
+  }, 0);
+}

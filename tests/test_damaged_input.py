@@ -1,0 +1,376 @@
+"""Whatever is sent, it is a whole radiograph or an error that says what is wrong with it."""
+
+import io
+import resource
+import struct
+import tracemalloc
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    RLELossless,
+)
+
+from service.errors import (
+    DamagedImage,
+    EmptyUpload,
+    RequestError,
+    TooManyPixels,
+    TooSmall,
+    UnsupportedFormat,
+)
+from service.radiograph import Limits, decode
+from tests.encoders import compressed, dicom, exif, png_chunk, png_file, png_of_samples, with_pillow
+
+ANY_SIZE = Limits(min_side=1)
+
+# Noise, so that no part of a file can be missed without its pixels being missed.
+NOISE = np.random.default_rng(3).integers(0, 256, (130, 140)).astype(np.uint8)
+DEEP_NOISE = NOISE.astype(np.uint16) * 16
+COLOUR_NOISE = np.random.default_rng(4).integers(0, 256, (60, 70, 3)).astype(np.uint8)
+
+FILES = {
+    "png": with_pillow(NOISE, "PNG"),
+    "png of 16 bits": png_of_samples(DEEP_NOISE, 0),
+    "jpeg": with_pillow(NOISE, "JPEG", quality=90),
+    "jpeg in colour": with_pillow(COLOUR_NOISE, "JPEG", quality=90),
+    "jpeg progressive": with_pillow(NOISE, "JPEG", quality=90, progressive=True),
+    "tiff": with_pillow(NOISE, "TIFF"),
+    "tiff lzw": with_pillow(NOISE, "TIFF", compression="tiff_lzw"),
+    "tiff deflate of 16 bits": with_pillow(DEEP_NOISE, "TIFF", compression="tiff_adobe_deflate"),
+    "bmp": with_pillow(NOISE, "BMP"),
+    "bmp in colour": with_pillow(COLOUR_NOISE, "BMP"),
+    "dicom": dicom(DEEP_NOISE, bits=12),
+    "dicom of odd length": dicom(NOISE[:129, :139]),
+    "dicom rle": dicom(NOISE, syntax=RLELossless),
+    "dicom jpeg": dicom(NOISE, syntax=JPEGBaseline8Bit),
+    "dicom jpeg lossless": dicom(DEEP_NOISE, bits=12, syntax=JPEGLosslessSV1),
+    "dicom jpeg-ls": dicom(DEEP_NOISE, bits=12, syntax=JPEGLSLossless),
+    "dicom jpeg 2000": dicom(NOISE, syntax=JPEG2000Lossless),
+}
+
+SIGNATURES = {
+    "png": b"\x89PNG\r\n\x1a\n",
+    "png header": FILES["png"][:41],
+    "jpeg": b"\xff\xd8\xff",
+    "jpeg header": FILES["jpeg"][:30],
+    "tiff": b"II*\0",
+    "tiff big-endian": b"MM\0*",
+    "tiff directory": b"II*\0\x08\0\0\0",
+    "bmp": b"BM" + bytes(12) + b"\x28\0\0\0",
+    "dicom": bytes(128) + b"DICM",
+    "dicom meta": FILES["dicom"][: FILES["dicom"].index(b"\x08\x00\x16\x00")],
+}
+
+
+def cuts(data):
+    """Lengths to cut a file to: each of the first and the last few bytes, and many between."""
+    ends = {*range(1, 60), *range(len(data) - 24, len(data))}
+    return sorted({*ends, *np.linspace(60, len(data) - 24, 60, dtype=int).tolist()})
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_that_is_whole_is_taken(name):
+    assert decode(FILES[name], ANY_SIZE).pixels.size > 0
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_truncated_file_is_refused_as_damaged_wherever_it_is_cut(name):
+    data = FILES[name]
+    # Before its prefix, nothing tells a DICOM file from anything else.
+    shortest = {"dicom": 132, "bmp": 2, "jpeg": 2}.get(name.split()[0], 4)
+    for length in (cut for cut in cuts(data) if cut >= shortest):
+        with pytest.raises(DamagedImage):
+            decode(data[:length], ANY_SIZE)
+
+
+@settings(max_examples=150, deadline=None)
+@given(position=st.integers(0, len(FILES["png"]) - 1), bit=st.integers(0, 7))
+def test_a_png_with_any_bit_flipped_is_refused(position, bit):
+    data = bytearray(FILES["png"])
+    data[position] ^= 1 << bit
+    with pytest.raises(RequestError):
+        decode(bytes(data), ANY_SIZE)
+
+
+@pytest.mark.parametrize("name", FILES)
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_flipped_bytes_give_a_picture_or_an_error_of_ours(name, data):
+    damaged = bytearray(FILES[name])
+    for position in data.draw(st.lists(st.integers(0, len(damaged) - 1), min_size=1, max_size=4)):
+        damaged[position] = data.draw(st.integers(0, 255))
+    try:
+        pixels = decode(bytes(damaged), ANY_SIZE).pixels
+    except RequestError:
+        return
+    assert pixels.ndim == 2
+
+
+@pytest.mark.parametrize("name", SIGNATURES)
+@settings(max_examples=60, deadline=None)
+@given(noise=st.binary(max_size=600))
+def test_random_bytes_after_a_signature_are_refused(name, noise):
+    with pytest.raises(RequestError):
+        decode(SIGNATURES[name] + noise, Limits())
+
+
+@settings(max_examples=100, deadline=None)
+@given(noise=st.binary(min_size=1, max_size=200))
+def test_random_bytes_are_refused(noise):
+    with pytest.raises(RequestError):
+        decode(noise, Limits())
+
+
+def test_no_bytes_are_an_empty_upload():
+    with pytest.raises(EmptyUpload):
+        decode(b"", Limits())
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"BMW and other makers of cars are no image format.",
+        b"<!doctype html><title>502</title>",
+        b"%PDF-1.7\n1 0 obj\n",
+        b"PK\x03\x04" + bytes(60),
+        b"\0" * 400,
+    ],
+    ids=["text", "html", "pdf", "zip", "zeros"],
+)
+def test_what_is_no_image_is_unsupported_and_not_echoed(data):
+    with pytest.raises(UnsupportedFormat, match=r"PNG, JPEG, TIFF, BMP or DICOM\.$") as caught:
+        decode(data, Limits())
+    assert data[:6].decode(errors="replace") not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        (with_pillow(NOISE, "GIF"), "GIF"),
+        (with_pillow(COLOUR_NOISE, "WEBP"), "WebP"),
+        (b"\0\0\0\x18ftypheic" + bytes(40), "HEIC"),
+        (with_pillow(NOISE, "JPEG2000"), "JPEG 2000"),
+        (with_pillow(NOISE, "JPEG2000", no_jp2=True), "JPEG 2000"),
+        (b"II+\0\x08\0\0\0" + bytes(40), "BigTIFF"),
+        (compressed(DEEP_NOISE, 12, JPEGLosslessSV1), "more than 8 bits"),
+        (compressed(DEEP_NOISE, 12, JPEGLSLossless), "JPEG-LS"),
+        (with_pillow(NOISE.astype(np.float32), "TIFF"), "fractional"),
+    ],
+)
+def test_a_known_format_that_is_not_taken_is_named(data, name):
+    with pytest.raises(UnsupportedFormat, match=name):
+        decode(data, Limits())
+
+
+def _frames(container):
+    file = io.BytesIO()
+    first, second = Image.fromarray(NOISE), Image.fromarray(255 - NOISE)
+    first.save(file, container, save_all=True, append_images=[second])
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    "data", [_frames("TIFF"), _frames("PNG"), dicom(NOISE, frames=2)], ids=["tiff", "png", "dicom"]
+)
+def test_several_frames_are_unsupported(data):
+    with pytest.raises(UnsupportedFormat, match="several"):
+        decode(data, Limits())
+
+
+def _bmp_of_size(width, height):
+    return FILES["bmp"][:18] + struct.pack("<ii", width, height) + FILES["bmp"][26:]
+
+
+def _jpeg_of_size(width, height):
+    position = FILES["jpeg"].index(b"\xff\xc0") + 5
+    return FILES["jpeg"][:position] + struct.pack(">HH", height, width) + FILES["jpeg"][position + 4 :]
+
+
+def _tiff_of_size(width, height):
+    data = FILES["tiff lzw"]
+    for tag, old, new in ((256, NOISE.shape[1], width), (257, NOISE.shape[0], height)):
+        entry = struct.pack("<HHIHH", tag, 3, 1, old, 0)
+        assert entry in data
+        data = data.replace(entry, struct.pack("<HHII", tag, 4, 1, new))
+    return data
+
+
+def _dicom_of_size(width, height):
+    return dicom(NOISE, Rows=height, Columns=width)
+
+
+SIZED = {
+    "png": lambda width, height: png_file(width, height, zlib.compress(bytes(1000))),
+    "jpeg": _jpeg_of_size,
+    "tiff": _tiff_of_size,
+    "bmp": _bmp_of_size,
+    "dicom": _dicom_of_size,
+}
+
+
+@pytest.mark.parametrize("container", SIZED)
+def test_a_declared_size_above_the_limit_is_refused_without_memory(container):
+    data = SIZED[container](60000, 60000)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    tracemalloc.start()
+    try:
+        with pytest.raises(TooManyPixels):
+            decode(data, Limits())
+        traced = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert traced < 2**20
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak < 2**15  # KiB
+
+
+@pytest.mark.parametrize("container", SIZED)
+def test_a_declared_size_within_the_limit_that_the_data_do_not_fill_is_damaged(container):
+    with pytest.raises(DamagedImage):
+        decode(SIZED[container](1000, 1000), Limits())
+
+
+@pytest.mark.parametrize("container", SIZED)
+@pytest.mark.parametrize("size", [(0, 200), (200, 0)])
+def test_a_side_of_no_pixels_is_damaged(container, size):
+    with pytest.raises(DamagedImage):
+        decode(SIZED[container](*size), Limits())
+
+
+@pytest.mark.parametrize("container", SIZED)
+def test_a_short_side_is_too_small(container):
+    with pytest.raises(TooSmall, match="128"):
+        decode(SIZED[container](127, 300), Limits())
+
+
+def test_text_that_inflates_to_gigabytes_is_never_inflated():
+    deflate = zlib.compressobj(9)
+    bomb = b"".join([deflate.compress(bytes(2**20)) for _ in range(256)]) + deflate.flush()
+    extra = png_chunk(b"zTXt", b"Comment\0\0" + bomb) + png_chunk(b"iCCP", b"profile\0\0" + bomb)
+    tracemalloc.start()
+    try:
+        decoded = decode(png_of_samples(NOISE, 0, extra=extra), Limits()).pixels
+        assert tracemalloc.get_traced_memory()[1] < 2**23
+    finally:
+        tracemalloc.stop()
+    assert np.array_equal(decoded, NOISE)
+
+
+def _stream(rows):
+    return zlib.compress(np.pad(NOISE[:rows], ((0, 0), (1, 0))).tobytes())
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [
+        _stream(129),
+        _stream(60),
+        _stream(130)[:-40],
+        _stream(130)[:-4],
+        _stream(130)[:-4] + b"abcd",
+        zlib.compress(b"\x09" * 141 * 130),
+        b"",
+        b"no deflate stream at all",
+    ],
+    ids=["a row short", "half", "cut", "no checksum", "wrong checksum", "no such filter", "empty", "noise"],
+)
+def test_a_png_stream_that_does_not_fill_the_picture_is_damaged(stream):
+    with pytest.raises(DamagedImage):
+        decode(png_file(140, 130, stream), Limits())
+
+
+def test_a_png_stream_longer_than_the_picture_is_not_inflated_beyond_it():
+    rows = np.pad(NOISE, ((0, 0), (1, 0))).tobytes()
+    data = png_file(140, 130, zlib.compress(rows + bytes(2**26), 9))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert np.array_equal(decode(data, Limits()).pixels, NOISE)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak < 2**15  # KiB
+
+
+def test_a_png_of_a_million_chunks_is_refused():
+    with pytest.raises(DamagedImage, match="chunks"):
+        decode(png_of_samples(NOISE, 0, extra=png_chunk(b"teSt", b"") * 100_001), Limits())
+
+
+def test_a_jpeg_of_a_thousand_scans_is_refused():
+    data = FILES["jpeg progressive"]
+    last_scan = data[data.rindex(b"\xff\xda") : -2]
+    with pytest.raises(DamagedImage, match="scans"):
+        decode(data[:-2] + last_scan * 1000 + data[-2:], Limits())
+
+
+def test_a_dicom_stream_of_another_size_than_declared_is_damaged():
+    for syntax in (JPEGBaseline8Bit, JPEGLosslessSV1, JPEGLSLossless, JPEG2000Lossless):
+        data = dicom(NOISE, syntax=syntax, stream=compressed(NOISE[:100, :120], 8, syntax))
+        with pytest.raises(DamagedImage, match="another shape"):
+            decode(data, Limits())
+
+
+def test_a_deflated_dicom_file_is_refused_before_it_is_inflated():
+    with pytest.raises(UnsupportedFormat, match="transfer syntax"):
+        decode(dicom(NOISE, syntax=DeflatedExplicitVRLittleEndian), Limits())
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [{"PixelData": None}, {"PixelData": b""}, {"Rows": None}, {"BitsStored": None}, {"Columns": None}],
+    ids=lambda attributes: next(iter(attributes)),
+)
+def test_a_dicom_file_without_what_makes_a_picture_is_damaged(attributes):
+    with pytest.raises(DamagedImage):
+        decode(dicom(NOISE, **attributes), Limits())
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [{"PhotometricInterpretation": "PALETTE COLOR"}, {"BitsAllocated": 32}, {"BitsStored": 0}],
+    ids=lambda attributes: next(iter(attributes)),
+)
+def test_a_dicom_file_of_another_kind_is_unsupported(attributes):
+    with pytest.raises(UnsupportedFormat):
+        decode(dicom(NOISE, **attributes), Limits())
+
+
+def test_a_png_changed_by_a_transfer_in_text_mode_is_damaged():
+    with pytest.raises(DamagedImage, match="binary"):
+        decode(FILES["png"].replace(b"\r\n", b"\n"), Limits())
+
+
+def test_no_message_tells_of_the_patient_or_of_the_file():
+    broken = [
+        FILES["dicom"][:-10],
+        dicom(NOISE, PixelData=None),
+        dicom(NOISE, frames=2),
+        dicom(NOISE, PhotometricInterpretation="ERIKA"),
+        dicom(NOISE, PhotometricInterpretation="RGB"),
+        with_pillow(NOISE, "TIFF", tiffinfo={270: "Erika Mustermann"})[:-10],
+        with_pillow(NOISE, "JPEG", comment="Erika Mustermann", exif=exif(6))[:-10],
+    ]
+    for data in broken:
+        with pytest.raises(RequestError) as caught:
+            decode(data, Limits())
+        message = str(caught.value).lower()
+        assert "erika" not in message
+        assert "mustermann" not in message
+        assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+def test_a_stream_that_ends_or_hangs_its_decoder_is_damaged_and_leaves_the_service_running():
+    stream = compressed(DEEP_NOISE, 12, JPEGLosslessSV1)
+    table = stream.index(b"\xff\xc4")
+    # What GDCM does with these differs (an exception that ends its process, an error, a hang): none may come through.
+    for position in range(table + 2, table + 40):
+        damaged = bytearray(stream)
+        damaged[position] ^= 0xFF
+        if position % 4 == 0:
+            with pytest.raises(DamagedImage):
+                decode(dicom(DEEP_NOISE, bits=12, syntax=JPEGLosslessSV1, stream=bytes(damaged)), Limits())

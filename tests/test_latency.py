@@ -1,0 +1,70 @@
+"""Times add up: percentiles against NumPy's, a window that forgets, a target that is kept or not."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
+
+from service.latency import STAGES, TOTAL, Clock, LatencyRecorder
+
+
+class Hands:
+    """A clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def times(total_ms: float) -> dict[str, float]:
+    return {**dict.fromkeys(STAGES, 1.0), TOTAL: total_ms}
+
+
+@given(st.lists(st.floats(0.02, 20_000), min_size=1, max_size=200))
+def test_percentiles_are_right_to_two_percent(values_ms: list[float]) -> None:
+    recorder = LatencyRecorder(500, CollectorRegistry())
+    for value in values_ms:
+        recorder.record(times(value))
+    report = recorder.report().since_start[TOTAL]
+    assert report.count == len(values_ms)
+    assert report.max_ms == max(values_ms)
+    for share, found in ((50, report.p50_ms), (90, report.p90_ms), (99, report.p99_ms)):
+        assert found == pytest.approx(np.percentile(values_ms, share, method="inverted_cdf"), rel=0.02)
+
+
+def test_after_five_minutes_the_window_forgets_and_the_start_does_not() -> None:
+    hands = Hands()
+    recorder = LatencyRecorder(500, CollectorRegistry(), hands)
+    recorder.record(times(100))
+    hands.now = 290
+    recorder.record(times(200))
+    assert recorder.report().last_five_minutes[TOTAL].count == 2
+    hands.now = 331
+    assert recorder.report().last_five_minutes[TOTAL].count == 1
+    hands.now = 1000
+    report = recorder.report()
+    assert report.last_five_minutes[TOTAL].count == 0
+    assert report.since_start[TOTAL].count == 2
+
+
+def test_the_share_within_the_target() -> None:
+    recorder = LatencyRecorder(500, CollectorRegistry())
+    assert recorder.report().within_target is None
+    for value in (100, 400, 500, 501):
+        recorder.record(times(value))
+    assert recorder.report().within_target == 0.75
+
+
+def test_a_clock_counts_each_stage_and_the_whole_is_no_less() -> None:
+    clock = Clock()
+    with clock.stage("decode"):
+        sum(range(1000))
+    clock.add("infer", 0.0)
+    read = clock.read_ms()
+    assert list(read) == [*STAGES, TOTAL]
+    assert read["decode"] > 0
+    assert read["prepare"] == 0
+    assert read[TOTAL] >= sum(read[stage] for stage in STAGES)

@@ -1,0 +1,80 @@
+"""A radiograph fits the model whatever its size, frame and grey scale, and points find their way back."""
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.model.prepare import Fit, ModelInput, find_content, prepare
+from service.segmentation import Box
+from training.phantom import Phantom
+
+FIT = Fit(256, 512)
+
+sizes = st.tuples(st.integers(128, 900), st.integers(128, 1200))
+
+
+@given(
+    size=sizes,
+    fit_size=st.tuples(st.integers(32, 400), st.integers(32, 600)),
+    point=st.tuples(st.floats(0, 1), st.floats(0, 1)),
+)
+def test_a_point_mapped_to_the_model_and_back_is_where_it_was(
+    size: tuple[int, int], fit_size: tuple[int, int], point: tuple[float, float]
+) -> None:
+    height, width = size
+    model_input = ModelInput(np.zeros(fit_size, np.uint8), Box(3, 5, width, height), 1.0)
+    x, y = 3 + point[0] * width, 5 + point[1] * height
+    assert model_input.to_radiograph(*model_input.from_radiograph(x, y)) == pytest.approx((x, y), abs=1e-6)
+
+
+@given(size=sizes, place=st.tuples(st.floats(0.2, 0.8), st.floats(0.2, 0.8)))
+def test_a_bright_spot_lands_where_the_mapping_says(size: tuple[int, int], place: tuple[float, float]) -> None:
+    height, width = size
+    pixels = np.tile(np.linspace(0, 60, width).astype(np.uint8), (height, 1))
+    centre = (int(place[0] * width), int(place[1] * height))
+    cv2.ellipse(pixels, centre, (width // 12, height // 12), 0, 0, 360, 255, -1)
+    model_input = prepare(pixels, FIT)
+    rows, columns = np.nonzero(model_input.pixels > 200)
+    x, y = model_input.to_radiograph(columns.mean(), rows.mean())
+    assert abs(x - centre[0]) < 2 + width / 512
+    assert abs(y - centre[1]) < 2 + height / 256
+
+
+@given(bits=st.integers(9, 16), low=st.integers(0, 100))
+def test_sixteen_bits_and_eight_give_the_same_input(phantom: Phantom, bits: int, low: int) -> None:
+    deep = (phantom.pixels.astype(np.uint32) * (2**bits - 1 - low) // 255 + low).astype(np.uint16)
+    difference = prepare(phantom.pixels, FIT).pixels.astype(int) - prepare(deep, FIT).pixels.astype(int)
+    assert np.abs(difference).max() <= 3
+
+
+@given(gain=st.floats(0.3, 0.7), offset=st.integers(0, 60))
+def test_a_flat_picture_is_stretched_to_the_same_input(phantom: Phantom, gain: float, offset: int) -> None:
+    flat = np.rint(phantom.pixels * gain + offset).astype(np.uint8)
+    difference = prepare(phantom.pixels, FIT).pixels.astype(int) - prepare(flat, FIT).pixels.astype(int)
+    assert np.abs(difference).mean() < 2
+
+
+@given(
+    top=st.integers(0, 150), bottom=st.integers(0, 150), left=st.integers(0, 200), right=st.integers(0, 200),
+    colour=st.sampled_from([0, 255]),
+)  # fmt: skip
+def test_a_frame_is_found_to_within_two_samples(
+    phantom: Phantom, top: int, bottom: int, left: int, right: int, colour: int
+) -> None:
+    framed = cv2.copyMakeBorder(phantom.pixels, top, bottom, left, right, cv2.BORDER_CONSTANT, value=colour)
+    content = find_content(framed)
+    height, width = phantom.pixels.shape
+    assert content.x == pytest.approx(left, abs=30)
+    assert content.y == pytest.approx(top, abs=30)
+    assert content.x + content.width == pytest.approx(left + width, abs=30)
+    assert content.y + content.height == pytest.approx(top + height, abs=30)
+
+
+@pytest.mark.parametrize("value", [0, 77, 255])
+def test_a_picture_of_one_value_is_all_content_and_stays_readable(value: int) -> None:
+    pixels = np.full((300, 600), value, np.uint8)
+    assert find_content(pixels) == Box(0, 0, 600, 300)
+    assert prepare(pixels, FIT).pixels.shape == (256, 512)
+    assert prepare(pixels, FIT).grey_range == 0

@@ -1,0 +1,291 @@
+"""The same radiograph gives the same pixels, whatever file it comes in."""
+
+import io
+import logging
+from concurrent.futures import ThreadPoolExecutor
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from PIL import Image
+from pydicom import Dataset, dcmread
+from pydicom.uid import (
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    RLELossless,
+)
+
+from service.radiograph import Limits, decode
+from tests.encoders import dicom, exif, png_chunk, png_of_samples, white_is_zero, with_pillow
+
+ANY_SIZE = Limits(min_side=1)
+LOSSLESS_SYNTAXES = (
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    RLELossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    JPEG2000Lossless,
+)
+
+
+def picture(bits=8, height=60, width=84):
+    """A smooth picture that uses its whole range."""
+    noise = np.random.default_rng(7).random((height, width)).astype(np.float32)
+    smooth = cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 3), None, 0, (1 << bits) - 1, cv2.NORM_MINMAX)
+    return np.rint(smooth).astype(np.uint8 if bits <= 8 else np.uint16)
+
+
+def spread(pixels):
+    """What is promised of values deeper than 8 bits: lowest at 0, highest at 65535, evenly between."""
+    values = pixels.astype(np.float64) - pixels.min()
+    return np.rint(values * (65535 / max(values.max(), 1))).astype(np.uint16)
+
+
+def pixels_of(data):
+    return decode(data, ANY_SIZE).pixels
+
+
+def colours(grey):
+    return np.stack([grey, grey, grey], axis=-1)
+
+
+def pictures(dtype):
+    sides = st.integers(1, 20)
+    return arrays.arrays(dtype, st.tuples(sides, sides))
+
+
+LOSSLESS_8_BIT = {
+    "png": lambda pixels: with_pillow(pixels, "PNG"),
+    "png as RGB": lambda pixels: with_pillow(colours(pixels), "PNG"),
+    "png with opaque alpha": lambda pixels: png_of_samples(np.stack([pixels, np.full_like(pixels, 255)], -1), 4),
+    "tiff": lambda pixels: with_pillow(pixels, "TIFF"),
+    "tiff lzw": lambda pixels: with_pillow(pixels, "TIFF", compression="tiff_lzw"),
+    "tiff deflate": lambda pixels: with_pillow(pixels, "TIFF", compression="tiff_adobe_deflate"),
+    "tiff packbits": lambda pixels: with_pillow(pixels, "TIFF", compression="packbits"),
+    "tiff as RGB": lambda pixels: with_pillow(colours(pixels), "TIFF", compression="tiff_lzw"),
+    "tiff white is zero": lambda pixels: white_is_zero(with_pillow(255 - pixels, "TIFF")),
+    "bmp": lambda pixels: with_pillow(pixels, "BMP"),
+    "bmp as RGB": lambda pixels: with_pillow(colours(pixels), "BMP"),
+    "dicom": dicom,
+    "dicom rle": lambda pixels: dicom(pixels, syntax=RLELossless),
+    "dicom as RGB": lambda pixels: dicom(colours(pixels)),
+    "dicom as RGB rle": lambda pixels: dicom(colours(pixels), syntax=RLELossless),
+    "dicom white is zero": lambda pixels: dicom(255 - pixels, PhotometricInterpretation="MONOCHROME1"),
+    "dicom signed": lambda pixels: dicom((pixels.astype(np.int16) - 128).astype(np.int8)),
+}
+
+LOSSLESS_16_BIT = {
+    "png": lambda pixels: png_of_samples(pixels, 0),
+    "png as RGB": lambda pixels: png_of_samples(colours(pixels), 2),
+    "tiff": lambda pixels: with_pillow(pixels, "TIFF"),
+    "tiff lzw": lambda pixels: with_pillow(pixels, "TIFF", compression="tiff_lzw"),
+    "tiff as RGB": lambda pixels: cv2.imencode(".tiff", colours(pixels))[1].tobytes(),
+    "tiff white is zero": lambda pixels: white_is_zero(with_pillow(~pixels, "TIFF")),
+    "dicom": dicom,
+    "dicom rle": lambda pixels: dicom(pixels, syntax=RLELossless),
+    "dicom white is zero": lambda pixels: dicom(~pixels, PhotometricInterpretation="MONOCHROME1"),
+    "dicom signed": lambda pixels: dicom((pixels.astype(np.int32) - 32768).astype(np.int16)),
+    "dicom rescaled": lambda pixels: dicom(pixels, RescaleSlope=0.5, RescaleIntercept=-1000),
+}
+
+
+@pytest.mark.parametrize("container", LOSSLESS_8_BIT)
+@settings(max_examples=25, deadline=None)
+@given(pixels=pictures(np.uint8))
+def test_eight_bit_pixels_come_back_unchanged_from_every_lossless_container(container, pixels):
+    decoded = pixels_of(LOSSLESS_8_BIT[container](pixels))
+    assert decoded.dtype == np.uint8
+    assert np.array_equal(decoded, pixels)
+
+
+@pytest.mark.parametrize("container", LOSSLESS_16_BIT)
+@settings(max_examples=25, deadline=None)
+@given(pixels=pictures(np.uint16))
+def test_sixteen_bit_pixels_come_back_spread_from_every_lossless_container(container, pixels):
+    decoded = pixels_of(LOSSLESS_16_BIT[container](pixels))
+    assert decoded.dtype == np.uint16
+    assert np.array_equal(decoded, spread(pixels))
+
+
+@pytest.mark.parametrize("syntax", LOSSLESS_SYNTAXES, ids=lambda syntax: syntax.name)
+@pytest.mark.parametrize("bits", [8, 12, 16])
+def test_every_lossless_transfer_syntax_gives_the_same_pixels(syntax, bits):
+    pixels = picture(bits)
+    radiograph = decode(dicom(pixels, bits=bits, syntax=syntax), ANY_SIZE)
+    assert np.array_equal(radiograph.pixels, pixels if bits == 8 else spread(pixels))
+    assert (radiograph.format, radiograph.bits_stored) == ("dicom", bits)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_jpeg_gives_nearly_the_same_pixels_in_every_mode(mode, progressive):
+    pixels = picture()
+    data = with_pillow(Image.fromarray(pixels).convert(mode), "JPEG", quality=95, progressive=progressive)
+    radiograph = decode(data, ANY_SIZE)
+    assert np.abs(radiograph.pixels.astype(int) - pixels).max() <= 6
+    assert radiograph.colourfulness == 0
+
+
+@pytest.mark.parametrize("samples", ["grey", "colour"])
+def test_a_jpeg_in_dicom_gives_nearly_the_same_pixels(samples):
+    pixels = picture()
+    if samples == "grey":
+        data = dicom(pixels, syntax=JPEGBaseline8Bit)
+    else:
+        data = dicom(colours(pixels), syntax=JPEGBaseline8Bit, PhotometricInterpretation="YBR_FULL_422")
+    assert np.abs(pixels_of(data).astype(int) - pixels).max() <= 6
+
+
+@pytest.mark.parametrize("container", ["JPEG", "PNG", "TIFF"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_picture_stands_as_its_orientation_says(container, orientation):
+    upright = np.zeros((32, 48), np.uint8)
+    upright[:16, :16] = 255
+    upright[16:, 32:] = 128
+    undo = {2: 2, 3: 3, 4: 4, 5: 5, 6: 8, 7: 7, 8: 6}
+    turns = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
+    stored = Image.fromarray(upright)
+    if orientation > 1:
+        stored = stored.transpose(Image.Transpose(turns[undo[orientation]]))
+    tag = {"tiffinfo": {274: orientation}} if container == "TIFF" else {"exif": exif(orientation)}
+    decoded = pixels_of(with_pillow(stored, container, **tag))
+    assert decoded.shape == upright.shape
+    assert np.abs(decoded.astype(int) - upright).max() <= 3
+
+
+def test_a_broken_exif_block_leaves_the_picture_as_it_is():
+    pixels = picture()
+    data = png_of_samples(pixels, 0, extra=png_chunk(b"eXIf", b"MM\0*\xff\xff\xff\xff"))
+    assert np.array_equal(pixels_of(data), pixels)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_grey_picture_stored_as_rgb_gives_exactly_its_grey_values(bits):
+    ramp = np.arange(1 << bits).astype(np.uint8 if bits == 8 else np.uint16).reshape(1 << bits // 2, -1)
+    radiograph = decode(png_of_samples(colours(ramp), 2), ANY_SIZE)
+    assert np.array_equal(radiograph.pixels, ramp)
+    assert radiograph.colourfulness == 0
+
+
+def test_colourfulness_is_the_mean_spread_of_the_channels():
+    pixels = np.zeros((40, 40, 3), np.uint8)
+    pixels[:20] = (255, 0, 0)
+    assert decode(with_pillow(pixels, "PNG"), ANY_SIZE).colourfulness == pytest.approx(0.5)
+    assert decode(dicom(pixels), ANY_SIZE).colourfulness == pytest.approx(0.5)
+    assert decode(with_pillow(pixels, "JPEG", quality=95), ANY_SIZE).colourfulness == pytest.approx(0.5, abs=0.05)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_alpha_is_composed_over_black(bits):
+    full = (1 << bits) - 1
+    dtype = np.uint8 if bits == 8 else np.uint16
+    grey_and_alpha = np.array([[[full, full], [full, full // 2 + 1], [full, 0]]], dtype)
+    decoded = pixels_of(png_of_samples(grey_and_alpha, 4))
+    assert decoded.tolist() == [[full, full // 2 + 1, 0]]
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_a_png_of_few_bits_spans_the_eight_bit_range(bits):
+    levels = 1 << bits
+    ramp = np.tile(np.arange(levels, dtype=np.uint8), (4, 4))
+    grey = Image.fromarray(np.rint(ramp * (255 / (levels - 1))).astype(np.uint8))
+    palette = grey.quantize(levels)
+    assert np.array_equal(pixels_of(with_pillow(palette, "PNG", bits=bits)), np.asarray(grey))
+    if bits == 1:
+        radiograph = decode(with_pillow(grey.convert("1"), "PNG"), ANY_SIZE)
+        assert np.array_equal(radiograph.pixels, np.asarray(grey))
+        assert radiograph.bits_stored == 1
+
+
+def test_a_window_shows_what_lies_in_it_and_clips_the_rest():
+    pixels = np.arange(4096, dtype=np.uint16).reshape(64, 64)
+    decoded = pixels_of(dicom(pixels, bits=12, WindowCenter=2048, WindowWidth=1024)).ravel()
+    assert decoded[:1536].max() == 0
+    assert decoded[2560:].min() == 65535
+    assert np.all(np.diff(decoded[1536:2559].astype(int)) > 0)
+
+
+@pytest.mark.parametrize("pixels", [picture(8), picture(12)], ids=["8 bits", "12 bits"])
+def test_a_window_as_wide_as_the_range_changes_nothing(pixels):
+    bits = 8 if pixels.dtype == np.uint8 else 12
+    windowed = dicom(pixels, bits=bits, WindowCenter=1 << (bits - 1), WindowWidth=1 << bits)
+    assert np.array_equal(pixels_of(windowed), pixels_of(dicom(pixels, bits=bits)))
+
+
+@pytest.mark.parametrize("window", [(100, 0), (100, -5), (1e6, 10)])
+def test_a_window_that_shows_nothing_is_as_good_as_none(window):
+    pixels = picture()
+    assert np.array_equal(pixels_of(dicom(pixels, WindowCenter=window[0], WindowWidth=window[1])), pixels)
+
+
+def test_a_voi_look_up_table_is_applied():
+    pixels = picture()
+    table = Dataset()
+    table.LUTDescriptor = [256, 0, 16]
+    table.LUTData = np.arange(65280, -1, -256).astype("<u2").tobytes()
+    assert np.array_equal(pixels_of(dicom(pixels, VOILUTSequence=[table])), 255 - pixels)
+
+
+def test_overlays_in_the_bits_above_are_not_part_of_the_picture():
+    pixels = picture(12)
+    assert np.array_equal(pixels_of(dicom(pixels | 0xF000, bits=12)), spread(pixels))
+
+
+def test_pixel_spacing_is_read_from_the_image_or_else_its_detector():
+    pixels = picture()
+    assert decode(dicom(pixels), ANY_SIZE).pixel_spacing_mm is None
+    detector = dicom(pixels, ImagerPixelSpacing=[0.1, 0.2])
+    assert decode(detector, ANY_SIZE).pixel_spacing_mm == (0.1, 0.2)
+    both = dicom(pixels, ImagerPixelSpacing=[0.1, 0.2], PixelSpacing=[0.08, 0.09])
+    assert decode(both, ANY_SIZE).pixel_spacing_mm == (0.08, 0.09)
+    senseless = dicom(pixels, PixelSpacing=[0, 0])
+    assert decode(senseless, ANY_SIZE).pixel_spacing_mm is None
+
+
+@pytest.mark.parametrize(
+    ("data", "photometric"),
+    [
+        (with_pillow(picture(), "PNG"), "MONOCHROME2"),
+        (with_pillow(colours(picture()), "PNG"), "RGB"),
+        (with_pillow(Image.fromarray(picture()).convert("P"), "PNG"), "PALETTE COLOR"),
+        (with_pillow(picture(), "JPEG"), "MONOCHROME2"),
+        (with_pillow(colours(picture()), "JPEG"), "YBR_FULL"),
+        (white_is_zero(with_pillow(picture(), "TIFF")), "MONOCHROME1"),
+        (with_pillow(colours(picture()), "BMP"), "RGB"),
+        (dicom(picture(), PhotometricInterpretation="MONOCHROME1"), "MONOCHROME1"),
+    ],
+)
+def test_the_photometric_interpretation_is_that_of_the_file(data, photometric):
+    assert decode(data, ANY_SIZE).photometric_interpretation == photometric
+
+
+def test_several_threads_get_what_one_gets():
+    pixels, deep = picture(), picture(12)
+    files = [with_pillow(pixels, "PNG"), with_pillow(pixels, "TIFF", compression="tiff_lzw"), dicom(pixels)]
+    files += [dicom(deep, bits=12, syntax=syntax) for syntax in (JPEGLosslessSV1, JPEGLSLossless, JPEG2000Lossless)]
+    expected = [pixels_of(file) for file in files]
+    with ThreadPoolExecutor(8) as threads:
+        for found, wanted in zip(threads.map(pixels_of, files * 4), expected * 4, strict=True):
+            assert np.array_equal(found, wanted)
+
+
+def test_nothing_of_the_patient_reaches_a_log_or_a_warning(caplog, recwarn, capfd):
+    caplog.set_level(logging.DEBUG)
+    data = dicom(picture(), PatientBirthDate="19700101")
+    name, birthday = b"Mustermann^Erika", b"19700101"
+    for broken in (data, data.replace(birthday, b"Erika=\\*"), data.replace(name, b"\xffust\x00rmann^Erika")):
+        assert dcmread(io.BytesIO(broken)).Rows == 60
+        caplog.clear()
+        recwarn.clear()
+        decode(broken, ANY_SIZE)
+        written = capfd.readouterr()
+        told = [caplog.text, written.out, written.err, *(str(warning.message) for warning in recwarn.list)]
+        assert not any("Erika" in text or "ermann" in text for text in told)

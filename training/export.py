@@ -1,0 +1,247 @@
+"""Makes the model package that the service runs from a training run: graph, int8 file, thresholds, known answer."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Final
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+import torch
+from pydantic import TypeAdapter, ValidationError
+
+from service.model.check import check_known_answer
+from service.model.interpret import find_teeth
+from service.model.package import (
+    MANIFEST,
+    InputFit,
+    KnownAnswer,
+    Manifest,
+    ModelFile,
+    Precision,
+    Thresholds,
+    Training,
+    file_sha256,
+    load_package,
+)
+from service.model.prepare import Fit, prepare
+from service.model.session import Prediction, Session, open_session
+from service.render.encode import encode_png
+from training.config import Config, ConfigError, load_config
+from training.data import Sample, load_splits
+from training.data.loader import prepare_sample
+from training.graph import ExportError, ServiceGraph, learn_familiarity, write_onnx
+from training.network import ToothNetwork
+from training.quantize import CALIBRATION_PICTURES, quantize
+from training.thresholds import CLASSES, Labels, agree_by_tooth, choose_thresholds, mean_dice
+from training.train import BEST, CONFIG, LAST
+
+FP32, INT8, QUANTISATION = "model.fp32.onnx", "model.int8.onnx", "quantisation.json"
+
+LARGEST_LOSS: Final = 0.003
+"""Of mean Dice on the validation pictures, from the float32 file to the int8 file."""
+
+_SAME_LABELS: Final = 0.999
+"""Share of pixels that ONNX Runtime must label as PyTorch does; the two add in another order."""
+
+_SAME_ANSWER: Final = 0.98
+"""Share of the known answer's pixels that must agree where it is served; providers round int8 differently."""
+
+_CHECKED_PICTURES: Final = 8
+_KNOWN_SEED: Final = 7
+
+_PROVIDERS: Final = (
+    "CPUExecutionProvider",
+    "OpenVINOExecutionProvider",
+    "TensorrtExecutionProvider",
+    "CUDAExecutionProvider",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """What a package says of where it comes from.
+
+    Attributes:
+        licence: of the weights.
+        data: the training data by name, with the citation.
+        data_licence: of the training data.
+    """
+
+    licence: str
+    data: str
+    data_licence: str
+
+
+@dataclass(frozen=True, slots=True)
+class QuantisationLoss:
+    """What eight bits cost on the validation pictures: mean Dice of tooth against background, F1 of numbered teeth."""
+
+    fp32_dice: float
+    int8_dice: float
+    fp32_tooth_f1: float
+    int8_tooth_f1: float
+    limit: float = LARGEST_LOSS
+
+
+def export(run: Path, models: Path, name: str, version: str, provenance: Provenance) -> Path:
+    """Write the package `models/<name>/<version>` from a run; the float32 file stays in the run's folder.
+
+    Args:
+        run: the folder `runs/<name>` that training filled; `best.ckpt` is taken, or `last.ckpt` where there is none.
+
+    Returns:
+        The package's folder.
+
+    Raises:
+        ConfigError: the run's network does not number teeth.
+        DataError: the run's data are broken.
+        ExportError: the version is there already, the run has no checkpoint that fits it, a file's answers differ from
+            PyTorch's, or eight bits cost more than `LARGEST_LOSS`.
+    """
+    folder = models / name / version
+    _refuse_taken_or_unfit_names(folder, name, version)
+    config = load_config(run / CONFIG)
+    if config.network.classes != len(CLASSES):
+        raise ConfigError(f"{run} tells tooth from background only; a service model needs numbered teeth (kind: coco).")
+    network = load_network(run, config)
+    size = config.phases[-1]
+    splits = load_splits(config.data, names=("train", "val"))
+    train_pictures, _ = _prepare(splits.train, size.height, size.width)
+    pictures, truths = _prepare(splits.val, size.height, size.width)
+
+    graph = ServiceGraph(network, learn_familiarity(network, train_pictures))
+    fp32, int8 = run / FP32, run / INT8
+    write_onnx(graph, size.height, size.width, fp32)
+    _check_against_pytorch(graph, fp32, pictures[:_CHECKED_PICTURES])
+    calibration = train_pictures[:: max(1, len(train_pictures) // CALIBRATION_PICTURES)]
+    quantize(fp32, int8, calibration)
+    predictions = _predict(int8, "int8", pictures)
+    thresholds = choose_thresholds(predictions, truths)
+    loss = _measure_loss(_predict(fp32, "fp32", pictures), predictions, truths, thresholds)
+
+    fit = Fit(size.height, size.width)
+    manifest = Manifest(
+        name=name,
+        version=version,
+        licence=provenance.licence,
+        files=(_describe(int8, "int8"),),
+        input=InputFit(**asdict(fit)),
+        classes=CLASSES,
+        thresholds=thresholds,
+        known_answer=KnownAnswer(
+            picture="known-answer.png", labels="known-answer-labels.png", min_agreement=_SAME_ANSWER
+        ),
+        training=Training(
+            data=provenance.data,
+            data_licence=provenance.data_licence,
+            pictures=len(splits.train),
+            recipe=config.name,
+        ),
+    )
+    # Made in the run's folder and moved when the service itself has run it, so that a package that is there is whole.
+    made = run / "package"
+    shutil.rmtree(made, ignore_errors=True)
+    made.mkdir()
+    shutil.move(int8, made / INT8)
+    (made / MANIFEST).write_text(manifest.model_dump_json(indent=1) + "\n")
+    (made / QUANTISATION).write_text(json.dumps(asdict(loss), indent=1) + "\n")
+    _write_known_answer(made, manifest)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    return Path(shutil.move(made, folder))
+
+
+def load_network(run: Path, config: Config) -> ToothNetwork:
+    """The network of a run's best checkpoint, or of its last one where none was validated.
+
+    Raises:
+        ExportError: there is no checkpoint, or it is of another network than the run's configuration.
+    """
+    checkpoint = next((path for path in (run / BEST, run / LAST) if path.exists()), None)
+    if checkpoint is None:
+        raise ExportError(f"{run} holds neither {BEST} nor {LAST}; train first.")
+    # Lightning's checkpoints hold more than tensors; this one is the project's own work. The weights are the moving
+    # average's where the run keeps one.
+    weights = torch.load(checkpoint, map_location="cpu", weights_only=False, mmap=True)["state_dict"]
+    network = ToothNetwork(config.network)
+    try:
+        network.load_state_dict({key.removeprefix("network."): value for key, value in weights.items()})
+    except RuntimeError as error:
+        raise ExportError(f"{checkpoint} is not of the network that {run / CONFIG} describes.") from error
+    return network.eval()
+
+
+def _refuse_taken_or_unfit_names(folder: Path, name: str, version: str) -> None:
+    if folder.exists():
+        raise ExportError(f"{folder} is there already; what a version holds does not change, so give another version.")
+    for field, value in (("name", name), ("version", version)):
+        try:
+            TypeAdapter(Annotated[str, *Manifest.model_fields[field].metadata]).validate_python(value)
+        except ValidationError as error:
+            raise ExportError(f"{value!r} cannot be a package's {field}: {error.errors()[0]['msg']}.") from error
+
+
+def _prepare(samples: Sequence[Sample], height: int, width: int) -> tuple[npt.NDArray[np.uint8], list[Labels]]:
+    """Pictures `(pictures, height, width)` and the FDI numbers of their pixels."""
+    prepared = [prepare_sample(sample, height, width, len(CLASSES)) for sample in samples]
+    numbers = np.array(CLASSES, np.uint8)
+    return np.stack([pixels for pixels, _ in prepared]), [numbers[classes] for _, classes in prepared]
+
+
+def _check_against_pytorch(graph: ServiceGraph, fp32: Path, pictures: npt.NDArray[np.uint8]) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, pictures[:2].shape, np.uint8)
+    both = np.concatenate([noise, pictures])
+    with torch.inference_mode():
+        tooth, foreground, _, distance = (output.numpy() for output in graph(torch.from_numpy(both)))
+    told = _predict(fp32, "fp32", both)
+    expected = np.where(foreground >= 128, tooth, 0)
+    found = np.stack([np.where(prediction.foreground >= 128, prediction.tooth, 0) for prediction in told])
+    agreement = float((expected == found).mean())
+    if agreement < _SAME_LABELS:
+        raise ExportError(f"{fp32} labels {agreement:.3%} of the pixels as PyTorch does; {_SAME_LABELS:.1%} must be.")
+    if not np.allclose(distance, [prediction.distance for prediction in told], rtol=0.01):
+        raise ExportError(f"{fp32} gives other distances from the training pictures than PyTorch does.")
+
+
+def _measure_loss(
+    fp32: Sequence[Prediction], int8: Sequence[Prediction], truths: Sequence[Labels], thresholds: Thresholds
+) -> QuantisationLoss:
+    loss = QuantisationLoss(
+        mean_dice(fp32, truths, thresholds),
+        mean_dice(int8, truths, thresholds),
+        agree_by_tooth(fp32, truths, thresholds).teeth.f1,
+        agree_by_tooth(int8, truths, thresholds).teeth.f1,
+    )
+    if loss.fp32_dice - loss.int8_dice > LARGEST_LOSS:
+        raise ExportError(
+            f"Eight bits cost too much: mean Dice on the validation pictures falls from {loss.fp32_dice:.4f} to "
+            f"{loss.int8_dice:.4f}, and {LARGEST_LOSS} is allowed."
+        )
+    return loss
+
+
+def _write_known_answer(package: Path, manifest: Manifest) -> None:
+    """Write a drawn radiograph and what the int8 file says of it, and let the package be loaded as the service does."""
+    from training.phantom import draw_phantom
+
+    known = manifest.known_answer
+    picture = prepare(draw_phantom(_KNOWN_SEED).pixels, manifest.input.fit()).pixels
+    (prediction,) = _predict(package / manifest.files[0].path, "int8", picture[np.newaxis])
+    labels = find_teeth(prediction, manifest.classes, manifest.thresholds)
+    (package / known.picture).write_bytes(encode_png(picture))
+    (package / known.labels).write_bytes(encode_png(labels))
+    loaded = load_package(package)
+    check_known_answer(loaded, open_session(loaded, "cpu"))
+
+
+def _predict(onnx: Path, precision: Precision, pictures: npt.NDArray[np.uint8]) -> list[Prediction]:
+    runtime = onnxruntime.InferenceSession(onnx, providers=["CPUExecutionProvider"])
+    session = Session(runtime, _describe(onnx, precision), None)
+    return [session.run(picture[np.newaxis])[0] for picture in pictures]
+
+
+def _describe(onnx: Path, precision: Precision) -> ModelFile:
+    return ModelFile(path=onnx.name, sha256=file_sha256(onnx), precision=precision, providers=_PROVIDERS)

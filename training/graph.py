@@ -1,0 +1,144 @@
+"""The network as the service runs it: with what follows it, and with a measure of how strange a picture is to it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from service.errors import SetupError
+from training.network import DEVIATION, MEAN, ToothNetwork
+
+OPSET: Final = 20
+"""Of ONNX's operators; ONNX Runtime knows it from 1.17 on, TensorRT from 10."""
+
+OUTPUTS: Final = ("tooth", "foreground", "confidence", "distance")
+
+_BATCH: Final = 8
+
+_LARGEST_EXPONENT: Final = 80.0
+"""Where exp is still a finite float32."""
+
+
+class ExportError(SetupError):
+    """A trained network that must not become a model package."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Familiarity:
+    """Where the training pictures lie in the space of the network's features.
+
+    Attributes:
+        mean: `(features,)` `float32`.
+        precision: `(features, features)` `float32`, the inverse of the shrunk covariance.
+        scale: median of the training pictures' Mahalanobis distances.
+    """
+
+    mean: npt.NDArray[np.float32]
+    precision: npt.NDArray[np.float32]
+    scale: float
+
+
+class ServiceGraph(nn.Module):
+    """`pixels` `(batch, height, width)` `uint8` to the four outputs that `service.model.session` reads.
+
+    Args:
+        network: trained, with 33 classes; made ready for inference here.
+        familiarity: constants of `distance`.
+    """
+
+    def __init__(self, network: ToothNetwork, familiarity: Familiarity) -> None:
+        super().__init__()
+        self.unet = network.unet
+        self.eval()
+        self.register_buffer("mean", torch.from_numpy(familiarity.mean))
+        self.register_buffer("precision", torch.from_numpy(familiarity.precision))
+        self.scale = familiarity.scale
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """`tooth`, `foreground`, `confidence` and `distance` of prepared pictures."""
+        maps = self.unet.encoder(scale_pixels(pixels))
+        logits = self.unet.segmentation_head(self.unet.decoder(maps))
+        # Classes last: ONNX Runtime reduces over neighbours in memory in half the time, and its int8 kernels end so.
+        scores = logits.permute(0, 2, 3, 1)
+        background, teeth = scores[..., 0], scores[..., 1:]
+        best, tooth = teeth.max(dim=-1)
+        # Softmax of only what is asked for: everything relative to the best tooth.
+        others = (teeth - best.unsqueeze(-1)).exp().sum(dim=-1)
+        whole = others + (background - best).clamp(max=_LARGEST_EXPONENT).exp()
+        away = average(maps[-1]) - self.mean
+        squared = ((away @ self.precision) * away).sum(dim=1)
+        return (
+            (tooth + 1).to(torch.uint8),
+            (255 * others / whole).round().to(torch.uint8),
+            (255 / whole).round().to(torch.uint8),
+            squared.clamp(min=0).sqrt() / self.scale,
+        )
+
+
+def scale_pixels(pixels: Tensor) -> Tensor:
+    """Grey bytes `(batch, height, width)` as the UNet takes them, `(batch, 1, height, width)` `float32`."""
+    return (pixels.unsqueeze(1).float() / 255.0 - MEAN) / DEVIATION
+
+
+def average(features: Tensor) -> Tensor:
+    """Feature maps `(batch, features, height, width)` averaged over the picture."""
+    return features.mean(dim=(2, 3))
+
+
+def learn_familiarity(network: ToothNetwork, pictures: npt.NDArray[np.uint8]) -> Familiarity:
+    """Where pictures lie in the space of the network's deepest features.
+
+    There are fewer pictures than features, so the covariance is shrunk towards a multiple of the identity, by the share
+    that Ledoit and Wolf (2004, A well-conditioned estimator for large-dimensional covariance matrices) derive.
+
+    Args:
+        pictures: `(pictures, height, width)`, prepared as the service prepares them; at least 2.
+    """
+    network.eval()
+    with torch.inference_mode():
+        features = torch.cat(
+            [
+                average(network.unet.encoder(scale_pixels(batch))[-1])
+                for batch in torch.from_numpy(pictures).split(_BATCH)
+            ]
+        )
+    points = features.double().numpy()
+    mean = points.mean(axis=0)
+    precision = np.linalg.inv(shrink_covariance(points - mean))
+    distances = np.sqrt(((points - mean) @ precision * (points - mean)).sum(axis=1))
+    return Familiarity(mean.astype(np.float32), precision.astype(np.float32), float(np.median(distances)))
+
+
+def shrink_covariance(centred: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The covariance of points `(points, features)` whose mean is 0, shrunk as Ledoit and Wolf (2004, section 3) do."""
+    count, features = centred.shape
+    covariance = centred.T @ centred / count
+    spread = np.trace(covariance) / features
+    target = spread * np.eye(features)
+    apart = ((covariance - target) ** 2).sum() / features
+    # Mean of |x x' - S|^2 over the points: |x|^4 summed, less |S|^2.
+    noise = ((centred**2).sum(axis=1) ** 2).mean() - (covariance**2).sum()
+    share = min(1.0, noise / features / count / apart) if apart > 0 else 1.0
+    # Features that never differ leave nothing to invert.
+    return (1 - share) * covariance + share * target + 1e-6 * max(spread, 1e-6) * np.eye(features)
+
+
+def write_onnx(graph: ServiceGraph, height: int, width: int, path: Path) -> None:
+    """Write the graph as one ONNX file with any number of pictures a batch."""
+    example = torch.zeros(2, height, width, dtype=torch.uint8)
+    torch.onnx.export(
+        graph,
+        (example,),
+        path,
+        input_names=["pixels"],
+        output_names=list(OUTPUTS),
+        opset_version=OPSET,
+        dynamo=True,
+        dynamic_shapes={"pixels": {0: torch.export.Dim("batch", min=1)}},
+        external_data=False,
+        verbose=False,
+    )

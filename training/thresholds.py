@@ -1,0 +1,102 @@
+"""Chooses a package's thresholds from what its model says of the validation pictures."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from service.dentition.fdi import FDI_NUMBERS
+from service.findings import measure_plausibility
+from service.model.interpret import find_teeth
+from service.model.package import Thresholds
+from service.model.session import Prediction
+from training.metrics import ToothAgreement, dice, match_teeth
+
+CLASSES: Final = (0, *FDI_NUMBERS)
+
+Labels = npt.NDArray[np.uint8]
+
+_FOREGROUNDS: Final = (0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65)
+_SHARES_OF_THE_SMALLEST_TOOTH: Final = (0.0, 0.125, 0.25, 0.5)
+
+_MARGIN: Final = 0.25
+"""By how much a picture may be stranger than the strangest validation picture and still pass for a panoramic.
+
+A few dozen pictures cannot show where one in a hundred lies; the strangest of them plus a quarter is beyond it.
+"""
+
+
+def choose_thresholds(predictions: Sequence[Prediction], truths: Sequence[Labels]) -> Thresholds:
+    """Thresholds that fit the validation pictures best, with a margin where they part panoramics from anything else.
+
+    * `foreground`: of 0.35 to 0.65 the one with the highest mean Dice.
+    * `min_tooth_area`: of 0, an eighth, a quarter and a half of the smallest true tooth the one with the highest F1 of
+      teeth, the smallest of those that tie.
+    * `max_distance`, `min_certainty`, `min_plausible_teeth`: what the strangest picture has, and a quarter more.
+
+    The others are no matter of the model: they say when people should look.
+
+    Args:
+        predictions: what the file that ships says of each picture.
+        truths: FDI numbers in pixels of the model's input; at least one picture shows a tooth.
+    """
+    thresholds = Thresholds(
+        foreground=0.5,
+        min_tooth_area=0,
+        uncertain=0.6,
+        low_contrast=0.15,
+        few_teeth=10,
+        min_plausible_teeth=1,
+        min_certainty=0.0,
+        max_distance=1e9,
+        max_colourfulness=0.1,
+    )
+    thresholds = max(
+        (thresholds.model_copy(update={"foreground": foreground}) for foreground in _FOREGROUNDS),
+        key=lambda candidate: mean_dice(predictions, truths, candidate),
+    )
+    areas = np.concatenate([np.bincount(truth.ravel(), minlength=49)[1:] for truth in truths])
+    smallest = int(areas[areas > 0].min())
+    thresholds = max(
+        (
+            thresholds.model_copy(update={"min_tooth_area": int(share * smallest)})
+            for share in _SHARES_OF_THE_SMALLEST_TOOTH
+        ),
+        key=lambda candidate: agree_by_tooth(predictions, truths, candidate).teeth.f1,
+    )
+    readings = [
+        measure_plausibility(find_teeth(prediction, CLASSES, thresholds), prediction) for prediction in predictions
+    ]
+    return thresholds.model_copy(
+        update={
+            "max_distance": round((1 + _MARGIN) * max(reading.distance for reading in readings), 3),
+            "min_certainty": round((1 - _MARGIN) * min(reading.certainty for reading in readings), 3),
+            "min_plausible_teeth": max(1, int((1 - _MARGIN) * min(reading.teeth for reading in readings))),
+        }
+    )
+
+
+def mean_dice(predictions: Sequence[Prediction], truths: Sequence[Labels], thresholds: Thresholds) -> float:
+    """Mean over the pictures of the Dice coefficient of tooth against background, in pixels of the model's input."""
+    return float(
+        np.mean(
+            [
+                dice(find_teeth(prediction, CLASSES, thresholds) > 0, truth > 0)
+                for prediction, truth in zip(predictions, truths, strict=True)
+            ]
+        )
+    )
+
+
+def agree_by_tooth(
+    predictions: Sequence[Prediction], truths: Sequence[Labels], thresholds: Thresholds
+) -> ToothAgreement:
+    """Agreement tooth by tooth, added up over the pictures, in pixels of the model's input."""
+    return sum(
+        (
+            match_teeth(find_teeth(prediction, CLASSES, thresholds), truth)
+            for prediction, truth in zip(predictions, truths, strict=True)
+        ),
+        ToothAgreement(),
+    )
