@@ -4,7 +4,7 @@ RADIOGRAPH ?=
 PIP = -m pip install --quiet --disable-pip-version-check -c requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve test lint format bench image-test clean
+.PHONY: help run serve test lint format bench image-test lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,15 @@ bench: .venv-test/ready ## this service beside a tutorial's stack, side by side;
 
 image-test: ## build the CPU image, run it with compose, send it a radiograph, stop it
 	docker/image_test.sh
+
+lock: ## choose the newest versions of everything anew, into requirements.lock
+	rm -rf .venv-lock
+	$(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/python -m pip install --quiet '.[cpu,training,dev]'
+	(echo "# The versions that were tested together, for every extra; pip reads it as constraints (-c). Made by \`make lock\`."; \
+	 (.venv-lock/bin/python -m pip freeze | grep -v '^panoseg'; grep -E '^onnxruntime-' requirements.lock) | sort -f) > requirements.new
+	mv requirements.new requirements.lock
+	rm -rf .venv-lock
 
 clean: ## remove the environments and what was made with them
 	rm -rf .venv .venv-test out

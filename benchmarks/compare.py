@@ -1,7 +1,7 @@
 """`make bench`: this service beside a tutorial's stack on the same pictures, in turn, in one run.
 
-Each picture goes to both, one after the other, so that a machine that slows down slows both; what counts is the median of
-the pairs' ratios. Both answer with JSON, mask and overlay. The tutorial's model is this project's own network in fp32,
+Each picture goes to both, one after the other, so that a machine that slows down slows both; what counts is the ratio
+of the medians. Both answer with JSON, mask and overlay. The tutorial's model is this project's own network in fp32,
 taken out of the shipped file.
 """
 

@@ -24,7 +24,7 @@ PALETTE = np.random.default_rng(0).integers(60, 255, (CLASSES, 3), np.uint8)
 
 
 @app.post("/predict")
-def predict(file: bytes = File()) -> dict[str, Any]:  # noqa: B008 - FastAPI's own idiom
+def predict(file: bytes = File()) -> dict[str, Any]:
     """Teeth by class with their areas, the mask, and an overlay."""
     image = Image.open(io.BytesIO(file)).convert("L")
     pixels = np.asarray(image.resize((512, 256)), np.float32)[None, None] / 255.0

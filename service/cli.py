@@ -1,6 +1,7 @@
 """The command line of the service: serve, segment files without a server, list models."""
 
 import json
+import signal
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -10,6 +11,7 @@ from typing import Annotated, Any, Final, ParamSpec, TypeVar
 import structlog
 import typer
 import uvicorn
+from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -50,10 +52,17 @@ def plain_errors(command: Callable[_P, _R]) -> Callable[_P, _R]:
         try:
             return command(*args, **kwargs)
         except PanosegError as error:
-            _errors.print(f"panoseg: {error}", style="red", markup=False, soft_wrap=True)
-            raise typer.Exit(_FAULT) from error
+            fault = str(error)
+        except ValidationError as error:
+            fault = "; ".join(f"{each['loc'][0]} is set to {each['input']!r}: {each['msg']}" for each in error.errors())
+        _print_fault(fault)
+        raise typer.Exit(_FAULT)
 
     return guarded
+
+
+def _print_fault(message: str) -> None:
+    _errors.print(f"panoseg: {message}", style="red", markup=False, soft_wrap=True)
 
 
 def _option(name: str) -> Any:  # noqa: ANN401 - typer's own type
@@ -146,7 +155,9 @@ class _Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: Any) -> None:  # noqa: ANN401 - uvicorn's own signature
         self._on_stop()
-        super().handle_exit(sig, frame)
+        # Not uvicorn's own way, which ends by raising the signal once more: being told to stop is no failure.
+        self.force_exit = self.should_exit and sig == signal.SIGINT
+        self.should_exit = True
 
 
 def _serve(settings: Settings) -> None:
@@ -174,5 +185,5 @@ def _serve(settings: Settings) -> None:
     structlog.get_logger("panoseg.service").info("listening", url=f"http://{host}:{port}/")
     server.run(sockets=[listener])
     if service.state.service.failed:
-        _errors.print(f"panoseg: {service.state.service.failed}", style="red", markup=False, soft_wrap=True)
+        _print_fault(service.state.service.failed)
         sys.exit(_FAULT)

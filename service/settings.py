@@ -52,3 +52,18 @@ class Settings(BaseSettings):
     def limits(self) -> Limits:
         """What is refused before a picture is decoded."""
         return Limits(max_megapixels=self.max_megapixels)
+
+
+def describe() -> str:
+    """The settings as a Markdown table, which `docs/settings.md` holds."""
+    rows = ["| variable | option | default | what it sets |", "|---|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        default = "`models/` beside `service/`" if name == "models" else f"`{field.default}`"
+        default = "not set" if field.default is None else default
+        option = f"--{name.replace('_', '-')}"
+        rows.append(f"| `PANOSEG_{name.upper()}` | `{option}` | {default} | {field.description} |")
+    return "\n".join(rows) + "\n"
+
+
+if __name__ == "__main__":
+    print(describe(), end="")

@@ -321,6 +321,21 @@ def test_a_deflated_dicom_file_is_refused_before_it_is_inflated():
 
 
 @pytest.mark.parametrize(
+    "body",
+    [
+        b"\x08\0\x15\x11SQ\0\0" + b"\xff" * 4 + b"\xfe\xff\x00\xe0\0\0\0\0" * 20_000,
+        (b"\x08\0\x15\x11SQ\0\0" + b"\xff" * 4 + b"\xfe\xff\x00\xe0" + b"\xff" * 4) * 5_000,
+        b"\x08\0\x08\0CS\0\0" * 20_000,
+    ],
+    ids=["items", "nested", "elements"],
+)
+def test_a_dicom_file_made_to_keep_a_reader_busy_is_damaged(body):
+    start = FILES["dicom"].index(b"\x08\0\x16\0")
+    with pytest.raises(DamagedImage):
+        decode(FILES["dicom"][:start] + body, Limits())
+
+
+@pytest.mark.parametrize(
     "attributes",
     [{"PixelData": None}, {"PixelData": b""}, {"Rows": None}, {"BitsStored": None}, {"Columns": None}],
     ids=lambda attributes: next(iter(attributes)),
@@ -364,13 +379,9 @@ def test_no_message_tells_of_the_patient_or_of_the_file():
         assert caught.value.__suppress_context__ or caught.value.__context__ is None
 
 
-def test_a_stream_that_ends_or_hangs_its_decoder_is_damaged_and_leaves_the_service_running():
-    stream = compressed(DEEP_NOISE, 12, JPEGLosslessSV1)
-    table = stream.index(b"\xff\xc4")
-    # What GDCM does with these differs (an exception that ends its process, an error, a hang): none may come through.
-    for position in range(table + 2, table + 40):
-        damaged = bytearray(stream)
-        damaged[position] ^= 0xFF
-        if position % 4 == 0:
-            with pytest.raises(DamagedImage):
-                decode(dicom(DEEP_NOISE, bits=12, syntax=JPEGLosslessSV1, stream=bytes(damaged)), Limits())
+def test_a_stream_that_ends_its_decoders_process_is_damaged_and_leaves_ours_running():
+    stream = bytearray(compressed(DEEP_NOISE, 12, JPEGLosslessSV1))
+    # Without the marker of its Huffman table, GDCM 3.2.6 runs into an assertion that ends its process.
+    stream[stream.index(b"\xff\xc4")] = 0xF2
+    with pytest.raises(DamagedImage):
+        decode(dicom(DEEP_NOISE, bits=12, syntax=JPEGLosslessSV1, stream=bytes(stream)), Limits())

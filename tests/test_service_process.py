@@ -15,8 +15,8 @@ import cv2
 import httpx
 import numpy as np
 import pytest
-from conftest import REPOSITORY, running_service
 
+from tests.running import REPOSITORY, running_service
 from training.phantom import Phantom
 
 
@@ -105,9 +105,9 @@ def test_told_to_stop_it_finishes_what_is_under_way_and_goes(large_png: bytes) -
             target=lambda: answers.append(httpx.post(f"{url}/v1/mask", content=large_png, timeout=60))
         )
         caller.start()
-        while "panoseg_requests" not in httpx.get(f"{url}/metrics").text:
+        while "panoseg_under_way 1.0" not in httpx.get(f"{url}/metrics").text:
+            assert caller.is_alive(), "it was answered before it was seen"
             time.sleep(0.01)
-        time.sleep(0.15)
         process.send_signal(signal.SIGTERM)
         caller.join()
         assert process.wait(timeout=10) == 0

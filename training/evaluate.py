@@ -136,7 +136,8 @@ def processor_name() -> str:
     features = [
         name for name in ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8") if name in flags
     ]
-    return f"{values.get('model name', platform.processor())}, family {values.get('cpu family', '?')} ({' '.join(features)})"
+    model = f"{values.get('model name', platform.processor())}, family {values.get('cpu family', '?')}"
+    return f"{model} ({' '.join(features)})"
 
 
 def _mean(values: Sequence[float]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from service.api.schemas import SegmentAnswer, model_answer, rounded, segment_an
 from service.api.state import ServiceState, State
 from service.api.uploads import read_upload
 from service.errors import InvalidParameter, TimedOut
-from service.segmenter import Answer, OverlayFormat, Wanted
+from service.segmenter import Answer, OverlayFormat, Segmenter, Wanted
 
 router: Final = APIRouter(prefix="/v1", tags=["radiographs"])
 
@@ -62,13 +62,13 @@ async def segment(
     wanted = Wanted(
         "binary" if "mask" in parts else None, overlay_format if "overlay" in parts else None, opacity, strict
     )
-    answer, timings_ms = await _answer(request, state, wanted)
-    manifest = state.segmenter.package.manifest
+    segmenter = state.segmenter
+    answer, timings_ms = await _answer(segmenter, request, state, wanted)
     content = segment_answer(
         answer,
         new_id(),
-        model_answer(state.segmenter.package, state.segmenter.engine.session),
-        manifest.thresholds.uncertain,
+        model_answer(segmenter.package, segmenter.engine.session),
+        segmenter.package.manifest.thresholds.uncertain,
         "polygons" in parts,
         timings_ms,
     )
@@ -79,7 +79,7 @@ async def segment(
     return Response(
         content.model_dump_json(exclude=dict(without)),
         media_type="application/json",
-        headers=_headers(state, timings_ms),
+        headers=_headers(segmenter, timings_ms),
     )
 
 
@@ -99,8 +99,9 @@ async def mask(
     strict: Strict = False,
 ) -> Response:
     """8-bit grey, the size of the radiograph as sent."""
-    answer, timings_ms = await _answer(request, state, Wanted(mask=kind, strict=strict))
-    return Response(answer.mask, media_type="image/png", headers=_headers(state, timings_ms))
+    segmenter = state.segmenter
+    answer, timings_ms = await _answer(segmenter, request, state, Wanted(mask=kind, strict=strict))
+    return Response(answer.mask, media_type="image/png", headers=_headers(segmenter, timings_ms))
 
 
 @router.post(
@@ -122,26 +123,29 @@ async def overlay(
     """The size of the radiograph as sent; each tooth in its colour, outlined, with its FDI number."""
     accept = request.headers.get("accept", "")
     chosen: OverlayFormat = format or ("png" if "image/png" in accept and "image/jpeg" not in accept else "jpeg")
-    answer, timings_ms = await _answer(request, state, Wanted(overlay=chosen, opacity=opacity, strict=strict))
-    return Response(answer.overlay, media_type=f"image/{chosen}", headers=_headers(state, timings_ms))
+    wanted = Wanted(overlay=chosen, opacity=opacity, strict=strict)
+    segmenter = state.segmenter
+    answer, timings_ms = await _answer(segmenter, request, state, wanted)
+    return Response(answer.overlay, media_type=f"image/{chosen}", headers=_headers(segmenter, timings_ms))
 
 
-async def _answer(request: Request, state: ServiceState, wanted: Wanted) -> tuple[Answer, dict[str, float]]:
+async def _answer(
+    segmenter: Segmenter, request: Request, state: ServiceState, wanted: Wanted
+) -> tuple[Answer, dict[str, float]]:
     """The answer to the request's upload and its times, which are recorded as the caller is told them."""
-    _ = state.segmenter  # not ready: say so before the upload is read
     try:
         async with asyncio.timeout(state.settings.timeout_s):
             upload = await read_upload(request, state.settings.max_upload_mb)
     except TimeoutError:
         raise TimedOut(f"The upload did not arrive within {state.settings.timeout_s:g} s; send it again.") from None
-    answer, ticket = await state.segment(request, upload, wanted)
+    answer, ticket = await state.segment(segmenter, request, upload, wanted)
     timings_ms = rounded(ticket.clock.read_ms())
     state.recorder.record(timings_ms)
     return answer, timings_ms
 
 
-def _headers(state: ServiceState, timings_ms: dict[str, float]) -> dict[str, str]:
-    manifest = state.segmenter.package.manifest
+def _headers(segmenter: Segmenter, timings_ms: dict[str, float]) -> dict[str, str]:
+    manifest = segmenter.package.manifest
     return {
         "Server-Timing": ", ".join(f"{stage};dur={value:.3f}" for stage, value in timings_ms.items()),
         "X-Model": f"{manifest.name}/{manifest.version}",

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 from service.latency import LatencyReport, Percentiles
 from service.model.package import Manifest, ModelPackage
 from service.model.session import Session
+from service.radiograph import Format
 from service.segmentation import Finding, Severity, Tooth
 from service.segmenter import Answer
 
@@ -17,7 +18,7 @@ class Image(BaseModel):
 
     width: int
     height: int
-    format: Literal["png", "jpeg", "tiff", "bmp", "dicom"]
+    format: Format
     bits_stored: int
     photometric_interpretation: str
     pixel_spacing_mm: tuple[float, float] | None = Field(description="Down, then across.")

@@ -39,6 +39,9 @@ class ServiceState:
         Gauge("panoseg_queue_depth", "Pictures that wait for the model.", registry=self.registry).set_function(
             lambda: self._segmenter.engine.waiting if self._segmenter else 0
         )
+        Gauge("panoseg_under_way", "Requests worked on or waiting.", registry=self.registry).set_function(
+            lambda: self._segmenter.engine.under_way if self._segmenter else 0
+        )
         Gauge("panoseg_ready", "1 when a model is loaded and warmed up.", registry=self.registry).set_function(
             lambda: float(self._segmenter is not None and not self.stopping)
         )
@@ -92,14 +95,15 @@ class ServiceState:
         if self._segmenter:
             self._segmenter.close()
 
-    async def segment(self, request: Request, upload: bytes, wanted: Wanted) -> tuple[Answer, Ticket]:
+    async def segment(
+        self, segmenter: Segmenter, request: Request, upload: bytes, wanted: Wanted
+    ) -> tuple[Answer, Ticket]:
         """Segment an upload beside the event loop, until its deadline, or until its caller goes.
 
         Raises:
             RequestError: as `Segmenter.segment`, or every place is taken.
             ClientDisconnect: the caller has gone.
         """
-        segmenter = self.segmenter
         segmenter.engine.admit()
         ticket = Ticket(self.settings.timeout_s)
         work = asyncio.get_running_loop().run_in_executor(self._workers, segmenter.segment, upload, wanted, ticket)

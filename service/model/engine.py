@@ -84,8 +84,9 @@ class Engine:
 
     def __init__(self, session: Session, max_requests: int) -> None:
         self._session = session
-        self._places = threading.BoundedSemaphore(max_requests)
         self._max_requests = max_requests
+        self._under_way = 0
+        self._counting = threading.Lock()
         self._typical_s = 0.1
         self._entries: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
         self._closed = False
@@ -98,6 +99,11 @@ class Engine:
         return self._session
 
     @property
+    def under_way(self) -> int:
+        """Requests that hold a place now."""
+        return self._under_way
+
+    @property
     def waiting(self) -> int:
         """Pictures in the queue now."""
         return self._entries.qsize()
@@ -108,13 +114,17 @@ class Engine:
         Raises:
             Busy: every place is taken.
         """
-        if not self._places.acquire(blocking=False):
-            wait_s = max(1, round(self._max_requests * self._typical_s))
-            raise Busy(f"All {self._max_requests} places are taken; send the radiograph again in {wait_s} s.", wait_s)
+        with self._counting:
+            if self._under_way < self._max_requests:
+                self._under_way += 1
+                return
+        wait_s = max(1, round(self._max_requests * self._typical_s))
+        raise Busy(f"All {self._max_requests} places are taken; send the radiograph again in {wait_s} s.", wait_s)
 
     def leave(self) -> None:
         """Give back a place."""
-        self._places.release()
+        with self._counting:
+            self._under_way -= 1
 
     def predict(self, pixels: npt.NDArray[np.uint8], ticket: Ticket) -> Prediction:
         """Wait for the model's word on a prepared picture, `(height, width)` `uint8`; counts `queue` and `infer`.

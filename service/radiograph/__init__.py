@@ -1,6 +1,6 @@
 """From a file's bytes to a radiograph's grey values."""
 
 from service.radiograph.decode import decode
-from service.radiograph.radiograph import Limits, Radiograph
+from service.radiograph.radiograph import Format, Limits, Radiograph
 
-__all__ = ["Limits", "Radiograph", "decode"]
+__all__ = ["Format", "Limits", "Radiograph", "decode"]

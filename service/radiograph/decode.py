@@ -7,9 +7,9 @@ from service.radiograph.dicom import decode_dicom
 from service.radiograph.jpeg import decode_jpeg
 from service.radiograph.png import decode_png
 from service.radiograph.quiet import quiet_libraries
-from service.radiograph.radiograph import Limits, Radiograph
+from service.radiograph.radiograph import Format, Limits, Radiograph
 from service.radiograph.raster import decode_bmp, decode_tiff
-from service.radiograph.sniff import Format, sniff
+from service.radiograph.sniff import sniff
 
 _DECODERS: Mapping[Format, Callable[[bytes, Limits], Radiograph]] = {
     "png": decode_png,

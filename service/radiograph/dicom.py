@@ -7,12 +7,13 @@ import struct
 import cv2
 import numpy as np
 import simplejpeg
-from pydicom import Dataset, dcmread
+from pydicom import Dataset
 from pydicom.dataelem import RawDataElement
 from pydicom.encaps import get_frame
-from pydicom.filereader import read_dataset
+from pydicom.filereader import read_dataset, read_partial
 from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 from pydicom.pixels.utils import pixel_array
+from pydicom.tag import BaseTag, Tag
 from pydicom.uid import (
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
@@ -44,6 +45,34 @@ _GREY = frozenset({"MONOCHROME1", "MONOCHROME2"})
 _COLOUR = frozenset({"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"})
 
 
+_KEYWORDS = (
+    "BitsAllocated",
+    "BitsStored",
+    "Columns",
+    "HighBit",
+    "ImagerPixelSpacing",
+    "ModalityLUTSequence",
+    "NumberOfFrames",
+    "PhotometricInterpretation",
+    "PixelData",
+    "PixelRepresentation",
+    "PixelSpacing",
+    "PlanarConfiguration",
+    "RescaleIntercept",
+    "RescaleSlope",
+    "Rows",
+    "SamplesPerPixel",
+    "VOILUTFunction",
+    "VOILUTSequence",
+    "WindowCenter",
+    "WindowWidth",
+)
+_TAGS = tuple(Tag(keyword) for keyword in _KEYWORDS)
+
+_MOST_ELEMENTS = 10_000
+"""Reading takes some microseconds for each; a file of many more is made to keep a reader busy."""
+
+_ITEM, _ITEM_BIG_ENDIAN = b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00"
 _SIZ = struct.Struct(">8IHB")
 _UNDEFINED_LENGTH = 0xFFFFFFFF
 _SEQUENCE_DELIMITER = b"\xfe\xff\xdd\xe0"
@@ -57,7 +86,7 @@ def decode_dicom(data: bytes, limits: Limits) -> Radiograph:
     """
     # Before the data set is read: pydicom would inflate a deflated one whole, whatever its size.
     syntax = _read_transfer_syntax(data)
-    dataset = dcmread(io.BytesIO(data))
+    dataset = _read_data_set(data, syntax)
     photometric, bits = str(dataset.PhotometricInterpretation), int(dataset.BitsStored)
     _refuse_other_kinds(dataset, syntax, photometric, bits)
     rows, columns = int(dataset.Rows), int(dataset.Columns)
@@ -76,8 +105,29 @@ def decode_dicom(data: bytes, limits: Limits) -> Radiograph:
 def _read_transfer_syntax(data: bytes) -> str:
     file = io.BytesIO(data)
     file.seek(132)
-    meta = read_dataset(file, False, True, stop_when=lambda tag, vr, length: tag.group != 2)
+    meta = read_dataset(file, False, True, stop_when=_Elements(of_group=2))
     return str(meta.TransferSyntaxUID)
+
+
+def _read_data_set(data: bytes, syntax: str) -> Dataset:
+    """The elements that the picture needs; those of the patient are passed over unread."""
+    if data.count(_ITEM_BIG_ENDIAN if syntax == ExplicitVRBigEndian else _ITEM) > _MOST_ELEMENTS:
+        raise DamagedImage("The DICOM file holds more sequence items than an image has; send the image object alone.")
+    return read_partial(io.BytesIO(data), stop_when=_Elements(), specific_tags=list(_TAGS))
+
+
+class _Elements:
+    """Told of each element before it is read; stops at the end of a group, and where there are too many."""
+
+    def __init__(self, of_group: int | None = None) -> None:
+        self._of_group = of_group
+        self._seen = 0
+
+    def __call__(self, tag: BaseTag, vr: str | None, length: int) -> bool:
+        self._seen += 1
+        if self._seen > _MOST_ELEMENTS:
+            raise DamagedImage("The DICOM file holds more elements than an image has; send the image object alone.")
+        return self._of_group is not None and tag.group != self._of_group
 
 
 def _refuse_other_kinds(dataset: Dataset, syntax: str, photometric: str, bits: int) -> None:

@@ -1,4 +1,4 @@
-"""Decodes the DICOM frames that GDCM alone can, in a process of its own, which a damaged frame may end or hang."""
+"""Decodes the DICOM frames that GDCM alone can, in a process of its own, which a damaged frame may end."""
 
 import math
 import subprocess

@@ -1,14 +1,14 @@
 """A radiograph as the rest of the service sees it, and the limits of what becomes one."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-import numpy as np
 import numpy.typing as npt
 
 from service.errors import DamagedImage, TooManyPixels, TooSmall
+from service.segmentation import Grey
 
-Grey = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+Format = Literal["png", "jpeg", "tiff", "bmp", "dicom"]
 
 Decoded = npt.NDArray[Any]
 """What a library decoded, of a dtype and a number of channels that only the file tells."""
@@ -63,7 +63,7 @@ class Radiograph:
     """
 
     pixels: Grey
-    format: str
+    format: Format
     bits_stored: int
     photometric_interpretation: str
     pixel_spacing_mm: tuple[float, float] | None = None

@@ -1,10 +1,7 @@
 """Tells from a file's first bytes which format it is, and names what to send where it is none that is taken."""
 
-from typing import Literal
-
 from service.errors import UnsupportedFormat
-
-Format = Literal["png", "jpeg", "tiff", "bmp", "dicom"]
+from service.radiograph.radiograph import Format
 
 _TAKEN: tuple[tuple[bytes, Format], ...] = (
     # Shorter than the whole signatures, so that a file cut or altered inside its signature counts as damaged.

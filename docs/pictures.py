@@ -1,0 +1,65 @@
+"""Makes the pictures of README and docs: the answer to a phantom, and the page that shows it.
+
+    .venv-test/bin/python docs/pictures.py
+
+The page's picture needs Debian's Chromium; without it only the first is made.
+"""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Final
+
+import cv2
+from playwright.sync_api import sync_playwright
+
+REPOSITORY: Final = Path(__file__).resolve().parent.parent
+IMAGES: Final = REPOSITORY / "docs" / "images"
+
+sys.path.insert(0, str(REPOSITORY))
+
+from service.model.engine import Ticket  # noqa: E402
+from service.model.package import choose_package  # noqa: E402
+from service.segmenter import Segmenter, Wanted  # noqa: E402
+from service.settings import Settings  # noqa: E402
+from tests.running import running_service  # noqa: E402
+
+
+def main() -> None:
+    """Write every picture that can be made here."""
+    IMAGES.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        phantom = Path(folder) / "phantom.png"
+        subprocess.run([sys.executable, "-m", "training.phantom", "--out", str(phantom)], cwd=REPOSITORY, check=True)
+        _write_overlay(phantom.read_bytes())
+        if chromium := shutil.which("chromium"):
+            _write_page(phantom, chromium)
+
+
+def _write_overlay(upload: bytes) -> None:
+    settings = Settings()
+    segmenter = Segmenter(choose_package(settings.models, settings.model), settings)
+    overlay = segmenter.segment(upload, Wanted(overlay="jpeg"), Ticket(60)).overlay
+    segmenter.close()
+    assert overlay is not None
+    (IMAGES / "answer.jpg").write_bytes(overlay)
+
+
+def _write_page(phantom: Path, chromium: str) -> None:
+    with running_service() as (url, _, _), sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page(viewport={"width": 1440, "height": 900})
+        page.goto(url)
+        page.locator("input[type=file]").set_input_files(phantom)
+        page.locator("body[data-state='done']").wait_for()
+        page.screenshot(path=IMAGES / "page.png")
+        browser.close()
+    picture = cv2.imread(str(IMAGES / "page.png"))
+    cv2.imwrite(str(IMAGES / "page.jpg"), picture, [cv2.IMWRITE_JPEG_QUALITY, 85])
+    (IMAGES / "page.png").unlink()
+
+
+if __name__ == "__main__":
+    main()

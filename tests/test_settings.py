@@ -1,0 +1,28 @@
+"""Settings are told in one place, and the documentation holds what that place says."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from service.settings import Settings, describe
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+def test_the_documentation_holds_every_setting() -> None:
+    written = (REPOSITORY / "docs" / "settings.md").read_text()
+    assert describe() in written, "run: python -m service.settings, and put the table into docs/settings.md"
+
+
+def test_the_environment_sets_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PANOSEG_MAX_REQUESTS", "3")
+    monkeypatch.setenv("PANOSEG_PROVIDER", "cpu")
+    assert (Settings().max_requests, Settings().provider) == (3, "cpu")
+
+
+@pytest.mark.parametrize("variable", ["PANOSEG_PORT", "PANOSEG_PROVIDER", "PANOSEG_TIMEOUT_S"])
+def test_a_value_that_makes_no_sense_is_refused(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    monkeypatch.setenv(variable, "-1")
+    with pytest.raises(ValidationError):
+        Settings()
