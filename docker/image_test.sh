@@ -46,7 +46,8 @@ make_stand_in() {
     command -v debootstrap >/dev/null || fail "the base image $base cannot be pulled, and debootstrap is not installed."
     ((EUID == 0)) || fail "the base image $base cannot be pulled, and making one with debootstrap needs root."
     debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates bookworm "$scratch/base" >/dev/null
-    tar --directory "$scratch/base" --create . | "$engine" import - "$STAND_IN" >/dev/null
+    tar --directory "$scratch/base" --create . | "$engine" import - "$STAND_IN" >"$scratch/import.log" 2>&1 \
+        || fail "the stand-in cannot be imported: $(cat "$scratch/import.log")"
 }
 
 if ! "$engine" image inspect "$base" >/dev/null 2>&1 && ! timeout 300 "$engine" pull --quiet "$base" 2>/dev/null; then
