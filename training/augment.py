@@ -21,25 +21,25 @@ _GRID = (3, 5)
 
 
 def augment(
-    pixels: Picture, classes: Picture, how: Augmentation, generator: np.random.Generator
+    pixels: Picture, classes: Picture, numbered: bool, how: Augmentation, generator: np.random.Generator
 ) -> tuple[Picture, Picture]:
     """Change a prepared picture and its truth.
 
     Args:
         pixels: `(height, width)`, as `service.model.prepare` gives it.
-        classes: the same shape; 0 background, 1..32 FDI numbers in order (or only 1, where numbers are unknown).
+        classes: the same shape; 0 background, 1..32 FDI numbers in order, or 1 for any tooth.
+        numbered: whether the classes are FDI numbers.
     """
     if generator.random() < how.mirror:
-        pixels, classes = mirror(pixels, classes)
+        pixels, classes = mirror(pixels, classes, numbered)
     pixels, classes = _warp(pixels, classes, how, generator)
     return _change_grey(pixels, how, generator), classes
 
 
-def mirror(pixels: Picture, classes: Picture) -> tuple[Picture, Picture]:
-    """Turn a picture left to right; a tooth of the right side becomes its fellow of the left."""
+def mirror(pixels: Picture, classes: Picture, numbered: bool) -> tuple[Picture, Picture]:
+    """Turn a picture left to right; a tooth of the right side becomes its fellow of the left, where it has a number."""
     turned = classes[:, ::-1]
-    # Pairs without numbers know one class only, which stays what it is.
-    renumbered = _MIRRORED_CLASS[turned] if classes.max() > 1 else turned
+    renumbered = _MIRRORED_CLASS[turned] if numbered else turned
     return np.ascontiguousarray(pixels[:, ::-1]), np.ascontiguousarray(renumbered)
 
 

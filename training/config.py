@@ -139,7 +139,7 @@ class Config(_Part):
         phases: input sizes in order, small first and the exported one last.
         average_decay: decay of the moving average of the weights that is validated and exported; None keeps none.
         precision: `auto` takes bf16 where the processor multiplies it natively, and fp32 elsewhere.
-        early_stopping: epochs without a better validation loss after which the run ends; None runs to the end.
+        early_stopping: validations without a better loss after which the run ends; None runs to the end.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")

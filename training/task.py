@@ -4,6 +4,7 @@ import lightning
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
+from torch.optim.lr_scheduler import LRScheduler, OneCycleLR, ReduceLROnPlateau
 
 from training.config import Config, OneCycle
 from training.data.loader import Batch
@@ -60,17 +61,23 @@ class ToothTask(lightning.LightningModule):
         self.log("val_dice", 2 * self._foreground[0] / self._foreground[1:].sum().clamp(min=1), prog_bar=True)
         self.log("val_class_dice", (2 * both / (predicted + truth).clamp(min=1))[present].mean(), prog_bar=True)
 
+    def on_train_epoch_end(self) -> None:
+        # Lightning would let it follow only after the checkpoint is written, and a resumed run would miss an epoch.
+        schedule = self.lr_schedulers()
+        if isinstance(schedule, ReduceLROnPlateau):
+            schedule.step(self.trainer.callback_metrics["val_loss"].item())
+
+    def lr_scheduler_step(self, scheduler: LRScheduler, metric: Tensor | None) -> None:
+        if not isinstance(scheduler, ReduceLROnPlateau):
+            scheduler.step()
+
     def configure_optimizers(self) -> OptimizerLRScheduler:
         how = self._config.optimiser
         kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[how.name]
         optimiser = kind(self.parameters(), lr=how.learning_rate, weight_decay=how.weight_decay)
         schedule = self._config.scheduler
         if isinstance(schedule, OneCycle):
-            one_cycle = torch.optim.lr_scheduler.OneCycleLR(
-                optimiser, how.learning_rate, self._steps, pct_start=schedule.warm_up
-            )
+            one_cycle = OneCycleLR(optimiser, how.learning_rate, self._steps, pct_start=schedule.warm_up)
             return {"optimizer": optimiser, "lr_scheduler": {"scheduler": one_cycle, "interval": "step"}}
-        plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
-            optimiser, factor=schedule.factor, patience=schedule.patience
-        )
+        plateau = ReduceLROnPlateau(optimiser, factor=schedule.factor, patience=schedule.patience)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": plateau, "monitor": "val_loss"}}

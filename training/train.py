@@ -1,6 +1,7 @@
 """Runs a training configuration, from its start or from where it was stopped."""
 
-import shutil
+import csv
+import warnings
 from pathlib import Path
 from typing import Literal
 
@@ -50,7 +51,10 @@ def train(config_path: Path, runs: Path, *, resume: bool) -> Path:
     lightning.seed_everything(config.seed, verbose=False)
     data = ToothData(load_splits(config.data, names=("train", "val")), config)
     folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(config_path, folder / CONFIG)
+    (folder / CONFIG).write_bytes(config_path.read_bytes())
+    logger = CSVLogger(folder, name="", version="log")
+    if last.exists():
+        _keep_log(logger, last)
     trainer = lightning.Trainer(
         max_epochs=config.epochs,
         accelerator="auto",
@@ -60,7 +64,7 @@ def train(config_path: Path, runs: Path, *, resume: bool) -> Path:
         check_val_every_n_epoch=config.validate_every_epochs,
         num_sanity_val_steps=0,
         gradient_clip_val=config.optimiser.gradient_clip,
-        logger=CSVLogger(folder, name="", version="log"),
+        logger=logger,
         log_every_n_steps=1,
         callbacks=_callbacks(config, folder),
         enable_model_summary=False,
@@ -80,10 +84,22 @@ def choose_precision(config: Config) -> Literal["bf16-mixed", "32-true"]:
     return "bf16-mixed" if native else "32-true"
 
 
+def _keep_log(logger: CSVLogger, last: Path) -> None:
+    """Have the logger begin with the rows of the epochs that a checkpoint holds; by itself it begins anew."""
+    log = Path(logger.log_dir) / "metrics.csv"
+    steps = torch.load(last, mmap=True, weights_only=False)["global_step"]
+    rows = list(csv.DictReader(log.read_text().splitlines())) if log.exists() else []
+    with warnings.catch_warnings(action="ignore"):  # that the old log will be deleted
+        logger.experiment.metrics.extend(row for row in rows if int(row["step"]) < steps)
+    logger.save()
+
+
 def _callbacks(config: Config, folder: Path) -> list[Callback]:
     callbacks: list[Callback] = [
         RichProgressBar(),
         LearningRateMonitor("epoch"),
+        # Before the last one, which is to know the best score so far.
+        ModelCheckpoint(folder, "best", save_top_k=1, monitor="val_loss", enable_version_counter=False),
         ModelCheckpoint(
             folder,
             "last",
@@ -93,7 +109,6 @@ def _callbacks(config: Config, folder: Path) -> list[Callback]:
             save_on_train_epoch_end=True,
             enable_version_counter=False,
         ),
-        ModelCheckpoint(folder, "best", save_top_k=1, monitor="val_loss", enable_version_counter=False),
     ]
     if config.average_decay is not None:
         callbacks.insert(0, EMAWeightAveraging(decay=config.average_decay))

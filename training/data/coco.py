@@ -67,7 +67,7 @@ def _decode_mask(tooth: dict[str, Any], height: int, width: int, annotations: Pa
         elif isinstance(outline["counts"], list):
             outline = coco_mask.frPyObjects(outline, *outline["size"])
         mask = coco_mask.decode(outline)
-    except (KeyError, TypeError, ValueError) as error:
+    except Exception as error:  # pycocotools raises the bare class
         raise DataError(f"{where} has a segmentation that does not decode: {error}") from error
     if mask.shape != (height, width):
         raise DataError(

@@ -41,7 +41,8 @@ class PreparedPictures(Dataset[tuple[Tensor, Tensor]]):
         pixels, classes = self._pictures[index]
         if self._epoch is not None:
             generator = np.random.default_rng((self._config.seed, self._epoch, index))
-            pixels, classes = augment(pixels, classes, self._config.augmentation, generator)
+            numbered = self._config.network.classes > 2
+            pixels, classes = augment(pixels, classes, numbered, self._config.augmentation, generator)
         return torch.from_numpy(pixels), torch.from_numpy(classes)
 
 
@@ -74,12 +75,13 @@ class ToothData(lightning.LightningDataModule):
         phase = self._config.phase(epoch)
         pictures = self._pictures("train", phase.height, phase.width)
         pictures.at_epoch(epoch)
-        order = torch.Generator().manual_seed(self._config.seed * 100_003 + epoch)
+        # Drawn here once: Lightning iterates once more in a run that goes on than in one that begins.
+        drawing = torch.Generator().manual_seed(self._config.seed * 100_003 + epoch)
+        order = torch.randperm(len(pictures), generator=drawing).tolist()
         return DataLoader(
             pictures,
             phase.batch,
-            shuffle=True,
-            generator=order,
+            sampler=order,
             # A last batch of one or two pictures would upset the batch statistics.
             drop_last=len(pictures) >= phase.batch,
         )

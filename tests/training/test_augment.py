@@ -1,0 +1,99 @@
+"""Changing training pictures: the truth goes along, nothing is changed unasked, and everything can be had again."""
+
+import hypothesis.extra.numpy as arrays
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.dentition.fdi import FDI_NUMBERS
+from training.augment import augment, mirror
+from training.config import Augmentation
+
+HEAVY = Augmentation(
+    mirror=0.5, rotate=15, scale=0.2, aspect=0.2, translate=0.1, shear=0.1, elastic=0.03, gamma=0.7, contrast=0.3,
+    brightness=0.2, noise=0.1, blur=2, ramp=0.3, local_contrast=0.5, sharpen=0.5, negative=0.5, jpeg=0.5,
+)  # fmt: skip
+
+SIZES = arrays.array_shapes(min_dims=2, max_dims=2, min_side=8, max_side=40)
+
+
+def class_of(fdi):
+    return 1 + FDI_NUMBERS.index(fdi)
+
+
+@st.composite
+def pictures(draw, highest=32):
+    """A picture and the class of each of its pixels."""
+    size = draw(SIZES)
+    return (
+        draw(arrays.arrays(np.uint8, size)),
+        draw(arrays.arrays(np.uint8, size, elements=st.integers(0, highest))),
+    )
+
+
+def square(fdi, top, left):
+    """A picture that is black but for one tooth, a bright square."""
+    pixels, classes = np.zeros((64, 128), np.uint8), np.zeros((64, 128), np.uint8)
+    pixels[top : top + 12, left : left + 12] = 255
+    classes[top : top + 12, left : left + 12] = class_of(fdi)
+    return pixels, classes
+
+
+@given(pictures())
+def test_mirrored_twice_a_picture_is_itself_with_its_numbers(picture):
+    again = mirror(*mirror(*picture, numbered=True), numbered=True)
+    assert np.array_equal(again[0], picture[0])
+    assert np.array_equal(again[1], picture[1])
+
+
+@pytest.mark.parametrize(("fdi", "fellow"), [(36, 46), (18, 28), (31, 41), (25, 15), (11, 21)])
+def test_a_mirrored_tooth_is_its_fellow_of_the_other_side_at_the_mirrored_place(fdi, fellow):
+    pixels, classes = mirror(*square(fdi, top=20, left=10), numbered=True)
+    expected = square(fellow, top=20, left=128 - 10 - 12)
+    assert np.array_equal(pixels, expected[0])
+    assert np.array_equal(classes, expected[1])
+
+
+@given(pictures(highest=1))
+def test_a_mirrored_tooth_without_a_number_stays_a_tooth(picture):
+    assert np.array_equal(mirror(*picture, numbered=False)[1], picture[1][:, ::-1])
+
+
+@given(pictures(), st.integers(0, 2**32))
+def test_no_augmentation_changes_nothing(picture, seed):
+    pixels, classes = augment(*picture, True, Augmentation(), np.random.default_rng(seed))
+    assert np.array_equal(pixels, picture[0])
+    assert np.array_equal(classes, picture[1])
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_tooth_moves_with_its_pixels(seed):
+    geometry = Augmentation(mirror=0.5, rotate=15, scale=0.2, aspect=0.2, translate=0.1, shear=0.1, elastic=0.03)
+    picture = square(36, top=26, left=40)
+    pixels, classes = augment(*picture, True, geometry, np.random.default_rng(seed))
+    assert not np.array_equal(classes, picture[1])
+    # A bright pixel is tooth and a dark one is not; those between lie on the edge.
+    assert (classes[pixels > 192] > 0).all()
+    assert (classes[pixels < 64] == 0).all()
+    assert (pixels > 192).sum() > 50
+    assert set(np.unique(classes)) in ({0, class_of(36)}, {0, class_of(46)})
+
+
+@given(st.integers(0, 2**32))
+def test_the_same_generator_gives_the_same_change_and_another_one_another(seed):
+    # Neither flat nor even, so that no change goes unseen.
+    pixels = (np.arange(64 * 128, dtype=np.uint32) * 2654435761 >> 24).astype(np.uint8).reshape(64, 128)
+    classes = pixels % 33
+    one, other = (augment(pixels, classes, True, HEAVY, np.random.default_rng(seed)) for _ in range(2))
+    assert np.array_equal(one[0], other[0])
+    assert np.array_equal(one[1], other[1])
+    assert not np.array_equal(augment(pixels, classes, True, HEAVY, np.random.default_rng(seed + 1))[0], one[0])
+
+
+@given(pictures(), st.integers(0, 2**32))
+def test_a_changed_picture_keeps_its_size_and_holds_no_class_that_is_not_there(picture, seed):
+    pixels, classes = augment(*picture, True, HEAVY, np.random.default_rng(seed))
+    assert pixels.shape == classes.shape == picture[0].shape
+    assert pixels.dtype == classes.dtype == np.uint8
+    assert classes.max() <= 32

@@ -1,0 +1,93 @@
+"""A run's configuration: what is refused, by name, and that those in the repository can be used."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from training.config import ConfigError, load_config
+
+CONFIGS = sorted((Path(__file__).resolve().parents[2] / "training" / "configs").glob("*.yaml"))
+
+USABLE = {
+    "name": "run",
+    "data": {"kind": "phantom", "train": 4, "val": 2, "test": 1},
+    "phases": [
+        {"height": 64, "width": 128, "epochs": 3, "batch": 2},
+        {"height": 128, "width": 256, "epochs": 2, "batch": 1},
+    ],
+    "optimiser": {"name": "adam", "learning_rate": 0.001},
+    "scheduler": {"name": "one-cycle"},
+}
+
+PLATEAU = {"name": "plateau", "factor": 0.5, "patience": 5}
+
+
+def write(folder, **changes):
+    path = folder / "run.yaml"
+    path.write_text(yaml.safe_dump({**USABLE, **changes}))
+    return path
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
+def test_a_configuration_of_the_repository_can_be_used_and_has_its_files_name(path):
+    assert load_config(path).name == path.stem
+
+
+def test_the_repository_holds_the_shipped_recipe_and_the_one_it_is_measured_against():
+    assert {path.stem for path in CONFIGS} >= {"shipped", "unet-resnet34-b32"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [
+        ({"epoch": 3}, "epoch"),
+        ({"optimiser": {"name": "adam", "learning_rate": 0.001, "momentum": 0.9}}, "optimiser.momentum"),
+        ({"augmentation": {"flip": 0.5}}, "augmentation.flip"),
+        ({"data": {"kind": "pairs", "folder": "x", "images": "y"}}, "data.pairs.images"),
+    ],
+)
+def test_an_unknown_key_is_refused_with_its_name(tmp_path, changes, key):
+    with pytest.raises(ConfigError, match=rf"run\.yaml cannot be used: {key}: Extra inputs"):
+        load_config(write(tmp_path, **changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [
+        ({"phases": []}, "phases"),
+        ({"phases": [{"height": 100, "width": 128, "epochs": 1, "batch": 1}]}, "phases.0.height"),
+        ({"phases": [{"height": 64, "width": 128, "epochs": 0, "batch": 1}]}, "phases.0.epochs"),
+        ({"optimiser": {"name": "adam", "learning_rate": 0}}, "optimiser.learning_rate"),
+        ({"optimiser": {"name": "sgd", "learning_rate": 0.1}}, "optimiser.name"),
+        ({"scheduler": {**PLATEAU, "factor": 1.5}}, "scheduler.plateau.factor"),
+        ({"augmentation": {"mirror": 1.1}}, "augmentation.mirror"),
+        ({"average_decay": 1.0}, "average_decay"),
+        ({"network": {"classes": 5}}, "network.classes"),
+        ({"name": "../run"}, "name"),
+    ],
+)
+def test_a_value_out_of_range_is_refused_with_its_key(tmp_path, changes, key):
+    with pytest.raises(ConfigError, match=rf"run\.yaml cannot be used: {key}:"):
+        load_config(write(tmp_path, **changes))
+
+
+def test_a_plateau_schedule_needs_a_validation_after_each_epoch(tmp_path):
+    with pytest.raises(ConfigError, match="validate_every_epochs must be 1"):
+        load_config(write(tmp_path, scheduler=PLATEAU, validate_every_epochs=2))
+    assert load_config(write(tmp_path, scheduler=PLATEAU, validate_every_epochs=1)).scheduler.patience == 5
+
+
+def test_a_file_that_is_not_there_or_is_no_yaml_is_refused_by_its_name(tmp_path):
+    with pytest.raises(ConfigError, match=r"absent\.yaml"):
+        load_config(tmp_path / "absent.yaml")
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("name: [")
+    with pytest.raises(ConfigError, match=r"broken\.yaml is not YAML"):
+        load_config(broken)
+
+
+def test_each_epoch_belongs_to_its_phase(tmp_path):
+    config = load_config(write(tmp_path))
+    assert config.epochs == 5
+    assert [config.phase(epoch).height for epoch in range(7)] == [64, 64, 64, 128, 128, 128, 128]

@@ -1,0 +1,225 @@
+"""Training data: what each source gives, and that broken data are refused by the name of the file that is at fault."""
+
+import json
+import re
+
+import cv2
+import numpy as np
+import pytest
+from pycocotools import mask as coco_mask
+
+from training.config import CocoData, PairsData, PhantomData
+from training.data import DataError, load_splits
+from training.data.coco import load_coco
+from training.data.pairs import load_pairs
+from training.data.samples import TOOTH, to_classes
+
+HEIGHT, WIDTH = 130, 140
+
+TOOTH_BOX = (slice(20, 50), slice(30, 45))
+"""Rows and columns of the one tooth that made-up pictures have."""
+
+
+def tooth_mask():
+    mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+    mask[TOOTH_BOX] = 1
+    return mask
+
+
+def compressed(mask):
+    outline = coco_mask.encode(np.asfortranarray(mask))
+    return {"size": outline["size"], "counts": outline["counts"].decode()}
+
+
+def uncompressed(mask):
+    """Lengths of the runs of 0 and 1 in turn, down the columns."""
+    flat = mask.T.ravel()
+    edges = np.flatnonzero(np.diff(flat)) + 1
+    lengths = np.diff([0, *edges, flat.size]).tolist()
+    return {"size": list(mask.shape), "counts": [0, *lengths] if flat[0] else lengths}
+
+
+def polygon(mask):
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    top, bottom, left, right = (int(v) for v in (rows[0], rows[-1] + 1, columns[0], columns[-1] + 1))
+    return [[left, top, right, top, right, bottom, left, bottom]]
+
+
+def write_picture(path, seed=0, height=HEIGHT, width=WIDTH):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), np.random.default_rng(seed).integers(0, 256, (height, width), np.uint8))
+
+
+def write_coco(path, *names, annotations=None, height=HEIGHT, width=WIDTH):
+    """A COCO file of pictures with one tooth, 36, each; numbered from 1."""
+    annotations = (
+        [annotation(image_id) for image_id in range(1, len(names) + 1)] if annotations is None else annotations
+    )
+    images = [
+        {"id": number, "file_name": name, "width": width, "height": height, "ufba_category": 4}
+        for number, name in enumerate(names, 1)
+    ]
+    path.write_text(json.dumps({"images": images, "annotations": annotations, "categories": []}))
+    return path
+
+
+def annotation(image_id=1, fdi=36, segmentation=None, number=7):
+    outline = compressed(tooth_mask()) if segmentation is None else segmentation
+    return {"id": number, "image_id": image_id, "category_id": fdi, "segmentation": outline}
+
+
+@pytest.fixture
+def images(tmp_path):
+    folder = tmp_path / "images"
+    for seed, name in enumerate(("a.png", "b.png", "c.png")):
+        write_picture(folder / name, seed)
+    return folder
+
+
+def refused(annotations, images, *words):
+    with pytest.raises(DataError) as refusal:
+        load_coco(annotations, images)
+    for word in words:
+        assert word in str(refusal.value)
+
+
+def test_a_coco_picture_comes_with_its_bytes_pixels_labels_and_category(tmp_path, images):
+    (sample,) = load_coco(write_coco(tmp_path / "train.json", "a.png"), images)
+    assert (sample.name, sample.category) == ("a.png", "4")
+    assert sample.data == (images / "a.png").read_bytes()
+    assert np.array_equal(sample.pixels, cv2.imread(str(images / "a.png"), cv2.IMREAD_GRAYSCALE))
+    assert np.array_equal(sample.labels, 36 * tooth_mask())
+
+
+@pytest.mark.parametrize("outline", [compressed, uncompressed, polygon])
+def test_every_way_to_write_a_mask_means_the_same_pixels(tmp_path, images, outline):
+    path = write_coco(tmp_path / "train.json", "a.png", annotations=[annotation(segmentation=outline(tooth_mask()))])
+    (sample,) = load_coco(path, images)
+    assert np.array_equal(sample.labels, 36 * tooth_mask())
+
+
+def test_where_two_teeth_overlap_the_smaller_one_keeps_the_pixels(tmp_path, images):
+    small = np.zeros_like(tooth_mask())
+    small[45:60, 40:45] = 1
+    annotations = [annotation(fdi=37, segmentation=compressed(small)), annotation(fdi=36)]
+    (sample,) = load_coco(write_coco(tmp_path / "train.json", "a.png", annotations=annotations), images)
+    assert (sample.labels[small > 0] == 37).all()
+    assert (sample.labels == 36).sum() == tooth_mask().sum() - 5 * 5
+
+
+def test_a_coco_file_that_is_missing_or_is_none_is_refused(tmp_path, images):
+    refused(tmp_path / "absent.json", images, "absent.json", "is missing")
+    for content in ("{", "[]", '{"images": []}'):
+        path = tmp_path / "broken.json"
+        path.write_text(content)
+        refused(path, images, "broken.json", "not a COCO file")
+
+
+def test_a_missing_picture_is_refused(tmp_path, images):
+    refused(write_coco(tmp_path / "train.json", "a.png", "absent.png"), images, "absent.png", "is missing")
+
+
+def test_a_picture_that_is_none_is_refused(tmp_path, images):
+    (images / "a.png").write_bytes(b"no picture at all")
+    refused(write_coco(tmp_path / "train.json", "a.png"), images, "a.png", "cannot be read")
+
+
+def test_a_picture_of_another_size_is_refused_with_both_sizes(tmp_path, images):
+    path = write_coco(tmp_path / "train.json", "a.png", width=999)
+    refused(path, images, "a.png", "train.json", "140 x 130", "999 x 130")
+
+
+def test_a_mask_of_another_size_is_refused_with_both_sizes(tmp_path, images):
+    small = compressed(np.ones((60, 50), np.uint8))
+    path = write_coco(tmp_path / "train.json", "a.png", annotations=[annotation(segmentation=small)])
+    refused(path, images, "train.json", "annotation 7", "50 x 60", "140 x 130")
+
+
+@pytest.mark.parametrize("fdi", [0, 19, 51, 91, "36"])
+def test_a_category_that_is_no_permanent_tooth_is_refused(tmp_path, images, fdi):
+    path = write_coco(tmp_path / "train.json", "a.png", annotations=[annotation(fdi=fdi)])
+    refused(path, images, "train.json", "annotation 7", str(fdi))
+
+
+@pytest.mark.parametrize("outline", [{}, [], [[1, 2]], {"size": [HEIGHT, WIDTH], "counts": 3}, "polygon"])
+def test_a_segmentation_that_does_not_decode_is_refused(tmp_path, images, outline):
+    path = write_coco(tmp_path / "train.json", "a.png", annotations=[annotation() | {"segmentation": outline}])
+    refused(path, images, "train.json", "annotation 7")
+
+
+def test_an_annotation_of_a_picture_that_is_not_listed_is_refused(tmp_path, images):
+    path = write_coco(tmp_path / "train.json", "a.png", annotations=[annotation(image_id=2)])
+    refused(path, images, "train.json", "annotation 7", "picture 2")
+
+
+def test_a_picture_in_two_splits_is_refused_even_under_another_name(tmp_path, images):
+    (images / "again.png").write_bytes((images / "a.png").read_bytes())
+    write_coco(tmp_path / "train.json", "a.png", "b.png")
+    write_coco(tmp_path / "val.json", "c.png")
+    write_coco(tmp_path / "test.json", "again.png")
+    source = CocoData(kind="coco", folder=tmp_path)
+    with pytest.raises(DataError, match=r"again\.png in test .* a\.png in train"):
+        load_splits(source)
+    assert [sample.name for sample in load_splits(source, names=("train", "val")).val] == ["c.png"]
+
+
+def write_pairs(folder, *names, seed=0):
+    for name in names:
+        write_picture(folder / "images" / name, seed)
+        (folder / "masks").mkdir(exist_ok=True)
+        cv2.imwrite(str(folder / "masks" / name), 255 * tooth_mask())
+        seed += 1
+
+
+def test_a_pair_is_labelled_as_tooth_without_a_number(tmp_path):
+    write_pairs(tmp_path, "a.png")
+    (sample,) = load_pairs(tmp_path)
+    assert np.array_equal(sample.labels, TOOTH * tooth_mask())
+    assert np.array_equal(to_classes(sample.labels, 2), tooth_mask())
+
+
+def test_a_mask_of_16_bits_is_tooth_above_half_of_its_own_range(tmp_path):
+    write_pairs(tmp_path, "a.png")
+    grey = np.where(tooth_mask() > 0, 40_000, 20_000).astype(np.uint16)
+    cv2.imwrite(str(tmp_path / "masks" / "a.png"), grey)
+    (sample,) = load_pairs(tmp_path)
+    assert np.array_equal(sample.labels > 0, tooth_mask() > 0)
+
+
+@pytest.mark.parametrize(("removed", "left", "missing"), [("masks", "images", "mask"), ("images", "masks", "picture")])
+def test_one_half_of_a_pair_is_refused(tmp_path, removed, left, missing):
+    write_pairs(tmp_path, "a.png", "b.png")
+    (tmp_path / removed / "b.png").unlink()
+    with pytest.raises(DataError, match=rf"{left}/b\.png has no {missing}"):
+        load_pairs(tmp_path)
+
+
+def test_a_mask_of_another_size_than_its_picture_is_refused(tmp_path):
+    write_pairs(tmp_path, "a.png")
+    cv2.imwrite(str(tmp_path / "masks" / "a.png"), np.zeros((60, 50), np.uint8))
+    with pytest.raises(DataError, match=r"masks/a\.png is 50 x 60 pixels, and its picture 140 x 130"):
+        load_pairs(tmp_path)
+
+
+def test_a_folder_without_pictures_is_refused(tmp_path):
+    with pytest.raises(DataError, match=re.escape(f"{tmp_path / 'images'} holds no pictures")):
+        load_pairs(tmp_path)
+
+
+def test_pairs_are_loaded_split_by_split(tmp_path):
+    for number, split in enumerate(("train", "val", "test")):
+        write_pairs(tmp_path / split, f"{split}.png", seed=number)
+    splits = load_splits(PairsData(kind="pairs", folder=tmp_path))
+    assert [sample.name for part in (splits.train, splits.val, splits.test) for sample in part] == [
+        "train.png",
+        "val.png",
+        "test.png",
+    ]
+
+
+def test_drawn_pictures_come_as_many_as_asked_for_and_the_same_each_time():
+    source = PhantomData(kind="phantom", train=1, val=1, test=1, seed=5)
+    one, other = load_splits(source), load_splits(source, names=("train",))
+    assert (len(one.train), len(one.val), len(one.test)) == (1, 1, 1)
+    assert one.train[0].data == other.train[0].data
+    assert np.array_equal(one.train[0].labels, other.train[0].labels)

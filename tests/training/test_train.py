@@ -1,0 +1,242 @@
+"""A whole training run on drawn radiographs: it learns, and a run that is killed goes on as if it had not been."""
+
+import csv
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from training.config import ConfigError
+from training.phantom import draw_samples
+from training.train import BEST, LAST, train
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+STEPS_AN_EPOCH = 5
+
+CONFIG = {
+    "name": "tiny",
+    "seed": 3,
+    "network": {"encoder": "resnet18", "decoder_channels": [32, 16, 16, 8, 8], "classes": 2},
+    "optimiser": {"name": "adamw", "learning_rate": 0.005},
+    "augmentation": {"mirror": 0.5, "rotate": 5, "gamma": 0.3, "noise": 0.03},
+    "precision": "fp32",
+}
+
+RECIPES = {
+    # The recipe that ships, in small: two sizes, one cycle, an average of the weights, not every epoch validated.
+    "one-cycle": {
+        "phases": [
+            {"height": 64, "width": 128, "epochs": 3, "batch": 2},
+            {"height": 96, "width": 192, "epochs": 3, "batch": 2},
+        ],
+        "scheduler": {"name": "one-cycle"},
+        "average_decay": 0.8,
+        "validate_every_epochs": 2,
+    },
+    # The source experiment's.
+    "plateau": {
+        "phases": [{"height": 64, "width": 128, "epochs": 6, "batch": 2}],
+        "scheduler": {"name": "plateau", "factor": 0.5, "patience": 1},
+        "early_stopping": 20,
+    },
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Sums come out the same to the last bit only where they are split alike."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module", params=RECIPES)
+def recipe(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, recipe):
+    """Where the runs of one recipe lie; checkpoints are large, so it is cleared away."""
+    folder = tmp_path_factory.mktemp("runs")
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """Drawn radiographs on disk, so that each of the runs need not draw them again."""
+    folder = tmp_path_factory.mktemp("pictures")
+    for split, count, seed in (("train", 10, 50), ("val", 2, 90)):
+        for part in ("images", "masks"):
+            (folder / split / part).mkdir(parents=True)
+        for sample in draw_samples(count, seed):
+            (folder / split / "images" / sample.name).write_bytes(sample.data)
+            cv2.imwrite(str(folder / split / "masks" / sample.name), np.where(sample.labels, 255, 0).astype(np.uint8))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def config(folder, recipe, pictures):
+    path = folder / "config.yaml"
+    data = {"kind": "pairs", "folder": str(pictures)}
+    path.write_text(yaml.safe_dump({**CONFIG, **RECIPES[recipe], "data": data}))
+    return path
+
+
+@pytest.fixture(scope="module")
+def whole(folder, config):
+    """A run from start to end."""
+    return train(config, folder / "whole", resume=False)
+
+
+@pytest.fixture(scope="module")
+def killed(folder, config):
+    """A run whose process was killed after two epochs, in the middle of the third."""
+    runs = folder / "killed"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "training.cli", "train", "--config", str(config), "--runs", str(runs)],
+        cwd=REPOSITORY,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    while len(column(runs / "tiny", "train_loss")) < 2 and process.poll() is None:
+        time.sleep(0.01)
+    assert process.poll() is None, process.stderr.read().decode()
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    # What is asked of the resumed run is judged against the state that the killed one left.
+    shutil.copy(runs / "tiny" / LAST, folder / "left.ckpt")
+    return runs / "tiny"
+
+
+@pytest.fixture(scope="module")
+def left(folder, killed):
+    """The checkpoint that the killed run left."""
+    return torch.load(folder / "left.ckpt", weights_only=False)
+
+
+@pytest.fixture(scope="module")
+def resumed(config, killed, left):
+    """The same run after it went on to its end."""
+    return train(config, killed.parent, resume=True)
+
+
+def rows(run):
+    path = run / "log" / "metrics.csv"
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def column(run, name):
+    """What the log says of a figure, in order, by step."""
+    return {int(row["step"]): float(row[name]) for row in rows(run) if row.get(name)}
+
+
+def checkpoint(run, name=LAST):
+    return torch.load(run / name, weights_only=False)
+
+
+def state_of(content, callback):
+    return next(state for key, state in content["callbacks"].items() if key.startswith(callback))
+
+
+def assert_same(one, other):
+    """Two nested states hold the same values, to the last bit."""
+    assert type(one) is type(other)
+    if isinstance(one, torch.Tensor):
+        assert torch.equal(one, other)
+    elif isinstance(one, dict):
+        assert one.keys() == other.keys()
+        for key in one:
+            assert_same(one[key], other[key])
+    elif isinstance(one, list | tuple):
+        assert len(one) == len(other)
+        for mine, theirs in zip(one, other, strict=True):
+            assert_same(mine, theirs)
+    else:
+        assert one == other
+
+
+def test_a_run_learns(whole):
+    loss, dice = (list(column(whole, name).values()) for name in ("train_loss", "val_dice"))
+    assert loss[-1] < 0.8 * loss[0]
+    assert dice[-1] > dice[0]
+    assert dice[-1] > 0.5
+
+
+def test_a_run_leaves_its_configuration_log_and_checkpoints(whole, config):
+    assert sorted(path.name for path in whole.iterdir()) == [BEST, "config.yaml", LAST, "log"]
+    assert (whole / "config.yaml").read_bytes() == config.read_bytes()
+
+
+def test_a_killed_run_has_lost_no_epoch_but_the_one_under_way(left):
+    # Killed as soon as the second epoch was logged, so that at most one more can have ended since.
+    assert left["global_step"] in (2 * STEPS_AN_EPOCH, 3 * STEPS_AN_EPOCH)
+
+
+def test_a_resumed_run_ends_with_the_weights_of_one_that_was_never_stopped(whole, resumed, left):
+    one, other = checkpoint(whole), checkpoint(resumed)
+    assert other["global_step"] > left["global_step"]
+    assert one["global_step"] == other["global_step"]
+    assert_same(one["state_dict"], other["state_dict"])
+
+
+def test_a_resumed_run_ends_with_the_optimiser_schedule_and_average_of_one_that_was_never_stopped(whole, resumed):
+    one, other = checkpoint(whole), checkpoint(resumed)
+    for part in ("optimizer_states", "lr_schedulers", "current_model_state", "averaging_state"):
+        assert (part in one) == (part in other)
+        assert_same(one.get(part), other.get(part))
+    for callback in ("EMAWeightAveraging", "EarlyStopping"):
+        if any(key.startswith(callback) for key in one["callbacks"]):
+            assert_same(state_of(one, callback), state_of(other, callback))
+
+
+def test_a_resumed_run_keeps_the_same_best_weights(whole, resumed):
+    one, other = checkpoint(whole, BEST), checkpoint(resumed, BEST)
+    assert one["global_step"] == other["global_step"]
+    assert_same(one["state_dict"], other["state_dict"])
+    # A later epoch is to be measured against the best one, not against the last but one.
+    kept = [state for key, state in checkpoint(resumed)["callbacks"].items() if key.startswith("ModelCheckpoint")]
+    best = next(state["best_model_score"].item() for state in kept if state["monitor"] == "val_loss")
+    assert best == pytest.approx(min(column(resumed, "val_loss").values()))
+
+
+@pytest.mark.parametrize("name", ["train_loss", "val_loss", "val_dice", "val_class_dice", "lr-AdamW"])
+def test_the_log_of_a_resumed_run_is_that_of_one_that_was_never_stopped(whole, resumed, name):
+    assert column(whole, name)
+    assert column(resumed, name) == pytest.approx(column(whole, name))
+    assert len(rows(resumed)) == len(rows(whole))
+
+
+def test_a_finished_run_that_is_resumed_stays_as_it_is(config, whole, recipe):
+    before = checkpoint(whole)["global_step"], rows(whole)
+    # Its own copy of the configuration will do.
+    train(whole / "config.yaml", whole.parent, resume=True)
+    assert (checkpoint(whole)["global_step"], rows(whole)) == before
+
+
+def test_a_run_that_is_there_already_is_not_begun_again(config, whole):
+    with pytest.raises(ConfigError, match=r"tiny is there already; add --resume"):
+        train(config, whole.parent, resume=False)
+
+
+def test_a_run_is_not_resumed_with_another_configuration(tmp_path, config, whole):
+    other = tmp_path / "other.yaml"
+    other.write_text(config.read_text().replace("seed: 3", "seed: 4"))
+    with pytest.raises(ConfigError, match="begun with another configuration"):
+        train(other, whole.parent, resume=True)
