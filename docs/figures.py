@@ -2,7 +2,7 @@
 
     .venv-test/bin/python docs/figures.py
 
-Each table stands between a pair of markers, `<!-- figures: NAME -->` and `<!-- end -->`; a test fails where one is stale.
+Each table stands between a pair of markers, `<!-- figures: NAME -->` and `<!-- end -->`; a test fails for a stale one.
 """
 
 import json
@@ -58,9 +58,7 @@ def category_table() -> str:
     split = json.loads((PACKAGE / "metrics.json").read_text())["test"]
     lines = ["| category | pictures | Dice | by tooth: F1 |", "|---|---|---|---|"]
     for name, group in split["by_category"].items():
-        lines.append(
-            f"| {name} | {group['pictures']} | {group['dice']['mean']:.3f} | {group['tooth']['f1']:.3f} |"
-        )
+        lines.append(f"| {name} | {group['pictures']} | {group['dice']['mean']:.3f} | {group['tooth']['f1']:.3f} |")
     return "\n".join(lines) + "\n"
 
 

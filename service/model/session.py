@@ -133,13 +133,16 @@ def _open(package: ModelPackage, choice: str, threads: int | None, warning: str 
         raise ModelPackageError(f"{package.folder} has no file for {provider}.")
     if choice in ("cuda", "tensorrt"):
         onnxruntime.preload_dlls()
+    count = threads or usable_cores()
+    # OpenVINO has threads of its own, and would otherwise take every core of the machine.
+    provider_options = {"device_type": "CPU", "num_of_threads": str(count)} if choice == "openvino" else {}
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or usable_cores()
+    options.intra_op_num_threads = count
     options.inter_op_num_threads = 1
     # Above warnings: a provider's refusal is told by the error that this module raises.
     options.log_severity_level = 4
     try:
-        runtime = onnxruntime.InferenceSession(package.folder / file.path, options, providers=[provider])
+        runtime = onnxruntime.InferenceSession(package.folder / file.path, options, [(provider, provider_options)])
     except Exception as error:
         if choice == "cpu":
             raise ModelPackageError(f"{package.folder / file.path} cannot be loaded: {error}") from error
