@@ -27,6 +27,11 @@ class ToothTask(lightning.LightningModule):
         self._steps = steps
         self._confusion = torch.zeros(3, config.network.classes, dtype=torch.float64)
 
+    @property
+    def in_last_phase(self) -> bool:
+        """Whether the epoch under way has the input size that is exported."""
+        return self._config.phase(self.current_epoch) is self._config.phases[-1]
+
     def training_step(self, batch: Batch, index: int) -> Tensor:
         pixels, classes = batch
         loss = segmentation_loss(self.network(pixels), classes, self._config.loss)

@@ -94,12 +94,22 @@ def _keep_log(logger: CSVLogger, last: Path) -> None:
     logger.save()
 
 
+class _BestOfLastPhase(ModelCheckpoint):
+    """Keeps the best epoch at the size that is exported; losses of other sizes do not compare."""
+
+    def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Lightning's own hook."""
+        assert isinstance(pl_module, ToothTask)
+        if pl_module.in_last_phase:
+            super().on_validation_end(trainer, pl_module)
+
+
 def _callbacks(config: Config, folder: Path) -> list[Callback]:
     callbacks: list[Callback] = [
         RichProgressBar(),
         LearningRateMonitor("epoch"),
         # Before the last one, which is to know the best score so far.
-        ModelCheckpoint(folder, "best", save_top_k=1, monitor="val_loss", enable_version_counter=False),
+        _BestOfLastPhase(folder, "best", save_top_k=1, monitor="val_loss", enable_version_counter=False),
         ModelCheckpoint(
             folder,
             "last",
