@@ -6,6 +6,7 @@ what counts here is what the session, once made, says it holds.
 
 import ctypes
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -113,13 +114,20 @@ def open_session(package: ModelPackage, choice: ProviderChoice, threads: int | N
 def usable_cores() -> int:
     """Processor cores that this process may use: its affinity, cut to a container's quota; at least 1."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(cores, int(_container_quota())))
+
+
+def _container_quota() -> float:
+    """Cores' worth of time that the control group allows (version 2, then 1); no end of them where it sets no limit."""
+    groups = Path("/sys/fs/cgroup")
     try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        if quota != "max":
-            cores = min(cores, int(quota) // int(period))
+        quota, period = (groups / "cpu.max").read_text().split()
     except (OSError, ValueError):
-        pass
-    return max(1, cores)
+        try:
+            quota, period = ((groups / "cpu" / f"cpu.cfs_{word}_us").read_text() for word in ("quota", "period"))
+        except OSError:
+            return sys.maxsize
+    return sys.maxsize if quota.strip() in ("max", "-1") else int(quota) / int(period)
 
 
 def _open(package: ModelPackage, choice: str, threads: int | None, warning: str | None) -> Session:
