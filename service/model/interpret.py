@@ -1,5 +1,6 @@
 """From the model's maps to teeth: pieces joined or dropped, brought back to the radiograph's own pixels, outlined."""
 
+from dataclasses import dataclass
 from typing import Final
 
 import cv2
@@ -21,46 +22,73 @@ def find_teeth(prediction: Prediction, classes: tuple[int, ...], thresholds: Thr
     """The FDI number of each pixel of the model's input, 0 where there is no tooth.
 
     A tooth is one piece. Of several pieces with one number the largest keeps it; each other one takes the number of the
-    tooth that it touches most, or is dropped where it touches none or stays smaller than a tooth can be.
+    tooth that it touches most, or is dropped where it touches none. A tooth that is small beside the picture's others
+    is such a piece too, where it touches another; one that stands alone may be the rest of a root, and stays.
 
     Args:
         classes: FDI numbers of the model's classes.
     """
     table = np.zeros(256, np.uint8)
     table[: len(classes)] = classes
-    labels = np.where(prediction.foreground >= 255 * thresholds.foreground, table[prediction.tooth], 0).astype(np.uint8)
+    tooth = prediction.foreground >= 255 * thresholds.foreground
+    labels = np.where(tooth, table[prediction.tooth], 0).astype(np.uint8)
     whole = np.zeros_like(labels)
-    pieces: list[tuple[int, Box, npt.NDArray[np.bool_]]] = []
+    teeth: list[_Piece] = []
+    fragments: list[_Piece] = []
     for fdi in _numbers_in(labels):
-        mask = (labels == fdi).view(np.uint8)
-        left, top, across, down = cv2.boundingRect(mask)
-        cut = mask[top : top + down, left : left + across]
-        count, numbered, statistics, _ = cv2.connectedComponentsWithStats(cut, connectivity=8)
-        largest = 1 + int(statistics[1:, cv2.CC_STAT_AREA].argmax())
-        for number in range(1, count):
-            x, y, width, height, area = (int(value) for value in statistics[number])
-            box = Box(left + x, top + y, width, height)
-            piece = numbered[y : y + height, x : x + width] == number
-            if number == largest and area >= thresholds.min_tooth_area:
-                whole[box.y : box.y + height, box.x : box.x + width][piece] = fdi
-            else:
-                pieces.append((area, box, piece))
+        largest, *others = sorted(_pieces(labels, fdi), key=lambda piece: -piece.area)
+        if largest.area < thresholds.min_tooth_area:
+            fragments.append(largest)
+        else:
+            teeth.append(largest)
+            largest.draw(whole, fdi)
+        fragments += others
+    typical = float(np.median([piece.area for piece in teeth])) if teeth else 0.0
+    for piece in sorted(teeth, key=lambda piece: piece.area):
+        if piece.area < thresholds.min_share_of_typical_area * typical and (neighbour := _touched(whole, piece)):
+            piece.draw(whole, neighbour)
     # The largest first, so that a piece can lean on one that leans on a tooth.
-    for _, box, piece in sorted(pieces, key=lambda entry: -entry[0]):
-        _join(whole, box, piece)
+    for piece in sorted(fragments, key=lambda piece: -piece.area):
+        piece.draw(whole, _touched(whole, piece))
     return whole
 
 
-def _join(whole: Labels, box: Box, piece: npt.NDArray[np.bool_]) -> None:
-    """Give a piece the number of the tooth that it touches most, if there is one."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Piece:
+    """Connected pixels of one number: their box, and which pixels of it they are."""
+
+    box: Box
+    pixels: npt.NDArray[np.bool_]
+    area: int
+
+    def draw(self, labels: Labels, fdi: int) -> None:
+        box = self.box
+        labels[box.y : box.y + box.height, box.x : box.x + box.width][self.pixels] = fdi
+
+
+def _pieces(labels: Labels, fdi: int) -> list[_Piece]:
+    mask = (labels == fdi).view(np.uint8)
+    left, top, across, down = cv2.boundingRect(mask)
+    cut = mask[top : top + down, left : left + across]
+    count, numbered, statistics, _ = cv2.connectedComponentsWithStats(cut, connectivity=8)
+    pieces = []
+    for number in range(1, count):
+        x, y, width, height, area = (int(value) for value in statistics[number])
+        pixels = numbered[y : y + height, x : x + width] == number
+        pieces.append(_Piece(Box(left + x, top + y, width, height), pixels, area))
+    return pieces
+
+
+def _touched(whole: Labels, piece: _Piece) -> int:
+    """The number of the other tooth that a piece touches most, 0 where it touches none."""
+    box = piece.box
     top, left = max(0, box.y - 1), max(0, box.x - 1)
     around = whole[top : box.y + box.height + 1, left : box.x + box.width + 1]
     padded = np.zeros(around.shape, np.uint8)
-    padded[box.y - top : box.y - top + box.height, box.x - left : box.x - left + box.width] = piece
+    padded[box.y - top : box.y - top + box.height, box.x - left : box.x - left + box.width] = piece.pixels
     touched = around[cv2.dilate(padded, _NEIGHBOURHOOD).view(bool) & ~padded.view(bool)]
     touched = touched[touched > 0]
-    if touched.size:
-        around[padded.view(bool)] = np.bincount(touched).argmax()
+    return int(np.bincount(touched).argmax()) if touched.size else 0
 
 
 def to_radiograph(
@@ -146,7 +174,9 @@ def _outline_tooth(labels: Labels, fdi: int, near: Box, area: int, confidence: f
     cut = (labels[near.y : near.y + near.height, near.x : near.x + near.width] == fdi).view(np.uint8)
     contours, _ = cv2.findContours(cut, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE, offset=(near.x, near.y))
     x, y, width, height = cv2.boundingRect(cut)
-    polygons = (cv2.approxPolyDP(contour, 1.0, closed=True)[:, 0].tolist() for contour in contours)
+    # A pixel's corner less or more is nothing in a large picture, and much of a tooth in a small one.
+    tolerance = max(0.5, labels.shape[1] / 3000)
+    polygons = (cv2.approxPolyDP(contour, tolerance, closed=True)[:, 0].tolist() for contour in contours)
     rings = tuple(tuple((px, py) for px, py in polygon) for polygon in polygons if len(polygon) > 2)
     return Tooth(fdi, confidence, area, Box(x + near.x, y + near.y, width, height), rings)
 

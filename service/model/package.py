@@ -48,6 +48,8 @@ class Thresholds(_Part):
     Attributes:
         foreground: probability from which a pixel is tooth.
         min_tooth_area: pixels of the model's input that a tooth has at least.
+        min_share_of_typical_area: a tooth smaller than this share of the picture's median tooth, and touching another,
+            is part of that one.
         uncertain: confidence below which a tooth is shown as uncertain.
         low_contrast: share of the grey scale between black and white percentile below which a picture is flat.
         few_teeth: number of teeth below which few is said.
@@ -59,6 +61,7 @@ class Thresholds(_Part):
 
     foreground: float = Field(gt=0, lt=1)
     min_tooth_area: int = Field(ge=0)
+    min_share_of_typical_area: float = Field(ge=0, lt=1)
     uncertain: float = Field(ge=0, le=1)
     low_contrast: float = Field(ge=0, le=1)
     few_teeth: int = Field(ge=0, le=32)

@@ -1,0 +1,130 @@
+"""From the model's maps to teeth: drawn maps with answers that can be seen, and sizes of every kind."""
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.dentition.fdi import FDI_NUMBERS
+from service.model.interpret import confidences, find_teeth, outline_teeth, to_radiograph
+from service.model.package import Thresholds
+from service.model.prepare import ModelInput
+from service.model.session import Prediction
+from service.segmentation import Box
+
+CLASSES = (0, *FDI_NUMBERS)
+
+THRESHOLDS = Thresholds(
+    foreground=0.5,
+    min_tooth_area=20,
+    min_share_of_typical_area=0.3,
+    uncertain=0.6,
+    low_contrast=0.1,
+    few_teeth=10,
+    min_plausible_teeth=1,
+    min_certainty=0.3,
+    max_distance=3,
+    max_colourfulness=0.1,
+)
+
+HEIGHT, WIDTH = 64, 128
+
+
+def predict(*rectangles: tuple[int, int, int, int, int]) -> Prediction:
+    """A prediction whose teeth are rectangles: FDI number, x, y, width, height."""
+    tooth = np.ones((HEIGHT, WIDTH), np.uint8)
+    foreground = np.zeros((HEIGHT, WIDTH), np.uint8)
+    for fdi, x, y, width, height in rectangles:
+        tooth[y : y + height, x : x + width] = CLASSES.index(fdi)
+        foreground[y : y + height, x : x + width] = 255
+    return Prediction(tooth, foreground, np.full((HEIGHT, WIDTH), 204, np.uint8), 1.0)
+
+
+def numbers(labels: np.ndarray) -> dict[int, int]:
+    """Area of each number."""
+    return {int(fdi): int((labels == fdi).sum()) for fdi in np.unique(labels) if fdi}
+
+
+def test_teeth_apart_keep_their_numbers_and_every_pixel() -> None:
+    labels = find_teeth(predict((11, 10, 10, 10, 20), (21, 30, 10, 10, 20)), CLASSES, THRESHOLDS)
+    assert numbers(labels) == {11: 200, 21: 200}
+
+
+def test_a_second_piece_takes_the_number_of_the_tooth_it_touches() -> None:
+    labels = find_teeth(predict((11, 10, 10, 10, 20), (21, 30, 10, 10, 20), (11, 40, 12, 4, 5)), CLASSES, THRESHOLDS)
+    assert numbers(labels) == {11: 200, 21: 220}
+
+
+def test_a_second_piece_that_touches_nothing_is_dropped() -> None:
+    labels = find_teeth(predict((11, 10, 10, 10, 20), (11, 80, 40, 4, 5)), CLASSES, THRESHOLDS)
+    assert numbers(labels) == {11: 200}
+
+
+def test_a_tooth_much_smaller_than_the_others_is_part_of_the_one_it_touches() -> None:
+    rectangles = ((11, 10, 10, 10, 20), (21, 40, 10, 10, 20), (22, 50, 12, 5, 8))
+    assert numbers(find_teeth(predict(*rectangles), CLASSES, THRESHOLDS)) == {11: 200, 21: 240}
+
+
+def test_a_small_tooth_that_stands_alone_stays() -> None:
+    labels = find_teeth(predict((11, 10, 10, 10, 20), (21, 40, 10, 10, 20), (36, 90, 40, 5, 8)), CLASSES, THRESHOLDS)
+    assert numbers(labels) == {11: 200, 21: 200, 36: 40}
+
+
+def test_a_speck_is_no_tooth() -> None:
+    assert numbers(find_teeth(predict((11, 10, 10, 3, 3)), CLASSES, THRESHOLDS)) == {}
+
+
+def test_nothing_found_is_an_answer_too() -> None:
+    prediction = predict()
+    labels = find_teeth(prediction, CLASSES, THRESHOLDS)
+    model_input = ModelInput(np.zeros((HEIGHT, WIDTH), np.uint8), Box(0, 0, 300, 200), 1.0)
+    large = to_radiograph(labels, prediction, model_input, 200, 300, THRESHOLDS)
+    assert not large.any()
+    assert outline_teeth(large, labels, model_input, confidences(labels, prediction)) == ()
+
+
+@given(
+    size=st.tuples(st.integers(128, 700), st.integers(128, 900)),
+    frame=st.tuples(st.integers(0, 40), st.integers(0, 40)),
+    at=st.tuples(st.integers(2, 90), st.integers(2, 36)),
+)
+def test_a_tooth_lies_where_the_mapping_says_to_within_a_pixel_of_the_model(
+    size: tuple[int, int], frame: tuple[int, int], at: tuple[int, int]
+) -> None:
+    height, width = size[0] + 2 * frame[0], size[1] + 2 * frame[1]
+    content = Box(frame[1], frame[0], size[1], size[0])
+    model_input = ModelInput(np.zeros((HEIGHT, WIDTH), np.uint8), content, 1.0)
+    prediction = predict((11, *at, 12, 20), (21, at[0] + 12, at[1], 12, 20))
+    labels = find_teeth(prediction, CLASSES, THRESHOLDS)
+    large = to_radiograph(labels, prediction, model_input, height, width, THRESHOLDS)
+    step_x, step_y = content.width / WIDTH, content.height / HEIGHT
+    for fdi, left in ((11, at[0]), (21, at[0] + 12)):
+        rows, columns = np.nonzero(large == fdi)
+        x, y = model_input.to_radiograph(left - 0.5, at[1] - 0.5)
+        assert columns.min() == pytest.approx(x, abs=step_x + 1)
+        assert rows.min() == pytest.approx(y, abs=step_y + 1)
+        assert columns.max() == pytest.approx(x + 12 * step_x, abs=step_x + 1)
+        assert rows.max() == pytest.approx(y + 20 * step_y, abs=step_y + 1)
+
+
+@given(size=st.tuples(st.integers(128, 700), st.integers(128, 900)))
+def test_outlines_boxes_and_areas_tell_of_the_same_pixels(size: tuple[int, int]) -> None:
+    height, width = size
+    model_input = ModelInput(np.zeros((HEIGHT, WIDTH), np.uint8), Box(0, 0, width, height), 1.0)
+    prediction = predict((18, 3, 4, 14, 22), (17, 17, 6, 12, 22), (47, 20, 40, 15, 20))
+    labels = find_teeth(prediction, CLASSES, THRESHOLDS)
+    large = to_radiograph(labels, prediction, model_input, height, width, THRESHOLDS)
+    teeth = outline_teeth(large, labels, model_input, confidences(labels, prediction))
+    assert [tooth.fdi for tooth in teeth] == [17, 18, 47]
+    for tooth in teeth:
+        mask = large == tooth.fdi
+        assert tooth.area_px == mask.sum()
+        assert tooth.confidence == pytest.approx(0.8)
+        box = tooth.bbox
+        assert mask[box.y : box.y + box.height, box.x : box.x + box.width].sum() == mask.sum()
+        assert mask[box.y].any()
+        assert mask[:, box.x].any()
+        drawn = np.zeros(large.shape, np.uint8)
+        cv2.fillPoly(drawn, [np.array(ring, np.int32) for ring in tooth.polygons], 1)
+        assert ((drawn > 0) & mask).sum() > 0.95 * mask.sum()
