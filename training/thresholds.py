@@ -33,7 +33,8 @@ def choose_thresholds(predictions: Sequence[Prediction], truths: Sequence[Labels
     * `foreground`: of 0.35 to 0.65 the one with the highest mean Dice.
     * `min_tooth_area`: of 0, an eighth, a quarter and a half of the smallest true tooth the one with the highest F1 of
       teeth, the smallest of those that tie.
-    * `max_distance`, `min_certainty`, `min_plausible_teeth`: what the strangest picture has, and a quarter more.
+    * `max_distance`, `min_certainty`, `min_plausible_teeth`: distance, doubt and want of teeth of the strangest, and a
+      quarter more.
 
     The others are no matter of the model: they say when people should look.
 
@@ -71,7 +72,7 @@ def choose_thresholds(predictions: Sequence[Prediction], truths: Sequence[Labels
     return thresholds.model_copy(
         update={
             "max_distance": round((1 + _MARGIN) * max(reading.distance for reading in readings), 3),
-            "min_certainty": round((1 - _MARGIN) * min(reading.certainty for reading in readings), 3),
+            "min_certainty": max(0.0, round(1 - (1 + _MARGIN) * max(1 - reading.certainty for reading in readings), 3)),
             "min_plausible_teeth": max(1, int((1 - _MARGIN) * min(reading.teeth for reading in readings))),
         }
     )
