@@ -42,7 +42,7 @@ from training.train import BEST, CONFIG, LAST
 FP32, INT8, QUANTISATION = "model.fp32.onnx", "model.int8.onnx", "quantisation.json"
 
 LARGEST_LOSS: Final = 0.003
-"""Of mean Dice for a package that ships; a tenth of what a better network gains is not worth a third of the time."""
+"""Of mean Dice, for a package that ships."""
 
 _SAME_LABELS: Final = 0.999
 """Share of pixels that ONNX Runtime must label as PyTorch does; the two add in another order."""

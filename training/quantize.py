@@ -3,7 +3,12 @@
 Activations are uint8 and weights int8, a scale for each output channel, since that is the pair of types that processors
 multiply fastest. On a processor with AVX2 alone two such products are added in 16 bits, where they saturate; weights of
 7 bits (`reduce_range`) keep the sum within them, so that every processor gives the same answer. With AVX-512 VNNI
-nothing saturates, and the missing bit costs no time.
+nothing saturates, and the missing bit costs nothing: at 256 x 512 on one core (Zen 5) 59 ms, with 8 bits 58, with both
+int8 114, in float32 146.
+
+Mean Dice on the validation pictures of UFBA-425, of a network half trained at 128 x 256: float32 0.8922, this 0.8915,
+with weights of 8 bits 0.8915, with ranges by percentile (99.99) 0.8916 or by entropy 0.8915, with the last convolution
+in float32 0.8920 (3 ms more), with the first 0.8916. So the plainest is taken.
 """
 
 import logging
