@@ -157,6 +157,7 @@ def choose_places(rows: Sequence[dict[str, Any]], count: int) -> dict[str, list[
         count: how many of each at most.
     """
     ordered = sorted(rows, key=lambda row: (row["dice"], row["name"]))
+    count = min(count, max(1, len(ordered) // 3))
     worst, rest = ordered[:count], ordered[count:]
     best = rest[::-1][:count]
     between = rest[: len(rest) - len(best)]
