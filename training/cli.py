@@ -1,9 +1,11 @@
 """The whole command line: the service's commands, and those that make a model where the training extra is installed."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import typer
+from rich.console import Console
+from rich.table import Table
 
 from service.cli import app, plain_errors
 from service.errors import SetupError
@@ -12,6 +14,11 @@ __all__ = ["app"]
 
 _Runs = Annotated[Path, typer.Option(help="Folder of training runs.")]
 _Models = Annotated[Path, typer.Option(help="Folder of model packages.")]
+_Config = Annotated[
+    Path, typer.Option(help="The YAML file whose data are meant, such as training/configs/shipped.yaml.")
+]
+_Package = Annotated[Path, typer.Argument(help="The package, models/<name>/<version>.")]
+_Split = Annotated[Literal["val", "test"], typer.Option(help="Which pictures.")]
 
 
 def _need_training() -> None:
@@ -36,6 +43,62 @@ def train(
     from training.train import train as run
 
     typer.echo(run(config, runs, resume=resume))
+
+
+@app.command()
+@plain_errors
+def export(
+    run: Annotated[Path, typer.Argument(help="The run's folder, runs/<name>.")],
+    name: Annotated[str, typer.Option(help="Of the package.")],
+    version: Annotated[str, typer.Option(help="Of the package; one that is there already is never written over.")],
+    data: Annotated[str, typer.Option(help="The training data by name, with their citation.")],
+    data_licence: Annotated[str, typer.Option(help="Of the training data.")],
+    licence: Annotated[str, typer.Option(help="Of the weights.")] = "Apache-2.0",
+    models: _Models = Path("models"),
+) -> None:
+    """Write a model package from a training run."""
+    _need_training()
+    from training.export import Provenance
+    from training.export import export as write
+
+    typer.echo(write(run, models, name, version, Provenance(licence, data, data_licence)))
+
+
+@app.command()
+@plain_errors
+def evaluate(package: _Package, config: _Config, split: _Split = "test") -> None:
+    """Measure a model package as it ships, and write its metrics.json."""
+    _need_training()
+    from training.evaluate import evaluate as measure
+
+    Console().print(_main_figures(measure(package, config, split), split))
+
+
+@app.command()
+@plain_errors
+def report(
+    package: _Package,
+    config: _Config,
+    run: Annotated[Path | None, typer.Option(help="The run that made it, for its learning curves.")] = None,
+    split: _Split = "test",
+    out: Annotated[Path, typer.Option(help="The page's file.")] = Path("out/report.html"),
+) -> None:
+    """Write one HTML page with a package's figures, its learning curves and pictures that it read."""
+    _need_training()
+    from training.report import report as write
+
+    typer.echo(write(package, run, config, split, out))
+
+
+def _main_figures(summary: dict[str, Any], split: str) -> Table:
+    from training.report import MEASURES, find_figure
+
+    table = Table(f"{split}, {summary['pictures']} pictures", "figure", "95 % interval")
+    for measure in MEASURES:
+        figure = find_figure(summary, measure.path)
+        interval = " to ".join(f"{end:.4f}" for end in figure["interval"] or ())
+        table.add_row(measure.name, f"{figure['mean']:.4f}", interval)
+    return table
 
 
 if __name__ == "__main__":

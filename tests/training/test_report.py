@@ -1,0 +1,246 @@
+"""The report: one page that needs no other file, whose figures are those that were measured."""
+
+import base64
+import json
+import shutil
+from html.parser import HTMLParser
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from training.cli import app
+from training.config import Phase
+from training.data.samples import TOOTH
+from training.report import ReportError, choose_places, report
+from training.report_curves import draw_learning, read_curves
+from training.report_pictures import FALSE, MISSED, draw_difference, draw_views, segmentation_of, shown_size
+
+CONFIG = {
+    "name": "drawn",
+    "data": {"kind": "phantom", "train": 1, "val": 1, "test": 3, "seed": 7},
+    "phases": [
+        {"height": 64, "width": 128, "epochs": 2, "batch": 1},
+        {"height": 128, "width": 256, "epochs": 1, "batch": 1},
+    ],
+    "optimiser": {"name": "adam", "learning_rate": 0.001},
+    "scheduler": {"name": "one-cycle"},
+}
+
+LOG = """epoch,lr-Adam,step,train_loss,val_dice,val_loss
+,0.004,0,,,
+0,,9,3.5,,
+,0.01,10,,,
+1,,19,,0.75,1.5
+1,,19,2.5,,
+,0.002,20,,,
+2,,29,2.25,,
+"""
+
+
+class Page(HTMLParser):
+    """What a page says, shows, and asks for from elsewhere."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.text, self.pictures, self.asked_for, self.headings = "", [], [], []
+        self._at = None
+        self.feed(html)
+
+    def handle_starttag(self, tag, attributes):
+        self._at = tag
+        for name, value in attributes:
+            if name in ("src", "href", "xlink:href", "srcset", "action") and not value.startswith(("data:", "#")):
+                self.asked_for.append(value)
+        if tag == "img":
+            self.pictures.append(dict(attributes))
+
+    def handle_data(self, data):
+        self.text += data
+        if self._at in ("h2", "h3"):
+            self.headings.append(data.strip())
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    path = tmp_path_factory.mktemp("config") / "drawn.yaml"
+    path.write_text(yaml.safe_dump(CONFIG))
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, config):
+    """A run as training leaves it, as far as the report looks."""
+    folder = tmp_path_factory.mktemp("runs") / "drawn"
+    (folder / "log").mkdir(parents=True)
+    (folder / "log" / "metrics.csv").write_text(LOG)
+    shutil.copy(config, folder / "config.yaml")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory, package, config):
+    """The shipped package, measured on drawn pictures, and what the command line said of it."""
+    folder = tmp_path_factory.mktemp("models") / "package"
+    shutil.copytree(package.folder, folder)
+    (folder / "metrics.json").unlink(missing_ok=True)
+    cost = {"fp32_dice": 0.9371, "int8_dice": 0.936, "fp32_tooth_f1": 0.95, "int8_tooth_f1": 0.95, "limit": 0.003}
+    (folder / "quantisation.json").write_text(json.dumps(cost))
+    said = CliRunner().invoke(app, ["evaluate", str(folder), "--config", str(config), "--split", "test"])
+    assert said.exit_code == 0, said.output
+    return folder, said.output
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory, measured, config, run):
+    folder, _ = measured
+    out = tmp_path_factory.mktemp("out") / "deep" / "report.html"
+    said = CliRunner().invoke(
+        app, ["report", str(folder), "--config", str(config), "--run", str(run), "--out", str(out)]
+    )
+    assert said.exit_code == 0, said.output
+    return Page(out.read_text())
+
+
+def test_evaluating_prints_the_main_figures_with_their_intervals(measured):
+    folder, said = measured
+    dice = json.loads((folder / "metrics.json").read_text())["test"]["dice"]
+    assert f"{dice['mean']:.4f}" in said
+    assert f"{dice['interval'][0]:.4f} to {dice['interval'][1]:.4f}" in said
+
+
+def test_the_page_asks_for_nothing_from_elsewhere(page):
+    assert page.asked_for == []
+
+
+def test_the_page_says_what_was_measured_with_what_on_what(page, measured, run):
+    figures = json.loads((measured[0] / "metrics.json").read_text())["test"]
+    for word in ("file", "sha256", "provider", "processor", "date", "command"):
+        assert figures[word] in page.text
+    for path in (("dice", "mean"), ("iou", "mean"), ("pixel_accuracy", "mean"), ("tooth", "f1"), ("missing", "recall")):
+        assert f"{figures[path[0]][path[1]]:.4f}" in page.text
+    assert f"panoseg train --config {run}/config.yaml" in page.text
+    assert f"panoseg report {measured[0]}" in page.text
+
+
+def test_the_page_sets_published_figures_beside_and_says_that_they_are_of_other_pictures(page):
+    for figure in ("0.9078", "0.8322", "0.9778", "0.917 to 0.926", "0.883 to 0.893", "0.989"):
+        assert figure in page.text
+    assert "not the same pictures" in page.text
+
+
+def test_the_page_shows_four_views_of_the_worst_the_middle_and_the_best_pictures(page):
+    assert [heading for heading in page.headings if heading in ("Worst", "Median", "Best")] == [
+        "Worst",
+        "Median",
+        "Best",
+    ]
+    assert len(page.pictures) == 3 * 4
+    for picture in page.pictures:
+        data = base64.b64decode(picture["src"].removeprefix("data:image/jpeg;base64,"))
+        assert cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR).shape == (480, 960, 3)
+        assert picture["alt"].startswith("phantom-")
+
+
+def test_learning_curves_and_what_eight_bits_cost_are_there_only_where_they_are_known(page, measured, config, tmp_path):
+    assert {"How it learned", "What eight bits cost"} <= set(page.headings)
+    assert "0.9371" in page.text
+    assert "0.0011" in page.text
+    folder = tmp_path / "package"
+    shutil.copytree(measured[0], folder)
+    (folder / "quantisation.json").unlink()
+    bare = Page(report(folder, None, config, "test", tmp_path / "bare.html").read_text())
+    assert not {"How it learned", "What eight bits cost"} & set(bare.headings)
+
+
+def test_a_package_that_was_not_measured_is_refused_with_the_command_that_does_it(measured, config, tmp_path):
+    with pytest.raises(ReportError, match=r"panoseg evaluate .* --split val"):
+        report(measured[0], None, config, "val", tmp_path / "report.html")
+
+
+def test_figures_of_another_file_are_refused(measured, config, tmp_path):
+    folder = tmp_path / "package"
+    shutil.copytree(measured[0], folder)
+    metrics = json.loads((folder / "metrics.json").read_text())
+    metrics["test"]["sha256"] = "0" * 64
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    with pytest.raises(ReportError, match="of another file"):
+        report(folder, None, config, "test", tmp_path / "report.html")
+
+
+def test_a_run_without_a_log_is_refused(measured, config, tmp_path):
+    with pytest.raises(ReportError, match=r"metrics\.csv is missing"):
+        report(measured[0], tmp_path, config, "test", tmp_path / "report.html")
+
+
+def test_each_figure_of_the_log_stands_at_its_epoch(run):
+    curves = read_curves(run / "log" / "metrics.csv")
+    assert (curves["train_loss"].epochs, curves["train_loss"].values) == ((1, 2, 3), (3.5, 2.5, 2.25))
+    assert (curves["val_dice"].epochs, curves["val_dice"].values) == ((2,), (0.75,))
+    assert (curves["learning_rate"].epochs, curves["learning_rate"].values) == ((1, 2, 3), (0.004, 0.01, 0.002))
+
+
+def test_the_learning_curves_name_the_input_size_of_each_phase(run):
+    phases = [Phase(**phase) for phase in CONFIG["phases"]]
+    drawn = draw_learning(read_curves(run / "log" / "metrics.csv"), phases)
+    assert drawn.startswith("<svg")
+    assert "128 x 64" in drawn
+    assert "256 x 128" in drawn
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=30), st.integers(1, 5))
+def test_no_picture_is_shown_twice_and_the_worst_are_worse_than_the_best(dice, count):
+    rows = [{"name": f"{number:02}", "dice": value} for number, value in enumerate(dice)]
+    places = choose_places(rows, count)
+    shown = [row["name"] for chosen in places.values() for row in chosen]
+    assert len(set(shown)) == len(shown) == min(len(rows), 3 * min(count, max(1, len(rows) // 3)))
+    worst, median, best = ([row["dice"] for row in places[place]] for place in ("worst", "median", "best"))
+    assert worst[0] == min(dice)
+    assert max(worst) <= min([*median, *best], default=1)
+    assert max(median, default=0) <= min(best, default=1)
+
+
+def test_the_middle_pictures_lie_about_the_median():
+    rows = [{"name": str(number), "dice": number / 100} for number in range(11)]
+    assert [row["dice"] for row in choose_places(rows, 3)["median"]] == [0.04, 0.05, 0.06]
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "shown"), [(512, 512, (960, 480)), (720, 1440, (960, 480)), (1127, 1991, (960, 543))]
+)
+def test_a_squeezed_picture_is_stretched_back_and_another_keeps_its_shape(height, width, shown):
+    assert shown_size(height, width) == shown
+
+
+def test_a_label_map_stands_for_its_teeth():
+    labels = np.zeros((40, 60), np.uint8)
+    labels[10:20, 5:12] = 11
+    labels[30:35, 50:60] = 36
+    segmentation = segmentation_of(labels)
+    assert [(tooth.fdi, tooth.area_px) for tooth in segmentation.teeth] == [(11, 70), (36, 50)]
+    box = segmentation.teeth[1].bbox
+    assert (box.x, box.y, box.width, box.height) == (50, 30, 10, 5)
+    assert len(segmentation.missing) == 30
+
+
+def test_a_difference_shows_what_was_missed_and_what_is_no_tooth():
+    grey = np.full((2, 2), 100, np.uint8)
+    found, truth = np.array([[True, True], [False, False]]), np.array([[True, False], [True, False]])
+    expected = [[[50, 50, 50], FALSE], [MISSED, [50, 50, 50]]]
+    assert np.array_equal(draw_difference(grey, found, truth), np.array(expected))
+
+
+def test_a_truth_without_numbers_is_drawn_in_one_colour():
+    pixels = np.zeros((240, 480), np.uint16)
+    truth = np.zeros((240, 480), np.uint8)
+    truth[:, 240:] = TOOTH
+    views = draw_views(pixels, np.zeros_like(truth), truth)
+    data = base64.b64decode(views.truth.removeprefix("data:image/jpeg;base64,"))
+    drawn = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    assert drawn[:, :470].max() < 10
+    blue, green, red = drawn[240, 700].astype(int)
+    assert blue > green > red

@@ -1,0 +1,139 @@
+"""Draws the report's curves as SVG: learning, epoch by epoch, and how the pictures' figures are spread."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from training.config import Phase
+
+_INK, _QUIET, _FIRST, _SECOND = "#22303c", "#8a97a3", "#0072b2", "#d55e00"
+
+_STYLE: Final = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "panoseg",
+    "font.family": "sans-serif",
+    "font.size": 10,
+    "text.color": _INK,
+    "axes.edgecolor": "#c5ced6",
+    "axes.labelcolor": _INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 11,
+    "axes.titlelocation": "left",
+    "xtick.color": _QUIET,
+    "ytick.color": _QUIET,
+    "legend.frameon": False,
+}
+
+_SURE: Final = (0.9, 1.0)
+"""The part of the scale that the spread of Dice always shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """One figure of a run: `values[i]` after epoch `epochs[i]`, counted from 1."""
+
+    epochs: tuple[int, ...]
+    values: tuple[float, ...]
+
+
+def read_curves(log: Path) -> dict[str, Curve]:
+    """The figures of a run's `metrics.csv` by their names there, the learning rate as `learning_rate`.
+
+    Each row holds but some of the figures. The learning rate is logged at the start of an epoch, without its number.
+    """
+    points: dict[str, dict[int, float]] = {}
+    waiting: float | None = None
+    with log.open(newline="") as file:
+        for row in csv.DictReader(file):
+            rate = next((value for key, value in row.items() if key.startswith("lr-") and value), None)
+            if rate:
+                waiting = float(rate)
+            if not row["epoch"]:
+                continue
+            epoch = int(row["epoch"]) + 1
+            if waiting is not None:
+                points.setdefault("learning_rate", {})[epoch] = waiting
+                waiting = None
+            for key, value in row.items():
+                if value and key not in ("epoch", "step"):
+                    points.setdefault(key, {})[epoch] = float(value)
+    return {name: Curve(tuple(sorted(at)), tuple(at[epoch] for epoch in sorted(at))) for name, at in points.items()}
+
+
+def draw_learning(curves: Mapping[str, Curve], phases: Sequence[Phase]) -> str:
+    """Loss, Dice on the validation pictures and learning rate by epoch, the phases marked, as an SVG element."""
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(11, 3.2), layout="constrained")
+        panels = figure.subplots(1, 3)
+        _plot(panels[0], curves, {"train_loss": "training pictures", "val_loss": "validation pictures"})
+        _plot(panels[1], curves, {"val_dice": "all teeth together", "val_class_dice": "mean over tooth numbers"})
+        _plot(panels[2], curves, {"learning_rate": ""})
+        for axes, title in zip(panels, ("Loss", "Dice, validation pictures", "Learning rate"), strict=True):
+            axes.set_title(title, pad=18)
+            axes.set_xlabel("epoch")
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            _mark_phases(axes, phases)
+        panels[1].set_ylim(0, 1)
+        return _to_svg(figure, "Learning curves")
+
+
+def draw_spread(dice: Sequence[float]) -> str:
+    """How many pictures have which Dice, as an SVG element."""
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(11, 2.4), layout="constrained")
+        axes = figure.subplots()
+        low = int(min(*dice, _SURE[0]) * 100)
+        axes.hist(dice, [step / 100 for step in range(low, 101)], color=_FIRST, edgecolor="white")
+        for value, name in ((sorted(dice)[len(dice) // 2], "median"), (sum(dice) / len(dice), "mean")):
+            axes.axvline(value, color=_SECOND, linestyle="-" if name == "mean" else ":", label=f"{name} {value:.3f}")
+        axes.set_xlim(low / 100, _SURE[1])
+        axes.set_xlabel("Dice of a picture")
+        axes.set_ylabel("pictures")
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.legend(loc="upper left")
+        return _to_svg(figure, "Pictures by their Dice")
+
+
+def _plot(axes: Axes, curves: Mapping[str, Curve], names: Mapping[str, str]) -> None:
+    for (name, label), colour in zip(names.items(), (_FIRST, _SECOND), strict=False):
+        if curve := curves.get(name):
+            axes.plot(curve.epochs, curve.values, color=colour, label=label, linewidth=1.6)
+    if len(names) > 1 and axes.lines:
+        axes.legend(loc="best")
+
+
+def _mark_phases(axes: Axes, phases: Sequence[Phase]) -> None:
+    """A line where a phase begins, and its input size."""
+    begin = 1
+    for number, phase in enumerate(phases):
+        if number:
+            axes.axvline(begin - 0.5, color=_QUIET, linewidth=0.8, linestyle="--")
+        if len(phases) > 1:
+            axes.annotate(
+                f"{phase.width} x {phase.height}",
+                (begin, 1),
+                xycoords=("data", "axes fraction"),
+                xytext=(0, 3),
+                textcoords="offset points",
+                va="bottom",
+                fontsize=8,
+                color=_QUIET,
+            )
+        begin += phase.epochs
+
+
+def _to_svg(figure: Figure, title: str) -> str:
+    file = io.StringIO()
+    figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Title": title})
+    text = file.getvalue()
+    # The XML head has no place inside a page.
+    return text[text.index("<svg") :]
