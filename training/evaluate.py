@@ -14,7 +14,7 @@ from rich.progress import track
 
 from service.dentition.fdi import FDI_NUMBERS
 from service.model.engine import Ticket
-from service.model.package import load_package
+from service.model.package import MANIFEST, load_package
 from service.segmentation import Segmentation
 from service.segmenter import Segmenter, Wanted
 from service.settings import Settings
@@ -55,6 +55,8 @@ class PictureScore:
 def evaluate(package_folder: Path, config_path: Path, split: str) -> dict[str, Any]:
     """Measure a package on one split of a configuration's data, and write it into the package's `metrics.json`.
 
+    The test split's main figures also go into the manifest.
+
     Args:
         split: `val` or `test`.
 
@@ -83,7 +85,17 @@ def evaluate(package_folder: Path, config_path: Path, split: str) -> dict[str, A
     path = package_folder / METRICS
     written: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
     path.write_text(json.dumps({**written, split: summary}, indent=1) + "\n")
+    if split == "test":
+        _tell_in_manifest(package_folder, summary)
     return summary
+
+
+def _tell_in_manifest(package_folder: Path, summary: dict[str, Any]) -> None:
+    """Put the main figures where `/v1/models` tells them from."""
+    manifest = load_package(package_folder).manifest
+    names = ("pictures", "dice", "iou", "pixel_accuracy", "tooth", "missing")
+    told = manifest.model_copy(update={"metrics": {"test": {name: summary[name] for name in names}}})
+    (package_folder / MANIFEST).write_text(told.model_dump_json(indent=1) + "\n")
 
 
 def segment_sample(segmenter: Segmenter, sample: Sample) -> Segmentation:
