@@ -83,12 +83,14 @@ class QuantisationLoss:
     Attributes:
         fp32_dice, int8_dice: mean over the pictures of tooth against background.
         fp32_tooth_f1, int8_tooth_f1: of numbered teeth, over all pictures together.
+        limit: the loss of Dice beyond which there is no package.
     """
 
     fp32_dice: float
     int8_dice: float
     fp32_tooth_f1: float
     int8_tooth_f1: float
+    limit: float
 
 
 def export(
@@ -134,7 +136,7 @@ def export(
     quantize(fp32, int8, calibration)
     predictions = _predict(int8, "int8", pictures)
     thresholds = choose_thresholds(predictions, truths)
-    loss = _measure_loss(_predict(fp32, "fp32", pictures), predictions, truths, thresholds)
+    loss = _measure_loss(_predict(fp32, "fp32", pictures), predictions, truths, thresholds, largest_loss)
     if loss.fp32_dice - loss.int8_dice > largest_loss:
         raise ExportError(
             f"Eight bits cost too much: mean Dice on the validation pictures falls from {loss.fp32_dice:.4f} to "
@@ -225,13 +227,18 @@ def _check_against_pytorch(graph: ServiceGraph, fp32: Path, pictures: npt.NDArra
 
 
 def _measure_loss(
-    fp32: Sequence[Prediction], int8: Sequence[Prediction], truths: Sequence[Labels], thresholds: Thresholds
+    fp32: Sequence[Prediction],
+    int8: Sequence[Prediction],
+    truths: Sequence[Labels],
+    thresholds: Thresholds,
+    limit: float,
 ) -> QuantisationLoss:
     return QuantisationLoss(
         mean_dice(fp32, truths, thresholds),
         mean_dice(int8, truths, thresholds),
         agree_by_tooth(fp32, truths, thresholds).teeth.f1,
         agree_by_tooth(int8, truths, thresholds).teeth.f1,
+        limit,
     )
 
 
