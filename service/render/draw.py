@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from service.dentition.fdi import FDI_NUMBERS
+from service.dentition.fdi import FDI_NUMBERS, universal
 from service.segmentation import Grey, Segmentation
 
 Picture = npt.NDArray[np.uint8]
@@ -18,8 +18,8 @@ _GOLDEN_RATIO: Final = 0.618034
 
 
 def _colour(fdi: int) -> tuple[int, int, int]:
-    """Neighbours get hues far apart: steps of the golden ratio around the colour circle; as red, green, blue."""
-    hue = FDI_NUMBERS.index(fdi) * _GOLDEN_RATIO % 1.0
+    """Red, green and blue; along the arches, as Universal numbers run, each step is a golden ratio of the hues."""
+    hue = universal(fdi) * _GOLDEN_RATIO % 1.0
     red, green, blue = colorsys.hls_to_rgb(hue, 0.55, 0.9)
     return round(255 * red), round(255 * green), round(255 * blue)
 
@@ -72,7 +72,7 @@ def _draw_outlines(picture: Picture, segmentation: Segmentation) -> None:
 
 
 def _draw_numbers(picture: Picture, segmentation: Segmentation) -> None:
-    scale = picture.shape[1] / 2200
+    scale = max(0.4, picture.shape[1] / 2200)
     thickness = max(1, round(2 * scale))
     for tooth in segmentation.teeth:
         text = str(tooth.fdi)

@@ -1,0 +1,110 @@
+"""A model package is served as it is described, or not at all; a provider is what was asked for, or nothing."""
+
+import json
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnxruntime
+import pytest
+
+from service.errors import ModelPackageError, ProviderUnavailable
+from service.model import session as session_module
+from service.model.check import check_known_answer
+from service.model.package import ModelPackage, choose_package, find_packages, load_package
+from service.model.session import open_session
+
+
+@pytest.fixture
+def copied(package: ModelPackage, tmp_path: Path) -> Path:
+    """The shipped package in a folder of its own, to be spoilt."""
+    return Path(shutil.copytree(package.folder, tmp_path / package.manifest.name / package.manifest.version))
+
+
+def edit_manifest(folder: Path, **changes: object) -> None:
+    path = folder / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def test_the_shipped_package_gives_its_known_answer(package: ModelPackage) -> None:
+    check_known_answer(package, open_session(package, "cpu"))
+
+
+def test_an_altered_file_is_refused(copied: Path) -> None:
+    model = copied / load_package(copied).manifest.files[0].path
+    data = bytearray(model.read_bytes())
+    data[len(data) // 2] ^= 1
+    model.write_bytes(data)
+    with pytest.raises(ModelPackageError, match="sha256 differs"):
+        load_package(copied)
+
+
+def test_a_missing_file_is_named(copied: Path) -> None:
+    path = copied / load_package(copied).manifest.files[0].path
+    path.unlink()
+    with pytest.raises(ModelPackageError, match=path.name):
+        load_package(copied)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"classes": [0, 11, 11]}, {"classes": [11, 12]}, {"classes": [0, 51]}, {"surprise": 1}, {"files": []}],
+    ids=["twice", "without background", "no permanent tooth", "unknown key", "no files"],
+)
+def test_a_manifest_that_says_something_else_is_refused(copied: Path, changes: dict[str, object]) -> None:
+    edit_manifest(copied, **changes)
+    with pytest.raises(ModelPackageError, match="cannot be used"):
+        load_package(copied)
+
+
+def test_a_model_that_gives_another_answer_than_it_should_is_refused(copied: Path) -> None:
+    labels = copied / load_package(copied).manifest.known_answer.labels
+    known = cv2.imread(str(labels), cv2.IMREAD_GRAYSCALE)
+    assert known is not None
+    cv2.imwrite(str(labels), np.roll(known, 20, axis=1))
+    spoilt = load_package(copied)
+    with pytest.raises(ModelPackageError, match="does not give its known answer"):
+        check_known_answer(spoilt, open_session(spoilt, "cpu"))
+
+
+def test_the_newest_version_of_the_first_name_is_chosen_and_any_can_be_named(copied: Path) -> None:
+    models = copied.parent.parent
+    for version in ("2", "10"):
+        newer = Path(shutil.copytree(copied, copied.parent / version))
+        edit_manifest(newer, version=version)
+    name = copied.parent.name
+    assert [folder.name for folder in find_packages(models)] == ["10", "2", "1"]
+    assert choose_package(models, None).manifest.version == "10"
+    assert choose_package(models, f"{name}/2").manifest.version == "2"
+    with pytest.raises(ModelPackageError, match=f"there is {name}/10, {name}/2, {name}/1"):
+        choose_package(models, "another")
+
+
+def test_what_is_asked_for_runs_or_nothing_does(package: ModelPackage) -> None:
+    assert open_session(package, "cpu").provider == "CPUExecutionProvider"
+    for choice, provider in (("cuda", "CUDAExecutionProvider"), ("openvino", "OpenVINOExecutionProvider")):
+        if provider not in onnxruntime.get_available_providers():
+            with pytest.raises(ProviderUnavailable, match=provider):
+                open_session(package, choice)  # type: ignore[arg-type]
+
+
+def test_a_provider_that_falls_away_without_a_word_is_noticed(
+    package: ModelPackage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ONNX Runtime lists CUDA and then runs on the processor, without an error, where a library is missing."""
+    on_processor = onnxruntime.InferenceSession
+    monkeypatch.setattr(session_module.onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
+    monkeypatch.setattr(
+        session_module.onnxruntime, "InferenceSession", lambda path, options, _: on_processor(path, options)
+    )
+    with pytest.raises(ProviderUnavailable, match=r"libcud\w+\.so\.\d+.* is missing|does not hold it"):
+        open_session(package, "cuda")
+
+
+def test_left_to_itself_a_gpu_that_is_not_used_is_told(package: ModelPackage, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert open_session(package, "auto").warning is None
+    monkeypatch.setattr(session_module, "_has_gpu", lambda: True)
+    opened = open_session(package, "auto")
+    assert opened.provider == "CPUExecutionProvider"
+    assert "A GPU is there and is not used" in str(opened.warning)

@@ -1,0 +1,90 @@
+"""Pictures of an answer, against golden ones that were looked at. `python -m tests.test_render` draws those anew."""
+
+import io
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from service.render.draw import PALETTE, draw_mask, draw_overlay
+from service.render.encode import encode_jpeg, encode_png
+from service.segmentation import Box, Segmentation, Tooth
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def draw_scene() -> tuple[np.ndarray, Segmentation]:
+    """Three teeth on a grey ramp: two that touch, one of two pieces."""
+    pixels = np.tile(np.linspace(20, 200, 600).astype(np.uint8), (300, 1))
+    labels = np.zeros((300, 600), np.uint8)
+    shapes = {
+        11: [[(200, 60), (270, 60), (260, 200), (235, 240), (210, 200)]],
+        21: [[(271, 60), (340, 60), (330, 200), (300, 240), (280, 200)]],
+        36: [[(430, 120), (520, 110), (500, 180), (440, 180)], [(450, 200), (490, 200), (470, 250)]],
+    }
+    teeth = []
+    for fdi, rings in shapes.items():
+        cv2.fillPoly(labels, [np.array(ring, np.int32) for ring in rings], fdi)
+        mask = labels == fdi
+        box = Box(*cv2.boundingRect(mask.astype(np.uint8)))
+        teeth.append(Tooth(fdi, 0.9, int(mask.sum()), box, tuple(tuple(ring) for ring in rings)))
+    return pixels, Segmentation(labels, tuple(teeth), (), ())
+
+
+def pictures() -> dict[str, np.ndarray]:
+    pixels, segmentation = draw_scene()
+    return {
+        "mask": draw_mask(segmentation, "binary"),
+        "mask-fdi": draw_mask(segmentation, "fdi"),
+        "overlay": draw_overlay(pixels, segmentation, 0.4),
+        "overlay-full": draw_overlay(pixels, segmentation, 1.0),
+    }
+
+
+@pytest.mark.parametrize("name", ["mask", "mask-fdi", "overlay", "overlay-full"])
+def test_a_picture_is_the_golden_one(name: str) -> None:
+    golden = np.asarray(Image.open(GOLDEN / f"{name}.png"))
+    picture = pictures()[name]
+    assert picture.shape == golden.shape
+    # Letters are smoothed a little differently by other versions of OpenCV.
+    assert np.abs(picture.astype(int) - golden.astype(int)).mean() < 0.1
+
+
+def test_without_opacity_the_overlay_is_the_radiograph() -> None:
+    pixels, segmentation = draw_scene()
+    assert (draw_overlay(pixels, segmentation, 0.0) == pixels[:, :, np.newaxis]).all()
+
+
+def test_sixteen_bits_are_drawn_as_the_same_grey() -> None:
+    pixels, segmentation = draw_scene()
+    deep = pixels.astype(np.uint16) * 257
+    assert (draw_overlay(deep, segmentation, 0.4) == draw_overlay(pixels, segmentation, 0.4)).all()
+
+
+def test_neighbours_have_colours_that_can_be_told_apart() -> None:
+    assert len(set(PALETTE.values())) == 32
+    for fdi in PALETTE:
+        if fdi % 10 < 8:
+            assert np.abs(np.subtract(PALETTE[fdi], PALETTE[fdi + 1])).sum() > 100
+    for one, other in ((11, 21), (31, 41)):
+        assert np.abs(np.subtract(PALETTE[one], PALETTE[other])).sum() > 100
+
+
+@pytest.mark.parametrize("name", ["mask", "mask-fdi", "overlay"])
+def test_a_png_holds_every_pixel(name: str) -> None:
+    picture = pictures()[name]
+    assert (np.asarray(Image.open(io.BytesIO(encode_png(picture)))) == picture).all()
+
+
+def test_a_jpeg_holds_the_picture_in_its_colours() -> None:
+    picture = pictures()["overlay"]
+    decoded = np.asarray(Image.open(io.BytesIO(encode_jpeg(picture))))
+    assert np.abs(decoded.astype(int) - picture.astype(int)).mean() < 3
+
+
+if __name__ == "__main__":
+    GOLDEN.mkdir(exist_ok=True)
+    for name, picture in pictures().items():
+        (GOLDEN / f"{name}.png").write_bytes(encode_png(picture))
