@@ -46,6 +46,8 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def page(browser: Browser, service_url: str) -> Iterator[Page]:
     page = browser.new_page(viewport={"width": 1440, "height": 900}, base_url=service_url)
+    # The browser hands file choosers over once it knows that somebody listens, and a key would be faster than that.
+    page.on("filechooser", lambda _: None)
     page.goto("/")
     yield page
     page.close()

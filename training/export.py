@@ -30,14 +30,13 @@ from service.model.package import (
 from service.model.prepare import Fit, prepare
 from service.model.session import Prediction, Session, open_session
 from service.render.encode import encode_png
-from training.config import Config, ConfigError, load_config
+from training.checkpoint import CONFIG, load_network
+from training.config import ConfigError, load_config
 from training.data import Sample, load_splits
 from training.data.loader import prepare_sample
 from training.graph import ExportError, ServiceGraph, learn_familiarity, write_onnx
-from training.network import ToothNetwork
 from training.quantize import CALIBRATION_PICTURES, quantize
 from training.thresholds import CLASSES, Labels, agree_by_tooth, choose_thresholds, mean_dice
-from training.train import BEST, CONFIG, LAST
 
 FP32, INT8, QUANTISATION = "model.fp32.onnx", "model.int8.onnx", "quantisation.json"
 
@@ -114,8 +113,9 @@ def export(
     Raises:
         ConfigError: the run's network does not number teeth.
         DataError: the run's data are broken.
-        ExportError: the version is there already, the run has no checkpoint that fits it, a file's answers differ from
-            PyTorch's, or eight bits cost more than `largest_loss`.
+        CheckpointError: the run has no checkpoint that fits it.
+        ExportError: the version is there already, a file's answers differ from PyTorch's, or eight bits cost more than
+            `largest_loss`.
     """
     folder = models / name / version
     _refuse_taken_or_unfit_names(folder, name, version)
@@ -172,26 +172,6 @@ def export(
     _write_known_answer(made, manifest)
     folder.parent.mkdir(parents=True, exist_ok=True)
     return Path(shutil.move(made, folder))
-
-
-def load_network(run: Path, config: Config) -> ToothNetwork:
-    """The network of a run's best checkpoint, or of its last one where none was validated.
-
-    Raises:
-        ExportError: there is no checkpoint, or it is of another network than the run's configuration.
-    """
-    checkpoint = next((path for path in (run / BEST, run / LAST) if path.exists()), None)
-    if checkpoint is None:
-        raise ExportError(f"{run} holds neither {BEST} nor {LAST}; train first.")
-    # Lightning's checkpoints hold more than tensors; this one is the project's own work. The weights are the moving
-    # average's where the run keeps one.
-    weights = torch.load(checkpoint, map_location="cpu", weights_only=False, mmap=True)["state_dict"]
-    network = ToothNetwork(config.network)
-    try:
-        network.load_state_dict({key.removeprefix("network."): value for key, value in weights.items()})
-    except RuntimeError as error:
-        raise ExportError(f"{checkpoint} is not of the network that {run / CONFIG} describes.") from error
-    return network.eval()
 
 
 def _refuse_taken_or_unfit_names(folder: Path, name: str, version: str) -> None:

@@ -15,12 +15,12 @@ from service.errors import SetupError
 from service.model.package import ModelPackage, load_package
 from service.segmenter import Segmenter
 from service.settings import Settings
+from training.checkpoint import CONFIG
 from training.config import load_config
 from training.data import Sample, load_splits
 from training.evaluate import METRICS, segment_sample
 from training.report_curves import draw_learning, draw_spread, read_curves
 from training.report_pictures import FALSE, MISSED, Views, draw_views
-from training.train import CONFIG
 
 QUANTISATION: Final = "quantisation.json"
 """What `training.export` writes of the cost of eight bits."""

@@ -17,12 +17,11 @@ from lightning.pytorch.callbacks import (
 )
 from lightning.pytorch.loggers import CSVLogger
 
+from training.checkpoint import CONFIG, LAST, load_network
 from training.config import Config, ConfigError, load_config
 from training.data import load_splits
 from training.data.loader import ToothData
 from training.task import ToothTask
-
-LAST, BEST, CONFIG = "last.ckpt", "best.ckpt", "config.yaml"
 
 
 def train(config_path: Path, runs: Path, *, resume: bool) -> Path:
@@ -39,6 +38,7 @@ def train(config_path: Path, runs: Path, *, resume: bool) -> Path:
 
     Raises:
         ConfigError: the run's folder is there already and `resume` is not asked for, or holds another configuration.
+        CheckpointError: there are no weights of this network to begin with.
         DataError: the data are broken.
     """
     config = load_config(config_path)
@@ -69,7 +69,10 @@ def train(config_path: Path, runs: Path, *, resume: bool) -> Path:
         callbacks=_callbacks(config, folder),
         enable_model_summary=False,
     )
-    trainer.fit(ToothTask(config, data.steps()), data, ckpt_path=last if last.exists() else None, weights_only=False)
+    task = ToothTask(config, data.steps())
+    if config.begin_with is not None and not last.exists():
+        task.network.load_state_dict(load_network(config.begin_with, config).state_dict())
+    trainer.fit(task, data, ckpt_path=last if last.exists() else None, weights_only=False)
     return folder
 
 

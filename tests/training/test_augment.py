@@ -97,3 +97,24 @@ def test_a_changed_picture_keeps_its_size_and_holds_no_class_that_is_not_there(p
     assert pixels.shape == classes.shape == picture[0].shape
     assert pixels.dtype == classes.dtype == np.uint8
     assert classes.max() <= 32
+
+
+@given(st.integers(0, 1000))
+def test_a_removed_tooth_is_gone_from_picture_and_truth_and_the_others_stay(seed):
+    pixels, classes = np.full((64, 128), 60, np.uint8), np.zeros((64, 128), np.uint8)
+    for fdi, left in ((14, 10), (11, 50), (24, 90)):
+        classes[20:32, left : left + 12] = class_of(fdi)
+        pixels[20:32, left : left + 12] = 220
+    changed, left_over = augment(pixels, classes, True, Augmentation(remove_teeth=1), np.random.default_rng(seed))
+    gone = (classes > 0) & (left_over == 0)
+    assert np.array_equal(left_over[~gone], classes[~gone])
+    assert (changed[gone] < 110).all()
+    assert (changed[left_over > 0] > 200).all()
+
+
+def test_jaws_of_every_number_of_teeth_come_of_removing():
+    pixels, classes = np.zeros((64, 128), np.uint8), np.repeat(np.arange(32, dtype=np.uint8) + 1, 4)[None].repeat(64, 0)
+    how = Augmentation(remove_teeth=1)
+    counts = [np.unique(augment(pixels, classes, True, how, np.random.default_rng(seed))[1]).size for seed in range(60)]
+    assert min(counts) < 8
+    assert max(counts) > 28

@@ -15,6 +15,7 @@ import yaml
 from service.errors import ModelPackageError
 from service.model.package import ModelPackage, load_package
 from service.model.session import Session, open_session
+from training.checkpoint import CheckpointError
 from training.config import Config, ConfigError, load_config
 from training.data.loader import prepare_sample
 from training.data.samples import load_splits
@@ -225,14 +226,14 @@ def test_a_name_that_no_package_can_have_is_refused_before_any_work(
 
 
 def test_a_run_without_a_checkpoint_is_refused(run: Path, tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match="train first"):
+    with pytest.raises(CheckpointError, match="train first"):
         export(copy_run(run, tmp_path / "bare"), tmp_path / "models", "tiny", "1", PROVENANCE)
 
 
 def test_a_checkpoint_of_another_network_is_refused(run: Path, tmp_path: Path) -> None:
     other = copy_run(run, tmp_path / "other", network={**CONFIG["network"], "decoder_channels": [32, 32, 32, 16, 16]})
     shutil.copy(run / "best.ckpt", other)
-    with pytest.raises(ExportError, match="is not of the network"):
+    with pytest.raises(CheckpointError, match="is not of the network"):
         export(other, tmp_path / "models", "tiny", "1", PROVENANCE)
 
 

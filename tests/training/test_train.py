@@ -15,9 +15,10 @@ import pytest
 import torch
 import yaml
 
+from training.checkpoint import BEST, LAST, CheckpointError
 from training.config import ConfigError
 from training.phantom import draw_samples
-from training.train import BEST, LAST, train
+from training.train import train
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -240,3 +241,31 @@ def test_a_run_is_not_resumed_with_another_configuration(tmp_path, config, whole
     other.write_text(config.read_text().replace("seed: 3", "seed: 4"))
     with pytest.raises(ConfigError, match="begun with another configuration"):
         train(other, whole.parent, resume=True)
+
+
+def test_weights_to_begin_with_that_are_not_there_are_asked_for(tmp_path):
+    path = tmp_path / "tiny.yaml"
+    config = {
+        **CONFIG,
+        **RECIPES["plateau"],
+        "data": {"kind": "phantom", "train": 2, "val": 1, "test": 1},
+        "begin_with": str(tmp_path / "none"),
+    }
+    path.write_text(yaml.safe_dump(config))
+    with pytest.raises(CheckpointError, match="train first"):
+        train(path, tmp_path / "runs", resume=False)
+
+
+def test_a_run_can_begin_with_the_weights_of_another(whole, tmp_path):
+    path = tmp_path / "more.yaml"
+    config = yaml.safe_load((whole / "config.yaml").read_text())
+    config |= {"name": "more", "begin_with": str(whole), "average_decay": None, "scheduler": {"name": "one-cycle"}}
+    config["phases"] = [config["phases"][-1] | {"epochs": 1}]
+    config["validate_every_epochs"] = 1
+    config["optimiser"] = {"name": "adamw", "learning_rate": 1.0e-9}
+    path.write_text(yaml.safe_dump(config))
+    more = train(path, tmp_path / "runs", resume=False)
+    begun_with, ended_with = (checkpoint(run, BEST)["state_dict"] for run in (whole, more))
+    for name, weights in begun_with.items():
+        if name.endswith("weight"):
+            assert torch.allclose(weights, ended_with[name], atol=1e-6), name
