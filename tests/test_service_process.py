@@ -144,3 +144,13 @@ def test_memory_does_not_follow_a_bomb() -> None:
             answer = httpx.post(f"{url}/v1/segment", content=bomb, timeout=30)
             assert answer.json()["type"] == "urn:panoseg:problem:too-many-pixels"
         assert resident_mb() - before < 150
+
+
+def test_an_unforeseen_fault_while_loading_stops_the_service_and_stands_in_the_log(tmp_path: Path) -> None:
+    (tmp_path / "name" / "1").mkdir(parents=True)
+    (tmp_path / "name" / "1" / "manifest.json").mkdir()  # a folder where a file should be
+    outcome = start_and_fail("--models", str(tmp_path))
+    assert outcome.returncode == 2
+    assert "unforeseen fault" in outcome.stderr
+    assert '"exception"' in outcome.stderr
+    assert "Traceback" not in outcome.stderr.splitlines()[-1]

@@ -75,9 +75,10 @@ class ServiceState:
         """Load and warm up the model beside the event loop, so that the health routes answer meanwhile."""
         try:
             self._segmenter = await asyncio.get_running_loop().run_in_executor(self._workers, self._load)
-        except SetupError as error:
-            self.failed = str(error)
-            _log.error("start failed", reason=self.failed)
+        except Exception as error:
+            foreseen = isinstance(error, SetupError)
+            self.failed = str(error) if foreseen else "an unforeseen fault; the log holds its trace"
+            _log.error("start failed", reason=self.failed, exc_info=None if foreseen else error)
             on_failure()
             return
         session = self._segmenter.engine.session
