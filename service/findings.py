@@ -32,11 +32,9 @@ class Plausibility:
 
     def holds(self, thresholds: Thresholds) -> bool:
         """Whether a panoramic radiograph can have given this."""
-        return (
-            self.distance <= thresholds.max_distance
-            and self.certainty >= thresholds.min_certainty
-            and self.teeth >= thresholds.min_plausible_teeth
-        )
+        # A jaw without teeth is a panoramic too: then the network's features alone can tell.
+        familiar = self.distance <= thresholds.max_distance
+        return familiar and (self.teeth == 0 or self.certainty >= thresholds.min_certainty)
 
 
 def measure_plausibility(labels: npt.NDArray[np.uint8], prediction: Prediction) -> Plausibility:
@@ -136,8 +134,6 @@ def judge(
 def _not_a_panoramic(plausibility: Plausibility, thresholds: Thresholds) -> Finding:
     if plausibility.distance > thresholds.max_distance:
         value, limit = plausibility.distance, thresholds.max_distance
-    elif plausibility.teeth < thresholds.min_plausible_teeth:
-        value, limit = float(plausibility.teeth), float(thresholds.min_plausible_teeth)
     else:
         value, limit = plausibility.certainty, thresholds.min_certainty
     return Finding(

@@ -22,7 +22,6 @@ THRESHOLDS = Thresholds(
     uncertain=0.6,
     low_contrast=0.1,
     few_teeth=10,
-    min_plausible_teeth=1,
     min_certainty=0.3,
     max_distance=3,
     max_colourfulness=0.1,

@@ -36,8 +36,7 @@ def choose_thresholds(predictions: Sequence[Prediction], truths: Sequence[Labels
     * `min_tooth_area`: of 0, an eighth and a quarter of the smallest true tooth the one with the highest F1 of
       teeth, the smallest of those that tie.
     * `min_share_of_typical_area`: of 0 to 0.35 the one with the highest F1 of teeth, the smallest of those that tie.
-    * `max_distance`, `min_certainty`, `min_plausible_teeth`: distance, doubt and want of teeth of the strangest, and a
-      quarter more.
+    * `max_distance`, `min_certainty`: distance and doubt of the strangest picture, and a quarter more.
 
     The others are no matter of the model: they say when people should look.
 
@@ -52,7 +51,6 @@ def choose_thresholds(predictions: Sequence[Prediction], truths: Sequence[Labels
         uncertain=0.6,
         low_contrast=0.15,
         few_teeth=10,
-        min_plausible_teeth=1,
         min_certainty=0.0,
         max_distance=1e9,
         max_colourfulness=0.1,
@@ -79,7 +77,6 @@ def choose_thresholds(predictions: Sequence[Prediction], truths: Sequence[Labels
         update={
             "max_distance": round((1 + _MARGIN) * max(reading.distance for reading in readings), 3),
             "min_certainty": max(0.0, round(1 - (1 + _MARGIN) * max(1 - reading.certainty for reading in readings), 3)),
-            "min_plausible_teeth": max(1, int((1 - _MARGIN) * min(reading.teeth for reading in readings))),
         }
     )
 

@@ -53,7 +53,6 @@ class Thresholds(_Part):
         uncertain: confidence below which a tooth is shown as uncertain.
         low_contrast: share of the grey scale between black and white percentile below which a picture is flat.
         few_teeth: number of teeth below which few is said.
-        min_plausible_teeth: number of teeth that a panoramic with teeth shows at least.
         min_certainty: mean probability of the tooth pixels' numbers below which the picture is none of ours.
         max_distance: distance of the network's features from the training pictures' above which it is none of ours.
         max_colourfulness: difference between colour channels above which a picture is a photograph.
@@ -65,7 +64,6 @@ class Thresholds(_Part):
     uncertain: float = Field(ge=0, le=1)
     low_contrast: float = Field(ge=0, le=1)
     few_teeth: int = Field(ge=0, le=32)
-    min_plausible_teeth: int = Field(ge=0, le=32)
     min_certainty: float = Field(ge=0, le=1)
     max_distance: float = Field(gt=0)
     max_colourfulness: float = Field(ge=0, le=1)
