@@ -17,8 +17,8 @@ from service.model.package import ModelPackage, load_package
 from service.model.session import Session, open_session
 from training.checkpoint import CheckpointError
 from training.config import Config, ConfigError, load_config
+from training.data import load_splits
 from training.data.loader import prepare_sample
-from training.data.samples import load_splits
 from training.export import FP32, Provenance, export
 from training.graph import ExportError, shrink_covariance
 from training.loss import segmentation_loss

@@ -12,7 +12,8 @@ from torch.utils.data import DataLoader, Dataset
 from service.model.prepare import Fit, prepare
 from training.augment import augment
 from training.config import Config
-from training.data.samples import Sample, Splits, to_classes
+from training.data.samples import Sample, to_classes
+from training.data.splits import Splits
 
 Batch = tuple[Tensor, Tensor]
 """Pictures `(batch, height, width)` `uint8` and the true class of each pixel, the same shape, `uint8`."""
