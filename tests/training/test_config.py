@@ -35,7 +35,7 @@ def test_a_configuration_of_the_repository_can_be_used_and_has_its_files_name(pa
 
 
 def test_the_repository_holds_the_shipped_recipe_and_the_one_it_is_measured_against():
-    assert {path.stem for path in CONFIGS} >= {"shipped", "unet-resnet34-b32"}
+    assert {path.stem for path in CONFIGS} >= {"base", "shipped", "unet-resnet34-b32"}
 
 
 @pytest.mark.parametrize(
