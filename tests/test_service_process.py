@@ -154,3 +154,14 @@ def test_an_unforeseen_fault_while_loading_stops_the_service_and_stands_in_the_l
     assert "unforeseen fault" in outcome.stderr
     assert '"exception"' in outcome.stderr
     assert "Traceback" not in outcome.stderr.splitlines()[-1]
+
+
+def test_a_body_longer_than_declared_is_answered_for_what_was_declared(service_url: str, phantom_png: bytes) -> None:
+    address = urlsplit(service_url)
+    with socket.create_connection((address.hostname, address.port)) as caller:
+        caller.settimeout(20)
+        caller.sendall(b"POST /v1/mask HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n" + phantom_png[:5000])
+        answer = caller.recv(4000)
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert httpx.get(f"{service_url}/health/ready").status_code == 200
+    assert httpx.post(f"{service_url}/v1/mask", content=phantom_png, timeout=30).status_code == 200
