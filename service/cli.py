@@ -4,6 +4,7 @@ import json
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, Final, ParamSpec, TypeVar
@@ -18,11 +19,11 @@ from rich.table import Table
 
 from service.api.app import create_app
 from service.api.identity import new_id
-from service.api.schemas import model_answer, rounded, segment_answer
+from service.api.schemas import model_answer, rounded, segment_answer, to_json
 from service.errors import PanosegError, RequestError
 from service.logs import configure_logs
 from service.model.engine import Ticket
-from service.model.package import MANIFEST, Manifest, choose_package, find_packages
+from service.model.package import choose_package, find_packages, read_manifest
 from service.segmenter import Segmenter, Wanted
 from service.settings import Settings
 
@@ -115,10 +116,11 @@ def segment(
                 progress.console.print(f"{path}: {error}", style="red", markup=False, soft_wrap=True)
                 refused += 1
                 continue
-            content = segment_answer(answer, new_id(), model, uncertain, True, rounded(ticket.clock.read_ms()))
+            told = replace(answer, mask=None, overlay=None)  # they become files of their own
+            content = segment_answer(told, new_id(), model, uncertain, True, rounded(ticket.clock.read_ms()))
             assert answer.mask is not None
             assert answer.overlay is not None
-            (out / f"{path.stem}.json").write_text(content.model_dump_json(exclude={"mask", "overlay"}, indent=1))
+            (out / f"{path.stem}.json").write_text(to_json(content, indent=1))
             (out / f"{path.stem}.mask.png").write_bytes(answer.mask)
             (out / f"{path.stem}.overlay.jpg").write_bytes(answer.overlay)
     segmenter.close()
@@ -132,9 +134,7 @@ def segment(
 def models(as_json: Annotated[bool, typer.Option("--json", help="Print the manifests as JSON.")] = False) -> None:
     """List the model packages that can be served."""
     settings = Settings()
-    manifests = [
-        Manifest.model_validate_json((folder / MANIFEST).read_bytes()) for folder in find_packages(settings.models)
-    ]
+    manifests = [read_manifest(folder) for folder in find_packages(settings.models)]
     if as_json:
         typer.echo(json.dumps([manifest.model_dump(mode="json") for manifest in manifests], indent=1))
         return

@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from service.dentition.fdi import universal
+from service.dentition.fdi import FDI_NUMBERS, universal
 
 Severity = Literal["info", "warning", "error"]
 
@@ -75,14 +75,18 @@ class Segmentation:
     Attributes:
         labels: `(height, width)` `uint8`; a pixel's FDI number, 0 where there is no tooth.
         teeth: in the order of their FDI numbers, one for each number that occurs in `labels`.
-        missing: FDI numbers of the 32 permanent teeth that were not found.
         findings: what was noticed about the picture.
     """
 
     labels: npt.NDArray[np.uint8]
     teeth: tuple[Tooth, ...]
-    missing: tuple[int, ...]
     findings: tuple[Finding, ...]
+
+    @property
+    def missing(self) -> tuple[int, ...]:
+        """FDI numbers of the 32 permanent teeth that were not found."""
+        found = {tooth.fdi for tooth in self.teeth}
+        return tuple(fdi for fdi in FDI_NUMBERS if fdi not in found)
 
     @property
     def tooth_fraction(self) -> float:

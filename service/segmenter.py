@@ -1,14 +1,13 @@
 """The way from a radiograph's bytes to its answer, stage by stage; every door calls this and nothing else."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import cv2
 import numpy as np
 
-from service.dentition.fdi import FDI_NUMBERS
 from service.errors import NotAPanoramic
-from service.findings import judge, measure_plausibility, tooth_contrast
+from service.findings import Plausibility, judge, measure_plausibility, tooth_contrast
 from service.model.check import check_known_answer
 from service.model.engine import Engine, Ticket
 from service.model.interpret import Labels, confidences, find_teeth, outline_teeth, to_radiograph
@@ -62,7 +61,8 @@ class _Reading:
     model_input: ModelInput
     prediction: Prediction
     labels: Labels
-    turned: str | None = None
+    plausibility: Plausibility
+    turned: str | None
 
 
 class Segmenter:
@@ -118,13 +118,11 @@ class Segmenter:
     def _read(self, model_input: ModelInput, ticket: Ticket) -> _Reading:
         """What the model makes of a picture; one that makes no sense is read again as a negative, and turned."""
         first = self._read_once(model_input, ticket)
-        with ticket.clock.stage("interpret"):
-            plausible = self._holds(first) and tooth_contrast(first.labels, model_input.pixels) > 0
-        if plausible:
+        if self._is_bright_on_dark(first):
             return first
         negative = ModelInput(255 - model_input.pixels, model_input.content, model_input.grey_range)
         inverted = self._read_once(negative, ticket, "inverted")
-        if self._holds(inverted) and tooth_contrast(inverted.labels, negative.pixels) > 0:
+        if self._is_bright_on_dark(inverted):
             return inverted
         if self._holds(first):
             return first
@@ -132,31 +130,31 @@ class Segmenter:
             turned = cv2.resize(cv2.rotate(model_input.pixels, turn), model_input.pixels.shape[::-1])
             upright = ModelInput(np.asarray(turned, np.uint8), model_input.content, model_input.grey_range)
             if self._holds(self._read_once(upright, ticket)):
-                return _Reading(first.model_input, first.prediction, first.labels, "sideways")
+                return replace(first, turned="sideways")
         return first
 
     def _read_once(self, model_input: ModelInput, ticket: Ticket, turned: str | None = None) -> _Reading:
         prediction = self.engine.predict(model_input.pixels, ticket)
         with ticket.clock.stage("interpret"):
             labels = find_teeth(prediction, self._manifest.classes, self._manifest.thresholds)
-        return _Reading(model_input, prediction, labels, turned)
+            return _Reading(model_input, prediction, labels, measure_plausibility(labels, prediction), turned)
 
     def _holds(self, reading: _Reading) -> bool:
-        return measure_plausibility(reading.labels, reading.prediction).holds(self._manifest.thresholds)
+        return reading.plausibility.holds(self._manifest.thresholds)
+
+    def _is_bright_on_dark(self, reading: _Reading) -> bool:
+        """Whether a reading is plausible and its teeth are brighter than what surrounds them, as on a radiograph."""
+        return self._holds(reading) and tooth_contrast(reading.labels, reading.model_input.pixels) > 0
 
     def _interpret(self, radiograph: Radiograph, reading: _Reading) -> Segmentation:
         thresholds = self._manifest.thresholds
         height, width = radiograph.pixels.shape
         labels = to_radiograph(reading.labels, reading.prediction, reading.model_input, height, width, thresholds)
         sure = confidences(reading.labels, reading.prediction)
-        teeth = outline_teeth(labels, reading.labels, reading.model_input, sure)
-        found = {tooth.fdi for tooth in teeth}
-        plausibility = measure_plausibility(reading.labels, reading.prediction)
         return Segmentation(
             labels,
-            teeth,
-            tuple(fdi for fdi in FDI_NUMBERS if fdi not in found),
-            judge(radiograph, reading.model_input, plausibility, reading.turned, thresholds),
+            outline_teeth(labels, reading.labels, reading.model_input, sure),
+            judge(radiograph, reading.model_input, reading.plausibility, reading.turned, thresholds),
         )
 
 

@@ -30,7 +30,7 @@ def draw_scene() -> tuple[np.ndarray, Segmentation]:
         mask = labels == fdi
         box = Box(*cv2.boundingRect(mask.astype(np.uint8)))
         teeth.append(Tooth(fdi, 0.9, int(mask.sum()), box, tuple(tuple(ring) for ring in rings)))
-    return pixels, Segmentation(labels, tuple(teeth), (), ())
+    return pixels, Segmentation(labels, tuple(teeth), ())
 
 
 def pictures() -> dict[str, np.ndarray]:

@@ -14,7 +14,7 @@ from rich.progress import track
 
 from service.dentition.fdi import FDI_NUMBERS
 from service.model.engine import Ticket
-from service.model.package import MANIFEST, load_package
+from service.model.package import MANIFEST, load_package, read_manifest
 from service.segmentation import Segmentation
 from service.segmenter import Segmenter, Wanted
 from service.settings import Settings
@@ -92,7 +92,7 @@ def evaluate(package_folder: Path, config_path: Path, split: str) -> dict[str, A
 
 def _tell_in_manifest(package_folder: Path, summary: dict[str, Any]) -> None:
     """Put the main figures where `/v1/models` tells them from."""
-    manifest = load_package(package_folder).manifest
+    manifest = read_manifest(package_folder)
     names = ("pictures", "dice", "iou", "pixel_accuracy", "tooth", "missing")
     told = manifest.model_copy(update={"metrics": {"test": {name: summary[name] for name in names}}})
     (package_folder / MANIFEST).write_text(told.model_dump_json(indent=1) + "\n")

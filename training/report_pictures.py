@@ -11,7 +11,7 @@ import numpy.typing as npt
 from service.dentition.fdi import FDI_NUMBERS
 from service.model.interpret import outline_teeth
 from service.model.prepare import ModelInput
-from service.render.draw import draw_overlay
+from service.render.draw import draw_overlay, to_8_bits
 from service.render.encode import encode_jpeg
 from service.segmentation import Box, Grey, Segmentation
 from training.data.samples import TOOTH
@@ -52,9 +52,8 @@ def draw_views(pixels: Grey, found: Labels, truth: Labels) -> Views:
         found: FDI number of each pixel as the model says, the same shape.
         truth: the same in truth, or `TOOTH` where the number is unknown.
     """
-    grey = pixels if pixels.dtype == np.uint8 else (pixels >> 8).astype(np.uint8)
     size = shown_size(*pixels.shape)
-    shown = np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), np.uint8)
+    shown = np.asarray(cv2.resize(to_8_bits(pixels), size, interpolation=cv2.INTER_AREA), np.uint8)
     found, truth = (
         np.asarray(cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST_EXACT), np.uint8)
         for labels in (found, truth)
@@ -78,8 +77,7 @@ def segmentation_of(labels: Labels) -> Segmentation:
     height, width = labels.shape
     itself = ModelInput(labels, Box(0, 0, width, height), 1.0)
     teeth = outline_teeth(labels, labels, itself, dict.fromkeys(FDI_NUMBERS, 1.0))
-    found = {tooth.fdi for tooth in teeth}
-    return Segmentation(labels, teeth, tuple(fdi for fdi in FDI_NUMBERS if fdi not in found), ())
+    return Segmentation(labels, teeth, ())
 
 
 def draw_difference(grey: Picture, found: npt.NDArray[np.bool_], truth: npt.NDArray[np.bool_]) -> Picture:

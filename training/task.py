@@ -25,7 +25,6 @@ class ToothTask(lightning.LightningModule):
         self.network = ToothNetwork(config.network)
         self._config = config
         self._steps = steps
-        self._confusion = torch.zeros(3, config.network.classes, dtype=torch.float64)
 
     @property
     def in_last_phase(self) -> bool:

@@ -1,14 +1,13 @@
 """The routes that take a radiograph: its teeth as JSON, its mask, its overlay."""
 
 import asyncio
-from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 
 from service.api.identity import new_id
 from service.api.problems import IMAGE_PROBLEMS
-from service.api.schemas import SegmentAnswer, model_answer, rounded, segment_answer
+from service.api.schemas import SegmentAnswer, model_answer, rounded, segment_answer, to_json
 from service.api.state import ServiceState, State
 from service.api.uploads import read_upload
 from service.errors import InvalidParameter, TimedOut
@@ -72,15 +71,7 @@ async def segment(
         "polygons" in parts,
         timings_ms,
     )
-    absent = {name for name in ("mask", "overlay") if getattr(content, name) is None}
-    without: Mapping[str, Any] = dict.fromkeys(absent, True)
-    if "polygons" not in parts:
-        without = {**without, "teeth": {"__all__": {"polygons"}}}
-    return Response(
-        content.model_dump_json(exclude=dict(without)),
-        media_type="application/json",
-        headers=_headers(segmenter, timings_ms),
-    )
+    return Response(to_json(content), media_type="application/json", headers=_headers(segmenter, timings_ms))
 
 
 @router.post(

@@ -17,7 +17,7 @@ from service.api.schemas import (
 )
 from service.api.state import State
 from service.errors import NotReady
-from service.model.package import MANIFEST, Manifest, find_packages
+from service.model.package import find_packages, read_manifest
 
 router: Final = APIRouter(tags=["operations"])
 
@@ -28,10 +28,7 @@ _NOT_READY: Final = describe(NotReady)
 def models(state: State) -> ModelsAnswer:
     """Every model package in the folder of models, with its metrics and licence."""
     active = state.segmenter.package
-    found = [
-        (Manifest.model_validate_json((folder / MANIFEST).read_bytes()), folder == active.folder)
-        for folder in find_packages(state.settings.models)
-    ]
+    found = [(read_manifest(folder), folder == active.folder) for folder in find_packages(state.settings.models)]
     return models_answer(found, state.segmenter.engine.session)
 
 

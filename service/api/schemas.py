@@ -164,6 +164,7 @@ def segment_answer(
     Args:
         uncertain: confidence below which a tooth is uncertain.
         polygons: whether outlines were asked for.
+        timings_ms: as `rounded` gives them.
     """
     radiograph, segmentation = answer.radiograph, answer.segmentation
     height, width = radiograph.pixels.shape
@@ -184,8 +185,16 @@ def segment_answer(
         quality=Quality(suitable=segmentation.suitable, findings=[_finding(found) for found in segmentation.findings]),
         mask=_encoded(answer.mask),
         overlay=_encoded(answer.overlay),
-        timings_ms=rounded(timings_ms),
+        timings_ms=timings_ms,
     )
+
+
+def to_json(answer: SegmentAnswer, indent: int | None = None) -> str:
+    """The answer as it goes over the wire, without the parts that were not asked for."""
+    left_out: dict[str, Any] = {name: True for name in ("mask", "overlay") if getattr(answer, name) is None}
+    if any(tooth.polygons is None for tooth in answer.teeth):
+        left_out["teeth"] = {"__all__": {"polygons"}}
+    return answer.model_dump_json(exclude=left_out, indent=indent)
 
 
 def rounded(timings_ms: dict[str, float]) -> dict[str, float]:

@@ -133,19 +133,28 @@ class ModelPackage:
         return next((file for file in self.manifest.files if provider in file.providers), None)
 
 
-def load_package(folder: Path) -> ModelPackage:
-    """Read a package's manifest and check every file's sha256.
+def read_manifest(folder: Path) -> Manifest:
+    """What a package says of itself.
 
     Raises:
-        ModelPackageError: no manifest, one that says something else than it should, or a file missing or altered.
+        ModelPackageError: no manifest, or one that says something else than it should.
     """
     try:
-        manifest = Manifest.model_validate_json((folder / MANIFEST).read_bytes())
+        return Manifest.model_validate_json((folder / MANIFEST).read_bytes())
     except FileNotFoundError as error:
         raise ModelPackageError(f"{folder} holds no {MANIFEST}, so it is no model package.") from error
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
         raise ModelPackageError(f"{folder / MANIFEST} cannot be used: {faults}.") from error
+
+
+def load_package(folder: Path) -> ModelPackage:
+    """Read a package's manifest and check every file's sha256.
+
+    Raises:
+        ModelPackageError: the manifest cannot be used, or a file is missing or altered.
+    """
+    manifest = read_manifest(folder)
     for file in manifest.files:
         path = folder / file.path
         if not path.is_file():

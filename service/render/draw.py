@@ -40,6 +40,11 @@ def draw_mask(segmentation: Segmentation, kind: MaskKind) -> Picture:
     return np.asarray(cv2.LUT(segmentation.labels, _IS_TOOTH), np.uint8)
 
 
+def to_8_bits(pixels: Grey) -> Picture:
+    """A radiograph's grey values as a screen shows them, `(height, width)` `uint8`."""
+    return np.asarray(pixels if pixels.dtype == np.uint8 else pixels >> 8, np.uint8)
+
+
 def draw_overlay(pixels: Grey, segmentation: Segmentation, opacity: float) -> Picture:
     """The radiograph with its teeth in colour, outlined and numbered, `(height, width, 3)` `uint8`, RGB.
 
@@ -47,8 +52,7 @@ def draw_overlay(pixels: Grey, segmentation: Segmentation, opacity: float) -> Pi
         pixels: the radiograph.
         opacity: of the colour, 0..1; at 0 the picture is the radiograph alone.
     """
-    grey = pixels if pixels.dtype == np.uint8 else (pixels >> 8).astype(np.uint8)
-    picture = np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB), np.uint8)
+    picture = np.asarray(cv2.cvtColor(to_8_bits(pixels), cv2.COLOR_GRAY2RGB), np.uint8)
     if opacity > 0:
         for tooth in segmentation.teeth:
             box = tooth.bbox
