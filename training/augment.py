@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from service.dentition.fdi import FDI_NUMBERS, mirrored
 from training.config import Augmentation
+from training.restorations import restore
 
 Picture = npt.NDArray[np.uint8]
 _Grey = npt.NDArray[np.float32]
@@ -32,8 +33,7 @@ def augment(
     """
     if generator.random() < how.mirror:
         pixels, classes = mirror(pixels, classes, numbered)
-    if generator.random() < how.remove_teeth:
-        pixels, classes = _remove_teeth(pixels, classes, generator)
+    pixels, classes = restore(pixels, classes, numbered, how, generator)
     pixels, classes = _warp(pixels, classes, how, generator)
     return _change_grey(pixels, how, generator), classes
 
@@ -43,24 +43,6 @@ def mirror(pixels: Picture, classes: Picture, numbered: bool) -> tuple[Picture, 
     turned = classes[:, ::-1]
     renumbered = _MIRRORED_CLASS[turned] if numbered else turned
     return np.ascontiguousarray(pixels[:, ::-1]), np.ascontiguousarray(renumbered)
-
-
-def _remove_teeth(pixels: Picture, classes: Picture, generator: np.random.Generator) -> tuple[Picture, Picture]:
-    """Paint some teeth over with what surrounds them all, as a gap in the row looks; take them from the truth."""
-    numbers = np.unique(classes[classes > 0])
-    # From a single tooth to nearly all: jaws with few teeth are the rarest, and the hardest.
-    gone = np.isin(classes, numbers[generator.random(numbers.size) < generator.uniform(0, 0.95)])
-    height = pixels.shape[0]
-    around = (cv2.dilate((classes > 0).view(np.uint8), np.ones((3, 3), np.uint8)) == 0).astype(np.float32)
-    spread = height / 20
-    weight = cv2.GaussianBlur(around, (0, 0), spread)
-    bone = cv2.GaussianBlur(pixels * around, (0, 0), spread) / np.maximum(weight, 1e-3)
-    # The rim is blended over a few pixels. Of the tooth only the grain stays: its edges, left faint, would teach that
-    # faint teeth are none.
-    share = cv2.GaussianBlur(cv2.dilate(gone.astype(np.float32), np.ones((5, 5), np.uint8)), (0, 0), height / 200)
-    grain = np.clip(pixels - cv2.GaussianBlur(pixels, (0, 0), 1.0).astype(np.float32), -4, 4)
-    painted = pixels * (1 - share) + (bone + grain) * share
-    return np.clip(np.rint(painted), 0, 255).astype(np.uint8), np.where(gone, 0, classes).astype(np.uint8)
 
 
 def _warp(

@@ -105,7 +105,9 @@ class Augmentation(_Part):
 
     Attributes:
         mirror: probability of turning left to right, with the FDI numbers changed to match.
-        remove_teeth: probability of painting some of the teeth over, from one to nearly all.
+        remove_teeth: probability of painting some of the teeth over, from one to nearly all. implants: where teeth are
+            painted over, probability that implants and bridges take the place of some.
+        crowns: probability of putting bright crowns on some of the teeth.
         rotate: degrees. scale, aspect: share of the size. translate: share of a side. shear: share.
         elastic: largest shift of a coarse grid's points, as a share of the height.
         gamma: largest natural logarithm of the exponent. contrast, brightness: share of the range.
@@ -115,6 +117,8 @@ class Augmentation(_Part):
 
     mirror: float = Field(default=0.0, ge=0, le=1)
     remove_teeth: float = Field(default=0.0, ge=0, le=1)
+    implants: float = Field(default=0.0, ge=0, le=1)
+    crowns: float = Field(default=0.0, ge=0, le=1)
     rotate: float = Field(default=0.0, ge=0, le=45)
     scale: float = Field(default=0.0, ge=0, lt=1)
     aspect: float = Field(default=0.0, ge=0, lt=1)
@@ -142,6 +146,7 @@ class Config(_Part):
         begin_with: folder of another run whose weights this one begins with; None begins with random ones.
         average_decay: decay of the moving average of the weights that is validated and exported; None keeps none.
         precision: `auto` takes bf16 where the processor multiplies it natively, and fp32 elsewhere.
+        repeat: how often an epoch shows each training picture of a category; those not named are shown once.
         early_stopping: validations without a better loss after which the run ends; None runs to the end.
     """
 
@@ -155,6 +160,7 @@ class Config(_Part):
     loss: Loss = Loss()
     augmentation: Augmentation = Augmentation()
     begin_with: Path | None = None
+    repeat: dict[str, Annotated[int, Field(gt=0)]] = {}
     average_decay: float | None = Field(default=None, gt=0, lt=1)
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     early_stopping: int | None = Field(default=None, gt=0)

@@ -1,5 +1,6 @@
 """Changing training pictures: the truth goes along, nothing is changed unasked, and everything can be had again."""
 
+import cv2
 import hypothesis.extra.numpy as arrays
 import numpy as np
 import pytest
@@ -118,3 +119,48 @@ def test_jaws_of_every_number_of_teeth_come_of_removing():
     counts = [np.unique(augment(pixels, classes, True, how, np.random.default_rng(seed))[1]).size for seed in range(60)]
     assert min(counts) < 8
     assert max(counts) > 28
+
+
+def jaw() -> tuple[np.ndarray, np.ndarray]:
+    """Bone of one grey with 14 teeth above and below, each brighter than it."""
+    pixels, classes = np.full((256, 512), 60, np.uint8), np.zeros((256, 512), np.uint8)
+    for place in range(14):
+        upper, lower = (17 - place, 47 - place) if place < 7 else (14 + place, 24 + place)
+        for top, fdi in ((60, upper), (130, lower)):
+            classes[top : top + 60, 60 + 28 * place : 80 + 28 * place] = class_of(fdi)
+    pixels[classes > 0] = 150
+    return pixels, classes
+
+
+@given(st.integers(0, 1000))
+def test_what_is_put_where_teeth_were_is_no_tooth_and_leaves_the_others_alone(seed):
+    pixels, classes = jaw()
+    how = Augmentation(remove_teeth=1, implants=1)
+    changed, left_over = augment(pixels, classes, True, how, np.random.default_rng(seed))
+    gone = (classes > 0) & (left_over == 0)
+    assert np.array_equal(left_over[~gone], classes[~gone])
+    # An eroded tooth: where two touch, the neighbour's blended rim reaches over.
+    inner = cv2.erode((left_over > 0).astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
+    assert np.abs(changed[inner].astype(int) - 150).max(initial=0) <= 1
+
+
+def test_implants_and_hanging_crowns_are_brighter_than_bone_and_gaps_are_not():
+    pixels, classes = jaw()
+
+    def brightest(how: Augmentation) -> list[int]:
+        answers = (augment(pixels, classes, True, how, np.random.default_rng(seed)) for seed in range(40))
+        return [int(changed[(classes > 0) & (left == 0)].max(initial=0)) for changed, left in answers]
+
+    assert max(brightest(Augmentation(remove_teeth=1))) < 130
+    assert np.median(brightest(Augmentation(remove_teeth=1, implants=1))) > 200
+
+
+@given(st.integers(0, 1000))
+def test_a_crowned_tooth_stays_a_tooth_and_only_its_chewing_end_changes(seed):
+    pixels, classes = jaw()
+    changed, left_over = augment(pixels, classes, True, Augmentation(crowns=1), np.random.default_rng(seed))
+    assert np.array_equal(left_over, classes)
+    roots = np.zeros_like(classes, bool)
+    roots[60:84] = classes[60:84] > 0
+    roots[166:190] = classes[166:190] > 0
+    assert np.abs(changed[roots].astype(int) - 150).max() <= 1

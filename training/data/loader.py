@@ -65,7 +65,10 @@ class ToothData(lightning.LightningDataModule):
 
     def __init__(self, splits: Splits, config: Config) -> None:
         super().__init__()
-        self._splits = splits
+        self._samples = {
+            "train": [sample for sample in splits.train for _ in range(config.repeat.get(sample.category, 1))],
+            "val": list(splits.val),
+        }
         self._config = config
         self._prepared: dict[tuple[str, int, int], PreparedPictures] = {}
 
@@ -95,12 +98,12 @@ class ToothData(lightning.LightningDataModule):
 
     def steps(self) -> int:
         """Optimiser steps of the whole run."""
-        pictures = len(self._splits.train)
+        pictures = len(self._samples["train"])
         return sum(phase.epochs * max(1, pictures // phase.batch) for phase in self._config.phases)
 
     def _pictures(self, split: str, height: int, width: int) -> PreparedPictures:
         key = (split, height, width)
         if key not in self._prepared:
             epoch = 0 if split == "train" else None
-            self._prepared[key] = PreparedPictures(getattr(self._splits, split), height, width, self._config, epoch)
+            self._prepared[key] = PreparedPictures(self._samples[split], height, width, self._config, epoch)
         return self._prepared[key]
