@@ -23,10 +23,15 @@ def load_pairs(folder: Path) -> tuple[Sample, ...]:
     if alone := sorted(images.keys() ^ masks.keys()):
         missing = "mask" if alone[0] in images else "picture"
         raise DataError(f"{(images | masks)[alone[0]]} has no {missing} of the same name.")
-    return tuple(_load_sample(images[name], masks[name]) for name in images)
+    return tuple(load_pair(images[name], masks[name]) for name in images)
 
 
-def _load_sample(image: Path, mask: Path) -> Sample:
+def load_pair(image: Path, mask: Path) -> Sample:
+    """Load one picture with its mask, which is tooth where its grey value is above half of its range.
+
+    Raises:
+        DataError: a file that is missing or damaged, or a mask of another size.
+    """
     data, radiograph = read_radiograph(image)
     truth = read_radiograph(mask)[1].pixels
     if truth.shape != radiograph.pixels.shape:
