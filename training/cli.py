@@ -90,6 +90,46 @@ def report(
     typer.echo(write(package, run, config, split, out))
 
 
+@app.command()
+@plain_errors
+def compare(
+    folders: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of runs, the baseline's first.")],
+    out: Annotated[Path, typer.Option(help="The table's JSON file; its Markdown lies beside it.")] = Path(
+        "benchmarks/results/ablation.json"
+    ),
+    again: Annotated[bool, typer.Option("--again", help="Measure anew what has been measured before.")] = False,
+) -> None:
+    """Compare runs with a baseline on the validation pictures: what each changed, and what that gained."""
+    _need_training()
+    from training.compare import compare as write
+    from training.compare import to_markdown
+
+    typer.echo(to_markdown(write(folders, out, again=again)))
+
+
+@app.command()
+@plain_errors
+def sweep(
+    configs: Annotated[list[Path], typer.Argument(metavar="CONFIG...", help="The runs' YAML files.")],
+    height: Annotated[int | None, typer.Option(help="Of the input, in place of what the files say.")] = None,
+    width: Annotated[int | None, typer.Option(help="Of the input, in place of what the files say.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="At most, in place of what the files say.")] = None,
+    tufts: Annotated[Path | None, typer.Option(help="Folder of the Tufts Dental Database, as the data.")] = None,
+    split: Annotated[Literal["val", "test"], typer.Option(help="The pictures that the table is of.")] = "val",
+    runs: _Runs = Path("runs/sweep"),
+    out: Annotated[Path, typer.Option(help="The table's JSON file; its Markdown lies beside it.")] = Path(
+        "benchmarks/results/sweep.json"
+    ),
+) -> None:
+    """Train several configurations one after the other, and rank them; begun again, it goes on where it was stopped."""
+    _need_training()
+    from training.sweep import Budget, to_markdown
+    from training.sweep import sweep as run
+
+    table = run(configs, runs, out, budget=Budget(height, width, epochs), split=split, tufts=tufts)
+    typer.echo(to_markdown(table))
+
+
 def _main_figures(summary: dict[str, Any], split: str) -> Table:
     from training.report import MEASURES, find_figure
 

@@ -17,7 +17,7 @@ from lightning.pytorch.callbacks import (
 )
 from lightning.pytorch.loggers import CSVLogger
 
-from training.checkpoint import CONFIG, LAST, load_network
+from training.checkpoint import CONFIG, LAST, is_finished, load_network
 from training.config import Config, ConfigError, load_config
 from training.data import load_splits
 from training.data.loader import ToothData
@@ -31,7 +31,7 @@ def train(config_path: Path, runs: Path, *, resume: bool) -> Path:
     optimiser, scheduler, epoch. Random numbers need no saving: order and augmentation draw from (seed, epoch, picture).
 
     Args:
-        resume: go on from `last.ckpt`; where there is none yet, start.
+        resume: go on from `last.ckpt`; where there is none yet, start. A run that has ended stays as it is.
 
     Returns:
         The run's folder.
@@ -48,6 +48,9 @@ def train(config_path: Path, runs: Path, *, resume: bool) -> Path:
         raise ConfigError(f"{folder} is there already; add --resume to go on with it, or remove it.")
     if last.exists() and load_config(folder / CONFIG) != config:
         raise ConfigError(f"{folder} was begun with another configuration; give {config_path} another name.")
+    # Lightning would give a run that stopped early one more epoch each time.
+    if last.exists() and is_finished(folder, config):
+        return folder
     lightning.seed_everything(config.seed, verbose=False)
     data = ToothData(load_splits(config.data, names=("train", "val")), config)
     folder.mkdir(parents=True, exist_ok=True)
