@@ -11,6 +11,7 @@ import yaml
 from training.config import ConfigError, TuftsData, load_config
 from training.data import DataError, load_splits
 from training.data.samples import TOOTH
+from training.sweep import Budget, sweep
 
 HEIGHT, WIDTH = 60, 116
 NUMBERS = [*range(1, 20), 1032]
@@ -131,3 +132,24 @@ def test_a_configuration_that_the_database_cannot_serve_is_refused(tmp_path, dat
     path.write_text(yaml.safe_dump(content))
     with pytest.raises(ConfigError, match=words):
         load_config(path)
+
+
+def test_the_source_experiment_can_be_done_on_the_database_in_place_of_the_data_at_hand(database, tmp_path):
+    path = tmp_path / "run.yaml"
+    content = {
+        "name": "run",
+        "data": {"kind": "coco", "folder": "not-there"},
+        "network": {"encoder": "timm-regnetx_002", "decoder_channels": [32, 16, 16, 8, 8]},
+        "phases": [{"height": 256, "width": 512, "epochs": 200, "batch": 8}],
+        "optimiser": {"name": "adam", "learning_rate": 0.001},
+        "scheduler": {"name": "plateau", "factor": 0.5, "patience": 5},
+        "precision": "fp32",
+    }
+    path.write_text(yaml.safe_dump(content))
+    table = sweep(
+        [path], tmp_path / "runs", tmp_path / "sweep.json", budget=Budget(64, 64, 1), split="test", tufts=database
+    )
+    assert (table["split"], table["pictures"]) == ("test", 3)
+    (row,) = table["rows"]
+    assert (row["run"], row["pictures_seen"]) == ("run-tufts-64x64-1", 8)
+    assert 0 < row["dice"]["mean"] <= 1
