@@ -43,6 +43,11 @@ _LIBRARIES: Final[dict[str, tuple[str, ...]]] = {
 _EXTRAS: Final[dict[str, str]] = {"cuda": "gpu", "tensorrt": "gpu", "openvino": "openvino", "cpu": "cpu"}
 
 
+EVIDENCE_CELL: Final = 4
+EVIDENCE_STEPS: Final = 42
+"""Bytes end at six natural logarithms: the network is too sure of itself where it errs to be heard beyond."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Prediction:
     """What the model says of one picture; maps are `(height, width)` of the model's input, `uint8`.
@@ -52,12 +57,15 @@ class Prediction:
         foreground: probability that the pixel is tooth, times 255.
         confidence: probability of the class `tooth`, times 255.
         distance: how far the network's features lie from those of the training pictures; about 1 for those.
+        evidence: `(rows, columns, 32)`, for each cell of `EVIDENCE_CELL` pixels a side how little it looks like each
+            tooth: minus the natural logarithm of the tooth's probability among the teeth, times `EVIDENCE_STEPS`.
     """
 
     tooth: npt.NDArray[np.uint8]
     foreground: npt.NDArray[np.uint8]
     confidence: npt.NDArray[np.uint8]
     distance: float
+    evidence: npt.NDArray[np.uint8]
 
 
 class Session:
@@ -77,11 +85,10 @@ class Session:
 
     def run(self, pixels: npt.NDArray[np.uint8]) -> list[Prediction]:
         """Predict for prepared pictures, `(batch, height, width)` `uint8`."""
-        tooth, foreground, confidence, distance = self._runtime.run(
-            ["tooth", "foreground", "confidence", "distance"], {"pixels": pixels}
-        )
+        outputs = self._runtime.run(["tooth", "foreground", "confidence", "distance", "evidence"], {"pixels": pixels})
         return [
-            Prediction(*maps[:3], float(maps[3])) for maps in zip(tooth, foreground, confidence, distance, strict=True)
+            Prediction(tooth, foreground, confidence, float(distance), evidence)
+            for tooth, foreground, confidence, distance, evidence in zip(*outputs, strict=True)
         ]
 
 
