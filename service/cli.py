@@ -1,7 +1,9 @@
 """The command line of the service: serve, segment files without a server, list models."""
 
+import asyncio
 import json
 import signal
+import socket
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -85,6 +87,7 @@ def serve(
     max_upload_mb: Annotated[float | None, _option("max_upload_mb")] = None,
     max_megapixels: Annotated[float | None, _option("max_megapixels")] = None,
     latency_target_ms: Annotated[float | None, _option("latency_target_ms")] = None,
+    reload: Annotated[bool | None, _option("reload")] = None,
     log_level: Annotated[str | None, _option("log_level")] = None,
 ) -> None:
     """Run the service, with its page at /, until it is stopped (Ctrl-C or SIGTERM)."""
@@ -147,11 +150,20 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="Print the manif
 
 
 class _Server(uvicorn.Server):
-    """Says that it is stopping as soon as it is told to, so that `/health/ready` turns before the last answer."""
+    """Says that it is stopping as soon as it is told to, so that `/health/ready` turns before the last answer.
 
-    def __init__(self, config: uvicorn.Config, on_stop: Callable[[], None]) -> None:
+    SIGHUP, where the system has it, has the model loaded anew.
+    """
+
+    def __init__(self, config: uvicorn.Config, on_stop: Callable[[], None], on_reload: Callable[[], None]) -> None:
         super().__init__(config)
         self._on_stop = on_stop
+        self._on_reload = on_reload
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        if hasattr(signal, "SIGHUP"):
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._on_reload)
+        await super().serve(sockets)
 
     def handle_exit(self, sig: int, frame: Any) -> None:  # noqa: ANN401 - uvicorn's own signature
         self._on_stop()
@@ -169,6 +181,9 @@ def _serve(settings: Settings) -> None:
     def say_stopping() -> None:
         service.state.service.stopping = True
 
+    def reload() -> None:
+        service.state.service.reload_by_signal()
+
     service = create_app(settings, on_failure=stop)
     config = uvicorn.Config(
         service,
@@ -179,7 +194,7 @@ def _serve(settings: Settings) -> None:
         server_header=False,
         timeout_graceful_shutdown=_GRACE_S,
     )
-    server = _Server(config, say_stopping)
+    server = _Server(config, say_stopping, reload)
     listener = config.bind_socket()
     host, port = listener.getsockname()[:2]
     structlog.get_logger("panoseg.service").info("listening", url=f"http://{host}:{port}/")

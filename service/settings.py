@@ -39,10 +39,14 @@ class Settings(BaseSettings):
     timeout_s: float = Field(default=10.0, gt=0, description="Seconds that a request may take before it is dropped.")
     max_upload_mb: float = Field(default=64.0, gt=0, description="Largest upload, in MB (10^6 bytes).")
     max_megapixels: float = Field(default=100.0, gt=0, description="Largest picture, in millions of pixels.")
-    latency_target_ms: float = Field(
-        default=500.0,
+    latency_target_ms: float | None = Field(
+        default=None,
         gt=0,
-        description="Time that a request is meant to stay within; /v1/latency tells the share that does.",
+        description="Time that a request is meant to stay within, of which /v1/latency tells the share that does; "
+        "500 on a processor and 50 on a GPU where not set.",
+    )
+    reload: bool = Field(
+        default=False, description="Whether POST /v1/models/reload may replace the model; SIGHUP always may."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least severity that is logged, as JSON lines on standard error."
