@@ -28,6 +28,7 @@ from service.model.engine import Ticket
 from service.model.package import choose_package, find_packages, read_manifest
 from service.segmenter import Segmenter, Wanted
 from service.settings import Settings
+from service.triton import write_triton_repository
 
 app: Final = typer.Typer(
     help="Finds and numbers the teeth on panoramic dental radiographs. Not a medical device.",
@@ -147,6 +148,17 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="Print the manif
         files = ", ".join(f"{file.path} ({file.precision})" for file in manifest.files)
         table.add_row(manifest.name, manifest.version, size, files, manifest.licence)
     Console().print(table)
+
+
+@app.command()
+@plain_errors
+def triton(
+    out: Annotated[Path, typer.Argument(help="The model repository, a folder.")],
+    gpu: Annotated[bool, typer.Option("--gpu", help="To run on a GPU instead of a processor.")] = False,
+) -> None:
+    """Write the model for NVIDIA's Triton Inference Server: the graph and its configuration."""
+    settings = Settings()
+    typer.echo(write_triton_repository(choose_package(settings.models, settings.model), out, gpu))
 
 
 class _Server(uvicorn.Server):
