@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, TypeVar
 
 import structlog
 from fastapi import Depends, Request
-from prometheus_client import CollectorRegistry, Counter, Gauge, Info
+from prometheus_client import CollectorRegistry, Counter, Gauge, Info, ProcessCollector
 from starlette.requests import ClientDisconnect
 
 from service.errors import NotReady, ReloadFailed, SetupError
@@ -38,6 +38,7 @@ class ServiceState:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
         self.recorder = LatencyRecorder(settings.latency_target_ms or _GPU_TARGET_MS, self.registry)
         self.requests = Counter(
             "panoseg_requests", "Requests answered, by route and status.", ["route", "status"], registry=self.registry
@@ -54,6 +55,8 @@ class ServiceState:
         self._reloads = Counter(
             "panoseg_reloads", "Models that were to take over, by outcome.", ["outcome"], registry=self.registry
         )
+        for outcome in ("done", "failed"):  # a rate misses the first of a series that was not there before
+            self._reloads.labels(outcome)
         self._model = Info("panoseg_model", "The model that answers.", registry=self.registry)
         self.failed: str | None = None
         self.stopping = False
