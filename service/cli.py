@@ -22,6 +22,7 @@ from rich.table import Table
 from service.api.app import create_app
 from service.api.identity import new_id
 from service.api.schemas import model_answer, rounded, segment_answer, to_json
+from service.doctor import examine
 from service.errors import PanosegError, RequestError
 from service.logs import configure_logs
 from service.model.engine import Ticket
@@ -29,6 +30,8 @@ from service.model.package import choose_package, find_packages, read_manifest
 from service.segmenter import Segmenter, Wanted
 from service.settings import Settings
 from service.triton import write_triton_repository
+from service.tune import describe as describe_way
+from service.tune import tune as measure
 
 app: Final = typer.Typer(
     help="Finds and numbers the teeth on panoramic dental radiographs. Not a medical device.",
@@ -83,6 +86,8 @@ def serve(
     model: Annotated[str | None, _option("model")] = None,
     provider: Annotated[str | None, _option("provider")] = None,
     threads: Annotated[int | None, _option("threads")] = None,
+    spinning: Annotated[bool | None, _option("spinning")] = None,
+    tuning: Annotated[Path | None, _option("tuning")] = None,
     max_requests: Annotated[int | None, _option("max_requests")] = None,
     timeout_s: Annotated[float | None, _option("timeout_s")] = None,
     max_upload_mb: Annotated[float | None, _option("max_upload_mb")] = None,
@@ -148,6 +153,32 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="Print the manif
         files = ", ".join(f"{file.path} ({file.precision})" for file in manifest.files)
         table.add_row(manifest.name, manifest.version, size, files, manifest.licence)
     Console().print(table)
+
+
+@app.command()
+@plain_errors
+def doctor() -> None:
+    """Show what would run here, on what, and why not on something else; exit code 2 where nothing would."""
+    topic, faults = "", 0
+    for fact in examine(Settings()):
+        if fact.topic != topic:
+            topic = fact.topic
+            typer.echo(f"\n{topic}")
+        typer.echo(f"  {fact.name:<18} {fact.value}")
+        faults += fact.fault
+    if faults:
+        raise typer.Exit(_FAULT)
+
+
+@app.command()
+@plain_errors
+def tune(rounds: Annotated[int, typer.Option(min=1, help="Requests that each way answers.")] = 15) -> None:
+    """Measure how the model runs soonest on this machine's processor, and write it down for the service to use."""
+    settings = Settings()
+    found = measure(choose_package(settings.models, settings.model), settings, rounds, typer.echo)
+    settings.tuning.parent.mkdir(parents=True, exist_ok=True)
+    settings.tuning.write_text(found.model_dump_json(indent=1) + "\n")
+    typer.echo(f"{describe_way(found.best)}; written to {settings.tuning}. Restart or reload the service.")
 
 
 @app.command()

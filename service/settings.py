@@ -11,6 +11,9 @@ from service.radiograph import Limits
 
 _REPOSITORY = Path(__file__).resolve().parent.parent
 
+_ELSEWHERE = {"models": "`models/` beside `service/`", "tuning": "`~/.config/panoseg/tuning.json`"}
+"""Defaults that differ from machine to machine, as the documentation tells them."""
+
 
 class Settings(BaseSettings):
     """The settings of the service; each description is also its help and its line in the documentation."""
@@ -33,7 +36,16 @@ class Settings(BaseSettings):
     threads: int | None = Field(
         default=None,
         ge=1,
-        description="Threads of the model's arithmetic; as many as the process may use where not set.",
+        description="Threads of the model's arithmetic; where not set, as tuned, else as many as the process may use.",
+    )
+    spinning: bool | None = Field(
+        default=None,
+        description="Whether those threads wait for work awake, sooner and at the cost of all else; "
+        "where not set, as tuned, else yes.",
+    )
+    tuning: Path = Field(
+        default=Path.home() / ".config" / "panoseg" / "tuning.json",
+        description="What `panoseg tune` measured and writes; used where it is for this machine and model.",
     )
     max_requests: int = Field(default=16, ge=1, description="Requests worked on or waiting at once; `busy` beyond it.")
     timeout_s: float = Field(default=10.0, gt=0, description="Seconds that a request may take before it is dropped.")
@@ -62,7 +74,7 @@ def describe() -> str:
     """The settings as a Markdown table, which `docs/settings.md` holds."""
     rows = ["| variable | option | default | what it sets |", "|---|---|---|---|"]
     for name, field in Settings.model_fields.items():
-        default = "`models/` beside `service/`" if name == "models" else f"`{field.default}`"
+        default = _ELSEWHERE.get(name, f"`{field.default}`")
         default = "not set" if field.default is None else default
         option = f"--{name.replace('_', '-')}"
         rows.append(f"| `PANOSEG_{name.upper()}` | `{option}` | {default} | {field.description} |")

@@ -71,7 +71,7 @@ async def ready(state: State) -> Ready:
     return Ready(
         model=model_answer(state.segmenter.package, session),
         uptime_s=round(state.uptime_s, 3),
-        warnings=[session.warning] if session.warning else [],
+        warnings=state.segmenter.warnings,
     )
 
 

@@ -149,9 +149,16 @@ class ServiceState:
         self._segmenter = segmenter
         self._model.info({"name": manifest.name, "version": manifest.version, "provider": session.provider})
         self.recorder.target_ms = self.settings.latency_target_ms or _TARGETS_MS.get(session.provider, _GPU_TARGET_MS)
-        if session.warning:
-            _log.warning("provider", message=session.warning)
-        _log.info("ready", model=f"{manifest.name}/{manifest.version}", provider=session.provider)
+        for warning in segmenter.warnings:
+            _log.warning("runtime", message=warning)
+        _log.info(
+            "ready",
+            model=f"{manifest.name}/{manifest.version}",
+            provider=session.provider,
+            threads=segmenter.runtime.threads,
+            spinning=segmenter.runtime.spinning,
+            chosen=segmenter.runtime.reason,
+        )
 
     async def stop(self) -> None:
         """Finish what is under way and let the model go."""
