@@ -112,6 +112,8 @@ def segment(
     settings = Settings()
     out.mkdir(parents=True, exist_ok=True)
     segmenter = Segmenter(choose_package(settings.models, settings.model), settings)
+    for warning in segmenter.warnings:
+        _errors.print(f"panoseg: {warning}", style="yellow", markup=False, soft_wrap=True)
     model = model_answer(segmenter.package, segmenter.engine.session)
     uncertain = segmenter.package.manifest.thresholds.uncertain
     refused = 0

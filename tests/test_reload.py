@@ -17,6 +17,9 @@ import pytest
 from service.model.package import ModelPackage
 from tests.running import running_service
 
+PATIENT = ("--timeout-s", "300")
+"""A machine that is slow for other reasons loses no request."""
+
 
 @dataclass
 class Callers:
@@ -31,7 +34,7 @@ def callers(url: str, upload: bytes, count: int = 4) -> Iterator[Callers]:
     heard, done = Callers(), threading.Event()
 
     def call() -> None:
-        with httpx.Client(timeout=60) as client:
+        with httpx.Client(timeout=300) as client:
             while not done.is_set():
                 answer = client.post(f"{url}/v1/segment", content=upload)
                 heard.statuses.append(answer.status_code)
@@ -49,7 +52,7 @@ def callers(url: str, upload: bytes, count: int = 4) -> Iterator[Callers]:
 
 
 def wait_for(happened: Callable[[], bool]) -> None:
-    for _ in range(1200):
+    for _ in range(6000):
         if happened():
             return
         time.sleep(0.05)
@@ -76,11 +79,11 @@ def test_a_newer_model_takes_over_under_load_and_no_request_is_lost(
     models: Path, package: ModelPackage, phantom_png: bytes
 ) -> None:
     name, old = package.manifest.name, package.manifest.version
-    with running_service("--models", str(models), "--reload") as (url, _, _):
+    with running_service("--models", str(models), "--reload", *PATIENT) as (url, _, _):
         with callers(url, phantom_png) as heard:
             wait_for(lambda: len(heard.models) >= 8)
             add_version(models, package, "999")
-            answer = httpx.post(f"{url}/v1/models/reload", timeout=60)
+            answer = httpx.post(f"{url}/v1/models/reload", timeout=300)
             before = len(heard.models)
             wait_for(lambda: len(heard.models) >= before + 8)
         assert answer.status_code == 200
@@ -90,7 +93,7 @@ def test_a_newer_model_takes_over_under_load_and_no_request_is_lost(
         assert set(heard.models[-4:]) == {f"{name}/999"}
         assert httpx.get(f"{url}/health/ready").json()["model"]["version"] == "999"
         assert httpx.get(f"{url}/v2/models/{name}").json()["versions"] == ["999"]
-        back = httpx.post(f"{url}/v1/models/reload", params={"model": f"{name}/{old}"}, timeout=60)
+        back = httpx.post(f"{url}/v1/models/reload", params={"model": f"{name}/{old}"}, timeout=300)
         assert back.json()["version"] == old
         metrics = httpx.get(f"{url}/metrics").text
     assert 'panoseg_reloads_total{outcome="done"} 2.0' in metrics
@@ -98,17 +101,17 @@ def test_a_newer_model_takes_over_under_load_and_no_request_is_lost(
 
 
 def test_the_model_that_was_replaced_gives_its_memory_back(models: Path, phantom_png: bytes) -> None:
-    with running_service("--models", str(models), "--reload") as (url, process, _):
+    with running_service("--models", str(models), "--reload", *PATIENT) as (url, process, _):
         if not Path(f"/proc/{process.pid}/statm").exists():
             pytest.skip("needs /proc to read a process's memory")
 
         def reload_and_read_mb() -> float:
-            assert httpx.post(f"{url}/v1/models/reload", timeout=60).status_code == 200
-            assert httpx.post(f"{url}/v1/mask", content=phantom_png, timeout=60).status_code == 200
+            assert httpx.post(f"{url}/v1/models/reload", timeout=300).status_code == 200
+            assert httpx.post(f"{url}/v1/mask", content=phantom_png, timeout=300).status_code == 200
             return int(Path(f"/proc/{process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
-        sizes = [reload_and_read_mb() for _ in range(8)]
-        # A model takes some 100 MB of it: were each kept, the last reading would lie 500 MB above the third.
+        sizes = [reload_and_read_mb() for _ in range(6)]
+        # A model takes some 100 MB of it: were each kept, the last reading would lie 300 MB above the third.
         assert sizes[-1] < sizes[2] + 100, sizes
 
 
@@ -117,13 +120,13 @@ def test_a_broken_model_never_answers_and_the_old_one_goes_on(
 ) -> None:
     name, old = package.manifest.name, package.manifest.version
     broken = add_version(models, package, "999") / package.manifest.files[0].path
-    with running_service("--models", str(models), "--model", f"{name}/{old}", "--reload") as (url, _, _):
+    with running_service("--models", str(models), "--model", f"{name}/{old}", "--reload", *PATIENT) as (url, _, _):
         broken.write_bytes(broken.read_bytes()[:-1000])
-        refused = httpx.post(f"{url}/v1/models/reload", params={"model": f"{name}/999"}, timeout=60)
+        refused = httpx.post(f"{url}/v1/models/reload", params={"model": f"{name}/999"}, timeout=300)
         assert refused.status_code == 409
         assert refused.json()["type"] == "urn:panoseg:problem:reload-failed"
         assert "sha256 differs" in refused.json()["detail"]
-        answer = httpx.post(f"{url}/v1/mask", content=phantom_png, timeout=60)
+        answer = httpx.post(f"{url}/v1/mask", content=phantom_png, timeout=300)
         assert answer.headers["x-model"] == f"{name}/{old}"
         assert 'panoseg_reloads_total{outcome="failed"} 1.0' in httpx.get(f"{url}/metrics").text
 
@@ -141,6 +144,6 @@ def test_a_signal_reloads_and_the_route_is_closed_unless_opened(
         broken.write_bytes((package.folder / broken.name).read_bytes())
         process.send_signal(signal.SIGHUP)
         wait_for(lambda: httpx.get(f"{url}/health/ready").json()["model"]["version"] == "998")
-        assert httpx.post(f"{url}/v1/mask", content=phantom_png, timeout=60).status_code == 200
+        assert httpx.post(f"{url}/v1/mask", content=phantom_png, timeout=300).status_code == 200
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=10) == 0

@@ -63,7 +63,7 @@ class ServiceState:
         self._started = time.monotonic()
         self._segmenter: Segmenter | None = None
         self._reloading = asyncio.Lock()
-        self._by_signal: set[asyncio.Task[Segmenter]] = set()
+        self._by_signal: set[asyncio.Task[None]] = set()
         self._workers = ThreadPoolExecutor(settings.max_requests, "request")
 
     @property
@@ -135,10 +135,17 @@ class ServiceState:
 
     def reload_by_signal(self) -> None:
         """Reload what the settings say; nobody waits for the outcome, so the log alone tells it."""
-        reloading = asyncio.create_task(self.reload(None))
+        reloading = asyncio.create_task(self._reload_unasked())
         self._by_signal.add(reloading)  # the loop itself holds no more than a weak reference
         reloading.add_done_callback(self._by_signal.discard)
-        reloading.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    async def _reload_unasked(self) -> None:
+        try:
+            await self.reload(None)
+        except ReloadFailed:
+            pass  # has been logged
+        except NotReady as error:
+            _log.warning("reload refused", reason=str(error))
 
     def _load(self, wanted: str | None) -> Segmenter:
         return Segmenter(choose_package(self.settings.models, wanted), self.settings)
