@@ -28,8 +28,7 @@ from rich.table import Table
 
 from benchmarks.float_model import write_float_model
 from service.latency import STAGES
-from service.model.session import usable_cores
-from training.evaluate import processor_name
+from service.machine import processor_name, usable_cores
 from training.phantom import draw_phantom
 
 REPOSITORY: Final = Path(__file__).resolve().parent.parent
