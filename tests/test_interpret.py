@@ -84,6 +84,22 @@ def test_a_speck_is_no_tooth() -> None:
     assert numbers(find_teeth(predict((11, 10, 10, 3, 3)), CLASSES, THRESHOLDS)) == {}
 
 
+@given(st.integers(0, 2**32))
+def test_a_picture_of_anything_gives_each_number_once_and_in_one_place(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    shape = (generator.integers(2, HEIGHT), generator.integers(2, WIDTH))
+    coarse = generator.integers(0, 33, shape, np.uint8)
+    tooth = cv2.resize(coarse, (WIDTH, HEIGHT), interpolation=cv2.INTER_NEAREST)
+    evidence = generator.integers(0, 256, (HEIGHT // EVIDENCE_CELL, WIDTH // EVIDENCE_CELL, 32), np.uint8)
+    foreground = np.where(tooth > 0, 255, 0).astype(np.uint8)
+    prediction = Prediction(np.maximum(tooth, 1), foreground, foreground, 1.0, evidence)
+    labels = find_teeth(prediction, CLASSES, THRESHOLDS.model_copy(update={"min_tooth_area": 1}))
+    assert not labels[foreground == 0].any()
+    for fdi in np.unique(labels[labels > 0]):
+        count, _ = cv2.connectedComponents((labels == fdi).view(np.uint8), connectivity=8)
+        assert count == 2
+
+
 def test_nothing_found_is_an_answer_too() -> None:
     prediction = predict()
     labels = find_teeth(prediction, CLASSES, THRESHOLDS)

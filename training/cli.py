@@ -109,6 +109,23 @@ def compare(
 
 @app.command()
 @plain_errors
+def ablate(
+    ablation: Annotated[Path, typer.Argument(help="Recipe and changes, such as training/configs/ablation.yaml.")],
+    runs: _Runs = Path("runs/ablation"),
+    out: Annotated[Path, typer.Option(help="The table's JSON file; its Markdown lies beside it.")] = Path(
+        "benchmarks/results/ablation.json"
+    ),
+) -> None:
+    """Train a recipe and each change of it, and compare them; begun again, it goes on where it was stopped."""
+    _need_training()
+    from training.ablation import ablate as run
+    from training.compare import to_markdown
+
+    typer.echo(to_markdown(run(ablation, runs, out)))
+
+
+@app.command()
+@plain_errors
 def sweep(
     configs: Annotated[list[Path], typer.Argument(metavar="CONFIG...", help="The runs' YAML files.")],
     height: Annotated[int | None, typer.Option(help="Of the input, in place of what the files say.")] = None,

@@ -16,6 +16,9 @@ from service.segmentation import Box, Tooth
 
 Labels = npt.NDArray[np.uint8]
 
+_MOST_TEETH: Final = 64
+"""Pieces that can be teeth; only of pictures that show no jaw there are more."""
+
 _NEIGHBOURHOOD: Final = np.ones((3, 3), np.uint8)
 
 
@@ -44,11 +47,14 @@ def find_teeth(prediction: Prediction, classes: tuple[int, ...], thresholds: Thr
         for rank, piece in enumerate(pieces):
             alike = piece.area >= thresholds.min_tooth_area and (rank == 0 or piece.area >= max(least, 1))
             (teeth if alike else fragments).append(piece)
+    teeth.sort(key=lambda piece: -piece.area)
+    fragments += teeth[_MOST_TEETH:]
+    del teeth[_MOST_TEETH:]
     # Numbers of pieces, until each has its FDI number.
     whole = np.zeros_like(labels)
     for number, piece in enumerate(teeth, start=1):
         piece.draw(whole, number)
-    for piece in sorted(teeth, key=lambda piece: piece.area):
+    for piece in reversed(teeth):
         if piece.area < least and (neighbour := _touched(whole, piece)):
             piece.draw(whole, neighbour)
     # The largest first, so that a piece can lean on one that leans on a tooth.
