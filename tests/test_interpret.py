@@ -37,7 +37,7 @@ def predict(*rectangles: tuple[int, int, int, int, int]) -> Prediction:
     for fdi, x, y, width, height in rectangles:
         tooth[y : y + height, x : x + width] = CLASSES.index(fdi)
         foreground[y : y + height, x : x + width] = 255
-    return Prediction(tooth, foreground, np.full((HEIGHT, WIDTH), 204, np.uint8), 1.0)
+    return Prediction(tooth, foreground, np.full((HEIGHT, WIDTH), 204, np.uint8), 1.0, (1.0, 0.0, 0.0, 0.0, 0.0))
 
 
 def numbers(labels: np.ndarray) -> dict[int, int]:

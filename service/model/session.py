@@ -40,6 +40,12 @@ _LIBRARIES: Final[dict[str, tuple[str, ...]]] = {
 }
 """What a provider loads, to tell an administrator which of it is missing (onnxruntime-gpu 1.27 and later: CUDA 13)."""
 
+View = Literal["panoramic", "upside-down", "left-side-down", "right-side-down", "foreign"]
+
+VIEWS: Final[tuple[View, ...]] = ("panoramic", "upside-down", "left-side-down", "right-side-down", "foreign")
+"""What a picture can show, in the order of the graph's output `view`: a panoramic, one that lies on its head or on the
+left or right side of the picture as it should be, or something else."""
+
 _EXTRAS: Final[dict[str, str]] = {"cuda": "gpu", "tensorrt": "gpu", "openvino": "openvino", "cpu": "cpu"}
 
 
@@ -52,12 +58,14 @@ class Prediction:
         foreground: probability that the pixel is tooth, times 255.
         confidence: probability of the class `tooth`, times 255.
         distance: how far the network's features lie from those of the training pictures; about 1 for those.
+        view: probability of each of `VIEWS`.
     """
 
     tooth: npt.NDArray[np.uint8]
     foreground: npt.NDArray[np.uint8]
     confidence: npt.NDArray[np.uint8]
     distance: float
+    view: tuple[float, ...]
 
 
 class Session:
@@ -77,11 +85,10 @@ class Session:
 
     def run(self, pixels: npt.NDArray[np.uint8]) -> list[Prediction]:
         """Predict for prepared pictures, `(batch, height, width)` `uint8`."""
-        tooth, foreground, confidence, distance = self._runtime.run(
-            ["tooth", "foreground", "confidence", "distance"], {"pixels": pixels}
-        )
+        outputs = self._runtime.run(["tooth", "foreground", "confidence", "distance", "view"], {"pixels": pixels})
         return [
-            Prediction(*maps[:3], float(maps[3])) for maps in zip(tooth, foreground, confidence, distance, strict=True)
+            Prediction(tooth, foreground, confidence, float(distance), tuple(view.tolist()))
+            for tooth, foreground, confidence, distance, view in zip(*outputs, strict=True)
         ]
 
 
