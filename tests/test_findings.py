@@ -21,7 +21,7 @@ FULL_SIZE = Path(__file__).resolve().parents[2] / "shared" / "data" / "panoramic
 
 def segment(segmenter: Segmenter, pixels: np.ndarray) -> Segmentation:
     upload = cv2.imencode(".png", np.ascontiguousarray(pixels))[1].tobytes()
-    return segmenter.segment(upload, Wanted(), Ticket(60)).segmentation
+    return segmenter.segment(upload, Wanted(), Ticket(600)).segmentation
 
 
 def codes(answer: Segmentation) -> list[str]:
