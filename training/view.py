@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from service.dentition.fdi import FDI_NUMBERS
 from service.model.prepare import Fit, prepare
 from service.model.session import VIEWS, View
 from training.augment import augment
@@ -61,7 +62,8 @@ def make_examples(
 ) -> Examples:
     """Examples of every view.
 
-    Upright: each picture as it is and changed as in training, some as negatives, some without a tooth, and phantoms.
+    Upright: each picture as it is and changed as in training, some as negatives, some without a tooth, and phantoms,
+    with teeth and without.
     Turned: each picture on its head, half of them as their mirror images and half changed, and one of two on a side.
     Foreign: a few teeth cut out of one picture of three, drawings, and what is given.
 
@@ -85,9 +87,12 @@ def make_examples(
         if index % 2:
             made.append(_on_a_side(changed if index % 3 else pixels, left=index % 4 == 1))
     for index in range(_PHANTOMS):
-        drawn = prepare(draw_phantom(_PHANTOM_SEED + index).pixels, fit).pixels
+        seed = _PHANTOM_SEED + index
+        drawn = prepare(draw_phantom(seed).pixels, fit).pixels
+        toothless = prepare(draw_phantom(seed, missing=FDI_NUMBERS).pixels, fit).pixels
         made += [
             (drawn, "panoramic"),
+            (toothless, "panoramic"),
             (drawn[::-1, ::-1], "upside-down"),
             _on_a_side(drawn, left=True),
             _on_a_side(drawn, left=False),
