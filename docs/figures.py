@@ -24,7 +24,12 @@ def main() -> None:
 
 def with_figures(text: str) -> str:
     """A page's text with each table made anew."""
-    tables = {"accuracy": accuracy_table(), "categories": category_table(), "speed": speed_table()}
+    tables = {
+        "accuracy": accuracy_table(),
+        "categories": category_table(),
+        "findings": findings_table(),
+        "speed": speed_table(),
+    }
 
     def fill(found: re.Match[str]) -> str:
         return f"{found[1]}\n{tables[found[2]]}{found[4]}"
@@ -60,6 +65,27 @@ def category_table() -> str:
     for name, group in split["by_category"].items():
         lines.append(f"| {name} | {group['pictures']} | {group['dice']['mean']:.3f} | {group['tooth']['f1']:.3f} |")
     return "\n".join(lines) + "\n"
+
+
+def findings_table() -> str:
+    """What is noticed about pictures that are none of ours, that are plain, and that were changed."""
+    measured = json.loads((PACKAGE / "metrics.json").read_text()).get("findings")
+    if not measured:
+        return "Not measured yet: `panoseg recognise` does.\n"
+    foreign, plain = measured["foreign"], measured["false_alarms"]
+    lines = [
+        "| pictures | | share |",
+        "|---|---|---|",
+        f"| {foreign['pictures']} foreign ones | named | {foreign['named']:.1%} |",
+        f"| the same without their colours | named | {foreign['named_in_grey']:.1%} |",
+        f"| {plain['pictures']} panoramics as they are | with a false alarm | {plain['share']:.1%} |",
+    ]
+    for name, changed in measured["changed"].items():
+        more = f", Dice lost {changed['dice_loss']:.3f}" if "dice_loss" in changed else ""
+        if "tooth_fraction" in changed:
+            more = f", tooth area {changed['tooth_fraction']['mean']:.2%} on average"
+        lines.append(f"| `val`, {name} | `{changed['finding']}`{more} | {changed['named']:.1%} |")
+    return "\n".join(lines) + f"\n\n`{measured['command']}`\n"
 
 
 def speed_table() -> str:

@@ -29,6 +29,8 @@ THRESHOLDS = Thresholds(
 
 HEIGHT, WIDTH = 64, 128
 
+UPRIGHT = (1.0, 0.0, 0.0, 0.0, 0.0)
+
 
 def predict(*rectangles: tuple[int, int, int, int, int]) -> Prediction:
     """A prediction whose teeth are rectangles: FDI number, x, y, width, height."""
@@ -40,7 +42,8 @@ def predict(*rectangles: tuple[int, int, int, int, int]) -> Prediction:
         foreground[y : y + height, x : x + width] = 255
     of_cell = tooth[EVIDENCE_CELL // 2 :: EVIDENCE_CELL, EVIDENCE_CELL // 2 :: EVIDENCE_CELL]
     np.put_along_axis(evidence, of_cell[:, :, None].astype(np.intp) - 1, 0, axis=2)
-    return Prediction(tooth, foreground, np.full((HEIGHT, WIDTH), 204, np.uint8), 1.0, evidence)
+    confidence = np.full((HEIGHT, WIDTH), 204, np.uint8)
+    return Prediction(tooth, foreground, confidence, 1.0, UPRIGHT, evidence)
 
 
 def numbers(labels: np.ndarray) -> dict[int, int]:
@@ -92,7 +95,7 @@ def test_a_picture_of_anything_gives_each_number_once_and_in_one_place(seed: int
     tooth = cv2.resize(coarse, (WIDTH, HEIGHT), interpolation=cv2.INTER_NEAREST)
     evidence = generator.integers(0, 256, (HEIGHT // EVIDENCE_CELL, WIDTH // EVIDENCE_CELL, 32), np.uint8)
     foreground = np.where(tooth > 0, 255, 0).astype(np.uint8)
-    prediction = Prediction(np.maximum(tooth, 1), foreground, foreground, 1.0, evidence)
+    prediction = Prediction(np.maximum(tooth, 1), foreground, foreground, 1.0, UPRIGHT, evidence)
     labels = find_teeth(prediction, CLASSES, THRESHOLDS.model_copy(update={"min_tooth_area": 1}))
     assert not labels[foreground == 0].any()
     for fdi in np.unique(labels[labels > 0]):

