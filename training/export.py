@@ -26,14 +26,17 @@ from service.model.package import (
     Training,
     file_sha256,
     load_package,
+    read_manifest,
 )
 from service.model.prepare import Fit, prepare
 from service.model.session import Prediction, Session, open_session
 from service.render.encode import encode_png
+from training.begin import is_package
 from training.checkpoint import CONFIG, load_network
-from training.config import ConfigError, load_config
+from training.config import Config, ConfigError, load_config
 from training.data import Sample, load_splits
 from training.data.loader import prepare_sample
+from training.data.numbering import number_splits
 from training.graph import ExportError, ServiceGraph, learn_familiarity, write_onnx
 from training.quantize import CALIBRATION_PICTURES, quantize
 from training.thresholds import CLASSES, Labels, agree_by_tooth, choose_thresholds, mean_dice
@@ -96,7 +99,7 @@ def export(
     run: Path,
     models: Path,
     name: str,
-    version: str,
+    version: str | None,
     provenance: Provenance,
     *,
     largest_loss: float = LARGEST_LOSS,
@@ -105,6 +108,7 @@ def export(
 
     Args:
         run: the folder `runs/<name>` that training filled; `best.ckpt` is taken, or `last.ckpt` where there is none.
+        version: None takes the next whole number.
         largest_loss: of mean Dice on the validation pictures, from the float32 file to the int8 file.
 
     Returns:
@@ -117,6 +121,7 @@ def export(
         ExportError: the version is there already, a file's answers differ from PyTorch's, or eight bits cost more than
             `largest_loss`.
     """
+    version = version or _next_version(models / name)
     folder = models / name / version
     _refuse_taken_or_unfit_names(folder, name, version)
     config = load_config(run / CONFIG)
@@ -124,7 +129,7 @@ def export(
         raise ConfigError(f"{run} tells tooth from background only; a service model needs numbered teeth (kind: coco).")
     network = load_network(run, config)
     size = config.phases[-1]
-    splits = load_splits(config.data, names=("train", "val"))
+    splits = number_splits(load_splits(config.data, names=("train", "val")), config)
     train_pictures, _ = _prepare(splits.train, size.height, size.width)
     pictures, truths = _prepare(splits.val, size.height, size.width)
 
@@ -133,7 +138,7 @@ def export(
     write_onnx(graph, size.height, size.width, fp32)
     _check_against_pytorch(graph, fp32, pictures[:_CHECKED_PICTURES])
     calibration = train_pictures[:: max(1, len(train_pictures) // CALIBRATION_PICTURES)]
-    quantize(fp32, int8, calibration)
+    quantize(fp32, int8, calibration, seed=config.seed if config.frozen_statistics else None)
     predictions = _predict(int8, "int8", pictures)
     thresholds = choose_thresholds(predictions, truths)
     loss = _measure_loss(_predict(fp32, "fp32", pictures), predictions, truths, thresholds, largest_loss)
@@ -160,6 +165,7 @@ def export(
             data_licence=provenance.data_licence,
             pictures=len(splits.train),
             recipe=config.name,
+            begun_with=_begun_with(config),
         ),
     )
     # Made in the run's folder and moved when the service itself has run it, so that a package that is there is whole.
@@ -172,6 +178,18 @@ def export(
     _write_known_answer(made, manifest)
     folder.parent.mkdir(parents=True, exist_ok=True)
     return Path(shutil.move(made, folder))
+
+
+def _next_version(packages: Path) -> str:
+    taken = [int(folder.name) for folder in packages.glob("*") if folder.name.isdigit()]
+    return str(max(taken, default=0) + 1)
+
+
+def _begun_with(config: Config) -> str | None:
+    if config.begin_with is None or not is_package(config.begin_with):
+        return None
+    manifest = read_manifest(config.begin_with)
+    return f"{manifest.name}/{manifest.version}"
 
 
 def _refuse_taken_or_unfit_names(folder: Path, name: str, version: str) -> None:

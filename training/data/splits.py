@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from training.config import CocoData, Data, PairsData
+from training.config import CocoData, Data, PairsData, PhantomData
 from training.data.coco import load_coco
 from training.data.pairs import load_pairs
 from training.data.samples import DataError, Sample
@@ -40,6 +40,13 @@ def load_splits(source: Data, *, names: Sequence[str] = ("train", "val", "test")
     splits = Splits(**loaded)
     _refuse_shared_pictures(splits)
     return splits
+
+
+def has_test(source: Data) -> bool:
+    """Whether a data source has pictures to report on; training itself can do without."""
+    if isinstance(source, CocoData):
+        return (source.folder / source.test).exists()
+    return isinstance(source, PhantomData) or (source.folder / "test").exists()
 
 
 def _refuse_shared_pictures(splits: Splits) -> None:
