@@ -92,6 +92,23 @@ def export(
 
 @app.command()
 @plain_errors
+def derive(
+    package: _Package,
+    models: Annotated[Path, typer.Option(help="Folder of models that gets the copy; not the one that it is from.")],
+    config: Annotated[
+        Path | None, typer.Option(help="A YAML file on whose validation pictures the loss of Dice is measured.")
+    ] = None,
+) -> None:
+    """Write a package's copy for GPUs, with a float16 file that is derived from its int8 file."""
+    try:
+        from training.half import derive as write
+    except ImportError as error:
+        raise SetupError(f"This command reads ONNX files and needs {error.name}: pip install {error.name}.") from error
+    typer.echo(write(package, models, config))
+
+
+@app.command()
+@plain_errors
 def evaluate(
     package: _Package,
     config: _Config,

@@ -130,8 +130,8 @@ def export(
     network = load_network(run, config)
     size = config.phases[-1]
     splits = number_splits(load_splits(config.data, names=("train", "val")), config)
-    train_pictures, _ = _prepare(splits.train, size.height, size.width)
-    pictures, truths = _prepare(splits.val, size.height, size.width)
+    train_pictures, _ = prepare_truths(splits.train, size.height, size.width)
+    pictures, truths = prepare_truths(splits.val, size.height, size.width)
 
     graph = ServiceGraph(network, learn_familiarity(network, train_pictures))
     fp32, int8 = run / FP32, run / INT8
@@ -202,7 +202,7 @@ def _refuse_taken_or_unfit_names(folder: Path, name: str, version: str) -> None:
         raise ExportError(f"{folder} is there already; what a version holds does not change, so give another version.")
 
 
-def _prepare(samples: Sequence[Sample], height: int, width: int) -> tuple[npt.NDArray[np.uint8], list[Labels]]:
+def prepare_truths(samples: Sequence[Sample], height: int, width: int) -> tuple[npt.NDArray[np.uint8], list[Labels]]:
     """Pictures `(pictures, height, width)` and the FDI numbers of their pixels."""
     prepared = [prepare_sample(sample, height, width, len(CLASSES)) for sample in samples]
     numbers = np.array(CLASSES, np.uint8)

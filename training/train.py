@@ -88,6 +88,8 @@ def train(
         callbacks=_callbacks(config, folder),
         enable_model_summary=False,
     )
+    if config.frozen_statistics:
+        warnings.filterwarnings("ignore", r"Found \d+ module\(s\) in eval mode")
     trainer.fit(task, data, ckpt_path=last if last.exists() else None, weights_only=False)
     return folder
 
