@@ -104,8 +104,9 @@ def _dither(model: onnx.ModelProto, seed: int) -> onnx.ModelProto:
             weight = numpy_helper.to_array(constant)
             largest = np.abs(weight).max(axis=tuple(range(1, weight.ndim)), keepdims=True)
             shift = (generator.random(weight.shape, np.float32) - np.float32(0.5)) * (largest / _STEPS)
-            # The largest stays the largest, or every step of its channel would become another.
-            constant.CopyFrom(numpy_helper.from_array(np.clip(weight + shift, -largest, largest), constant.name))
+            # The largest stays as it is, or every step of its channel would become another.
+            shifted = np.where(np.abs(weight) < largest, np.clip(weight + shift, -largest, largest), weight)
+            constant.CopyFrom(numpy_helper.from_array(shifted, constant.name))
     return model
 
 
