@@ -37,13 +37,37 @@ def _need_training() -> None:
 def train(
     config: Annotated[Path, typer.Option(help="The run's YAML file, such as training/configs/shipped.yaml.")],
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the run was stopped.")] = False,
+    begin_with: Annotated[
+        Path | None, typer.Option("--from", help="Package or run to begin with, such as models/unet-resnet34-fdi/1.")
+    ] = None,
+    allow_leaks: Annotated[
+        bool, typer.Option("--allow-leaks", help="Train though splits share a picture or a patient.")
+    ] = False,
     runs: _Runs = Path("runs"),
 ) -> None:
-    """Train a model; the run's folder gets its log and checkpoints."""
+    """Train a model, from nothing or from one that is there; the run's folder gets its log and checkpoints."""
     _need_training()
     from training.train import train as run
 
-    typer.echo(run(config, runs, resume=resume))
+    typer.echo(run(config, runs, resume=resume, begin_with=begin_with, allow_leaks=allow_leaks))
+
+
+@app.command()
+@plain_errors
+def check(config: _Config) -> None:
+    """Check the splits of a configuration's data: no picture and no patient in two of them."""
+    _need_training()
+    from training.config import load_config
+    from training.data import load_splits
+    from training.data.leaks import refuse_leaks
+    from training.data.splits import has_test
+
+    source = load_config(config).data
+    splits = load_splits(source, names=("train", "val", "test") if has_test(source) else ("train", "val"))
+    refuse_leaks(splits)
+    counts = ", ".join(f"{len(getattr(splits, name))} in {name}" for name in ("train", "val", "test"))
+    named = sum(bool(sample.patient) for name in ("train", "val", "test") for sample in getattr(splits, name))
+    typer.echo(f"{counts}. No picture is in two of them, and no patient; {named} pictures tell whose they are.")
 
 
 @app.command()
@@ -51,9 +75,11 @@ def train(
 def export(
     run: Annotated[Path, typer.Argument(help="The run's folder, runs/<name>.")],
     name: Annotated[str, typer.Option(help="Of the package.")],
-    version: Annotated[str, typer.Option(help="Of the package; one that is there already is never written over.")],
     data: Annotated[str, typer.Option(help="The training data by name, with their citation.")],
     data_licence: Annotated[str, typer.Option(help="Of the training data.")],
+    version: Annotated[
+        str | None, typer.Option(help="Of the package, never one that is there already; the next number if not given.")
+    ] = None,
     licence: Annotated[str, typer.Option(help="Of the weights.")] = "Apache-2.0",
     foreign: Annotated[
         Path | None, typer.Option(help="Folder of pictures that are no panoramics, such as `panoseg gather` fills.")
@@ -70,12 +96,40 @@ def export(
 
 @app.command()
 @plain_errors
-def evaluate(package: _Package, config: _Config, split: _Split = "test") -> None:
+def derive(
+    package: _Package,
+    models: Annotated[Path, typer.Option(help="Folder of models that gets the copy; not the one that it is from.")],
+    config: Annotated[
+        Path | None, typer.Option(help="A YAML file on whose validation pictures the loss of Dice is measured.")
+    ] = None,
+) -> None:
+    """Write a package's copy for GPUs, with a float16 file that is derived from its int8 file."""
+    try:
+        from training.half import derive as write
+    except ImportError as error:
+        raise SetupError(f"This command reads ONNX files and needs {error.name}: pip install {error.name}.") from error
+    typer.echo(write(package, models, config))
+
+
+@app.command()
+@plain_errors
+def evaluate(
+    package: _Package,
+    config: _Config,
+    split: _Split = "test",
+    before: Annotated[
+        Path | None,
+        typer.Option(help="A package to compare with on the same pictures; the new one gets comparison.json."),
+    ] = None,
+) -> None:
     """Measure a model package as it ships, and write its metrics.json."""
     _need_training()
+    from training.before_after import compare
     from training.evaluate import evaluate as measure
 
     Console().print(_main_figures(measure(package, config, split), split))
+    if before is not None:
+        Console().print(_differences(compare(before, package, config, split), split))
 
 
 @app.command()
@@ -176,11 +230,22 @@ def sweep(
     typer.echo(to_markdown(table))
 
 
+def _differences(comparison: dict[str, Any], split: str) -> Table:
+    before, after = (comparison[key]["model"] for key in ("before", "after"))
+    table = Table(f"{split}, {comparison['before']['pictures']} pictures", before, after, "difference", "95 % interval")
+    for name, figure in comparison["difference"].items():
+        interval = " to ".join(f"{end:+.4f}" for end in figure["interval"])
+        table.add_row(name, *(f"{figure[key]:.4f}" for key in ("before", "after")), f"{figure['mean']:+.4f}", interval)
+    return table
+
+
 def _main_figures(summary: dict[str, Any], split: str) -> Table:
     from training.report import MEASURES, find_figure
 
     table = Table(f"{split}, {summary['pictures']} pictures", "figure", "95 % interval")
     for measure in MEASURES:
+        if measure.path[0] in ("tooth", "missing") and not summary["tooth"]["true"]:
+            continue  # masks without numbers say nothing of these
         figure = find_figure(summary, measure.path)
         interval = " to ".join(f"{end:.4f}" for end in figure["interval"] or ())
         table.add_row(measure.name, f"{figure['mean']:.4f}", interval)

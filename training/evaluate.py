@@ -93,7 +93,9 @@ def evaluate(package_folder: Path, config_path: Path, split: str) -> dict[str, A
 def _tell_in_manifest(package_folder: Path, summary: dict[str, Any]) -> None:
     """Put the main figures where `/v1/models` tells them from."""
     manifest = read_manifest(package_folder)
-    names = ("pictures", "dice", "iou", "pixel_accuracy", "tooth", "missing")
+    names = ["pictures", "dice", "iou", "pixel_accuracy"]
+    if summary["tooth"]["true"]:  # masks without numbers say nothing of these
+        names += ["tooth", "missing"]
     told = manifest.model_copy(update={"metrics": {"test": {name: summary[name] for name in names}}})
     (package_folder / MANIFEST).write_text(told.model_dump_json(indent=1) + "\n")
 

@@ -26,14 +26,17 @@ from service.model.package import (
     Training,
     file_sha256,
     load_package,
+    read_manifest,
 )
 from service.model.prepare import Fit, prepare
 from service.model.session import Prediction, Session, open_session
 from service.render.encode import encode_png
+from training.begin import is_package
 from training.checkpoint import CONFIG, load_network
-from training.config import ConfigError, load_config
+from training.config import Config, ConfigError, load_config
 from training.data import Sample, load_splits
 from training.data.loader import prepare_sample
+from training.data.numbering import number_splits
 from training.foreign import read_foreign
 from training.graph import ExportError, ServiceGraph, learn_familiarity, measure_features, write_onnx
 from training.quantize import CALIBRATION_PICTURES, quantize
@@ -98,7 +101,7 @@ def export(
     run: Path,
     models: Path,
     name: str,
-    version: str,
+    version: str | None,
     provenance: Provenance,
     *,
     foreign: Path | None = None,
@@ -108,6 +111,7 @@ def export(
 
     Args:
         run: the folder `runs/<name>` that training filled; `best.ckpt` is taken, or `last.ckpt` where there is none.
+        version: None takes the next whole number.
         foreign: a folder of pictures that are no panoramics, to tell from them; None leaves it to drawings.
         largest_loss: of mean Dice on the validation pictures, from the float32 file to the int8 file.
 
@@ -121,6 +125,7 @@ def export(
         ExportError: the version is there already, a file's answers differ from PyTorch's, or eight bits cost more than
             `largest_loss`.
     """
+    version = version or _next_version(models / name)
     folder = models / name / version
     _refuse_taken_or_unfit_names(folder, name, version)
     config = load_config(run / CONFIG)
@@ -128,10 +133,10 @@ def export(
         raise ConfigError(f"{run} tells tooth from background only; a service model needs numbered teeth (kind: coco).")
     network = load_network(run, config)
     size = config.phases[-1]
-    splits = load_splits(config.data, names=("train", "val"))
+    splits = number_splits(load_splits(config.data, names=("train", "val")), config)
     fit = Fit(size.height, size.width)
-    train_pictures, train_truths = _prepare(splits.train, size.height, size.width)
-    pictures, truths = _prepare(splits.val, size.height, size.width)
+    train_pictures, train_truths = prepare_truths(splits.train, size.height, size.width)
+    pictures, truths = prepare_truths(splits.val, size.height, size.width)
 
     others = list(read_foreign(foreign, fit).values()) if foreign else []
     examples = make_examples(train_pictures, train_truths, config.augmentation, others)
@@ -144,7 +149,7 @@ def export(
     write_onnx(graph, size.height, size.width, fp32)
     _check_against_pytorch(graph, fp32, pictures[:_CHECKED_PICTURES])
     calibration = train_pictures[:: max(1, len(train_pictures) // CALIBRATION_PICTURES)]
-    quantize(fp32, int8, calibration)
+    quantize(fp32, int8, calibration, seed=config.seed if config.frozen_statistics else None)
     predictions = _predict(int8, "int8", pictures)
     thresholds = choose_thresholds(predictions, truths)
     loss = _measure_loss(_predict(fp32, "fp32", pictures), predictions, truths, thresholds, largest_loss)
@@ -170,6 +175,7 @@ def export(
             data_licence=provenance.data_licence,
             pictures=len(splits.train),
             recipe=config.name,
+            begun_with=_begun_with(config),
         ),
     )
     # Made in the run's folder and moved when the service itself has run it, so that a package that is there is whole.
@@ -184,6 +190,18 @@ def export(
     return Path(shutil.move(made, folder))
 
 
+def _next_version(packages: Path) -> str:
+    taken = [int(folder.name) for folder in packages.glob("*") if folder.name.isdigit()]
+    return str(max(taken, default=0) + 1)
+
+
+def _begun_with(config: Config) -> str | None:
+    if config.begin_with is None or not is_package(config.begin_with):
+        return None
+    manifest = read_manifest(config.begin_with)
+    return f"{manifest.name}/{manifest.version}"
+
+
 def _refuse_taken_or_unfit_names(folder: Path, name: str, version: str) -> None:
     for field, value in (("name", name), ("version", version)):
         try:
@@ -194,7 +212,7 @@ def _refuse_taken_or_unfit_names(folder: Path, name: str, version: str) -> None:
         raise ExportError(f"{folder} is there already; what a version holds does not change, so give another version.")
 
 
-def _prepare(samples: Sequence[Sample], height: int, width: int) -> tuple[npt.NDArray[np.uint8], list[Labels]]:
+def prepare_truths(samples: Sequence[Sample], height: int, width: int) -> tuple[npt.NDArray[np.uint8], list[Labels]]:
     """Pictures `(pictures, height, width)` and the FDI numbers of their pixels."""
     prepared = [prepare_sample(sample, height, width, len(CLASSES)) for sample in samples]
     numbers = np.array(CLASSES, np.uint8)

@@ -88,12 +88,13 @@ class KnownAnswer(_Part):
 
 
 class Training(_Part):
-    """What the model was made from."""
+    """What the model was made from; `begun_with` is the package `name/version` that it was trained further from."""
 
     data: str
     data_licence: str
     pictures: int
     recipe: str
+    begun_with: str | None = None
 
 
 class Manifest(_Part):
