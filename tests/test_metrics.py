@@ -14,10 +14,12 @@ from training.metrics import (
     ToothAgreement,
     bootstrap_interval,
     dice,
+    f1_loss_interval,
     iou,
     match_missing,
     match_teeth,
     pixel_accuracy,
+    right_teeth,
 )
 
 NOTHING = [[0, 0], [0, 0]]
@@ -173,6 +175,13 @@ def test_each_tooth_is_judged_as_a_mask_of_its_own(predicted, truth):
     assert agreement.teeth.right == sum(iou(predicted == fdi, truth == fdi) >= 0.5 for fdi in numbers)
 
 
+def test_the_right_teeth_are_those_that_are_counted():
+    predicted, truth = labels([11, 11, 12, 0]), labels([11, 11, 13, 0])
+    assert right_teeth(predicted, truth) == {11}
+    assert right_teeth(predicted, labels([11, 0, 0, 0]), threshold=0.6) == set()
+    assert right_teeth(predicted, labels([11, 0, 0, 0])) == {11}
+
+
 def test_missing_teeth_are_compared_as_sets():
     assert match_missing((18, 48), (18, 28, 38)) == Counts(right=1, predicted=2, true=3)
     assert match_missing((), ()).f1 == 1.0
@@ -216,3 +225,17 @@ def test_no_figures_or_no_such_level_are_refused():
     for level in (0.0, 1.0, 95):
         with pytest.raises(ValueError, match="level"):
             bootstrap_interval([0.5], seed=1, level=level)
+
+
+def test_a_loss_of_f1_is_drawn_by_pictures_and_the_same_loss_on_each_has_no_width():
+    before, after = Counts(10, 10, 10), Counts(5, 10, 10)
+    assert f1_loss_interval([before] * 3, [after] * 3, seed=0) == (0.5, 0.5)
+    low, high = f1_loss_interval([before] * 4, [before, before, after, after], seed=0)
+    assert (low, high) == (0.0, 0.5)
+    assert f1_loss_interval([before, after], [before, after], seed=0) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize(("before", "after"), [([], []), ([Counts()], [Counts(), Counts()])])
+def test_pictures_that_are_no_pairs_are_refused(before, after):
+    with pytest.raises(ValueError, match="no pairs"):
+        f1_loss_interval(before, after, seed=0)

@@ -1,5 +1,6 @@
 """The whole command line: the service's commands, and those that make a model where the training extra is installed."""
 
+import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -66,12 +67,34 @@ def export(
 
 @app.command()
 @plain_errors
-def evaluate(package: _Package, config: _Config, split: _Split = "test") -> None:
+def calibrate(package: _Package, config: _Config) -> None:
+    """Fit a package's confidences anew to the val pictures of a configuration; its model file stays as it is."""
+    _need_training()
+    from training.recalibrate import recalibrate
+
+    typer.echo(json.dumps(recalibrate(package, config).evidence(), indent=1))
+
+
+@app.command()
+@plain_errors
+def evaluate(
+    package: _Package,
+    config: _Config,
+    split: Annotated[
+        Literal["val", "test"] | None, typer.Option(help="Which pictures; test where not given, val with --stress.")
+    ] = None,
+    stress: Annotated[bool, typer.Option("--stress", help="What known changes of the pictures cost.")] = False,
+) -> None:
     """Measure a model package as it ships, and write its metrics.json."""
     _need_training()
+    if stress:
+        from training.stress import stress as measure_stress
+
+        Console().print(_stress_figures(measure_stress(package, config, split or "val")))
+        return
     from training.evaluate import evaluate as measure
 
-    Console().print(_main_figures(measure(package, config, split), split))
+    Console().print(_main_figures(measure(package, config, split or "test"), split or "test"))
 
 
 @app.command()
@@ -98,6 +121,17 @@ def _main_figures(summary: dict[str, Any], split: str) -> Table:
         figure = find_figure(summary, measure.path)
         interval = " to ".join(f"{end:.4f}" for end in figure["interval"] or ())
         table.add_row(measure.name, f"{figure['mean']:.4f}", interval)
+    return table
+
+
+def _stress_figures(summary: dict[str, Any]) -> Table:
+    table = Table(
+        f"{summary['split']}, {summary['pictures']} pictures", "Dice lost", "F1 lost", "found", "within limit"
+    )
+    for change in summary["changes"]:
+        found = ", ".join(f"{code} {share:.0%}" for code, share in change["findings"].items())
+        lost = [f"{change[name]['mean']:+.4f}" for name in ("dice_loss", "tooth_f1_loss")]
+        table.add_row(change["meaning"], *lost, found, "yes" if change["holds"] else "NO")
     return table
 
 

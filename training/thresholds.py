@@ -38,7 +38,8 @@ def choose_thresholds(predictions: Sequence[Prediction], truths: Sequence[Labels
     * `min_share_of_typical_area`: of 0 to 0.35 the one with the highest F1 of teeth, the smallest of those that tie.
     * `max_distance`, `min_certainty`: distance and doubt of the strangest picture, and a quarter more.
 
-    The others are no matter of the model: they say when people should look.
+    `uncertain` is chosen with the calibration (`training.calibration`). The others are no matter of the model: they say
+    when people should look.
 
     Args:
         predictions: what the file that ships says of each picture.

@@ -182,7 +182,10 @@ def _outline_tooth(labels: Labels, fdi: int, near: Box, area: int, confidence: f
 
 
 def confidences(labels: Labels, prediction: Prediction) -> dict[int, float]:
-    """For each FDI number in `labels`, the mean probability of the model's word over the tooth's pixels."""
+    """For each FDI number in `labels`, the mean probability of the model's word over the tooth's pixels.
+
+    How often a tooth of that probability is right is told by the package's `Calibration`.
+    """
     flat = labels.ravel()
     areas = np.bincount(flat, minlength=49)
     sums = np.bincount(flat, weights=prediction.confidence.ravel(), minlength=49)
