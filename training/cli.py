@@ -113,6 +113,24 @@ def report(
     typer.echo(write(package, run, config, split, out))
 
 
+@app.command()
+@plain_errors
+def failures(
+    package: _Package,
+    config: _Config,
+    split: _Split = "test",
+    out: Annotated[
+        Path, typer.Option(help="The folder of what is drawn; patients' pictures, not to be shared.")
+    ] = Path("out/failures"),
+) -> None:
+    """Draw the ten worst pictures of a split for someone to look at, with the failures.yaml for the sentences."""
+    _need_training()
+    from training.failures import draw_failures
+
+    for path in draw_failures(package, config, split, out):
+        typer.echo(path)
+
+
 def _main_figures(summary: dict[str, Any], split: str) -> Table:
     from training.report import MEASURES, find_figure
 

@@ -44,6 +44,9 @@ from training.reliability import (
 
 METRICS: Final = "metrics.json"
 
+STRESS: Final = "stress"
+"""Where `metrics.json` has what `training.stress` measures."""
+
 _SEED: Final = 0
 _PATIENCE_S: Final = 600.0
 

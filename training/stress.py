@@ -15,12 +15,9 @@ from service.segmenter import Segmenter
 from service.settings import Settings
 from training.config import load_config
 from training.data import Sample, load_splits
-from training.evaluate import METRICS, PictureScore, processor_name, score, segment_sample
+from training.evaluate import METRICS, STRESS, PictureScore, processor_name, score, segment_sample
 from training.metrics import Counts, bootstrap_interval, f1_loss_interval
 from training.stress_changes import STRESSES, UNCHANGED, Stress
-
-STRESS: Final = "stress"
-"""Where `metrics.json` has it."""
 
 _SEED: Final = 0
 
