@@ -3,6 +3,8 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
+
 from service.errors import NotAPanoramic
 from service.findings import Plausibility, judge, likely_view, measure_plausibility, tooth_contrast
 from service.model.check import check_known_answer
@@ -170,12 +172,18 @@ class Segmenter:
         thresholds = self._manifest.thresholds
         height, width = radiograph.pixels.shape
         labels = to_radiograph(reading.labels, reading.prediction, reading.model_input, height, width, thresholds)
-        sure = confidences(reading.labels, reading.prediction)
+        sure = self._confidences(reading)
         return Segmentation(
             labels,
             outline_teeth(labels, reading.labels, reading.model_input, sure),
             judge(radiograph, reading.model_input, reading.plausibility, reading.turned, reading.inverted, thresholds),
         )
+
+    def _confidences(self, reading: _Reading) -> dict[int, float]:
+        """For each FDI number that was found, the probability that the tooth is right."""
+        raw = confidences(reading.labels, reading.prediction, self._manifest.classes)
+        told = self._manifest.calibration.probabilities(np.array(list(raw.values()), np.float64))
+        return dict(zip(raw, told.tolist(), strict=True))
 
 
 def _refuse_what_is_no_panoramic(segmentation: Segmentation) -> None:

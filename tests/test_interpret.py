@@ -109,7 +109,7 @@ def test_nothing_found_is_an_answer_too() -> None:
     model_input = ModelInput(np.zeros((HEIGHT, WIDTH), np.uint8), Box(0, 0, 300, 200), 1.0)
     large = to_radiograph(labels, prediction, model_input, 200, 300, THRESHOLDS)
     assert not large.any()
-    assert outline_teeth(large, labels, model_input, confidences(labels, prediction)) == ()
+    assert outline_teeth(large, labels, model_input, confidences(labels, prediction, CLASSES)) == ()
 
 
 @given(
@@ -143,7 +143,7 @@ def test_outlines_boxes_and_areas_tell_of_the_same_pixels(size: tuple[int, int])
     prediction = predict((18, 3, 4, 14, 22), (17, 17, 6, 12, 22), (47, 20, 40, 15, 20))
     labels = find_teeth(prediction, CLASSES, THRESHOLDS)
     large = to_radiograph(labels, prediction, model_input, height, width, THRESHOLDS)
-    teeth = outline_teeth(large, labels, model_input, confidences(labels, prediction))
+    teeth = outline_teeth(large, labels, model_input, confidences(labels, prediction, CLASSES))
     assert [tooth.fdi for tooth in teeth] == [17, 18, 47]
     for tooth in teeth:
         mask = large == tooth.fdi

@@ -111,12 +111,23 @@ def derive(
     typer.echo(write(package, models, config))
 
 
+def calibrate(package: _Package, config: _Config) -> None:
+    """Fit a package's confidences anew to the val pictures of a configuration; its model file stays as it is."""
+    _need_training()
+    from training.recalibrate import recalibrate
+
+    typer.echo(json.dumps(recalibrate(package, config).evidence(), indent=1))
+
+
 @app.command()
 @plain_errors
 def evaluate(
     package: _Package,
     config: _Config,
-    split: _Split = "test",
+    split: Annotated[
+        Literal["val", "test"] | None, typer.Option(help="Which pictures; test where not given, val with --stress.")
+    ] = None,
+    stress: Annotated[bool, typer.Option("--stress", help="What known changes of the pictures cost.")] = False,
     before: Annotated[
         Path | None,
         typer.Option(help="A package to compare with on the same pictures; the new one gets comparison.json."),
@@ -124,12 +135,17 @@ def evaluate(
 ) -> None:
     """Measure a model package as it ships, and write its metrics.json."""
     _need_training()
+    if stress:
+        from training.stress import stress as measure_stress
+
+        Console().print(_stress_figures(measure_stress(package, config, split or "val")))
+        return
     from training.before_after import compare
     from training.evaluate import evaluate as measure
 
-    Console().print(_main_figures(measure(package, config, split), split))
+    Console().print(_main_figures(measure(package, config, split or "test"), split or "test"))
     if before is not None:
-        Console().print(_differences(compare(before, package, config, split), split))
+        Console().print(_differences(compare(before, package, config, split or "test"), split or "test"))
 
 
 @app.command()
@@ -171,6 +187,24 @@ def report(
     from training.report import report as write
 
     typer.echo(write(package, run, config, split, out))
+
+
+@app.command()
+@plain_errors
+def failures(
+    package: _Package,
+    config: _Config,
+    split: _Split = "test",
+    out: Annotated[
+        Path, typer.Option(help="The folder of what is drawn; patients' pictures, not to be shared.")
+    ] = Path("out/failures"),
+) -> None:
+    """Draw the ten worst pictures of a split for someone to look at, with the failures.yaml for the sentences."""
+    _need_training()
+    from training.failures import draw_failures
+
+    for path in draw_failures(package, config, split, out):
+        typer.echo(path)
 
 
 @app.command()
@@ -249,6 +283,17 @@ def _main_figures(summary: dict[str, Any], split: str) -> Table:
         figure = find_figure(summary, measure.path)
         interval = " to ".join(f"{end:.4f}" for end in figure["interval"] or ())
         table.add_row(measure.name, f"{figure['mean']:.4f}", interval)
+    return table
+
+
+def _stress_figures(summary: dict[str, Any]) -> Table:
+    table = Table(
+        f"{summary['split']}, {summary['pictures']} pictures", "Dice lost", "F1 lost", "found", "within limit"
+    )
+    for change in summary["changes"]:
+        found = ", ".join(f"{code} {share:.0%}" for code, share in change["findings"].items())
+        lost = [f"{change[name]['mean']:+.4f}" for name in ("dice_loss", "tooth_f1_loss")]
+        table.add_row(change["meaning"], *lost, found, "yes" if change["holds"] else "NO")
     return table
 
 

@@ -32,6 +32,7 @@ from service.model.prepare import Fit, prepare
 from service.model.session import Prediction, Session, open_session
 from service.render.encode import encode_png
 from training.begin import is_package
+from training.calibration import CALIBRATION, calibrate, judge_teeth
 from training.checkpoint import CONFIG, load_network
 from training.config import Config, ConfigError, load_config
 from training.data import Sample, load_splits
@@ -120,6 +121,7 @@ def export(
 
     Raises:
         ConfigError: the run's network does not number teeth.
+        CalibrationError: teeth were found in fewer than two validation pictures.
         DataError: the run's data are broken.
         CheckpointError: the run has no checkpoint that fits it.
         ExportError: the version is there already, a file's answers differ from PyTorch's, or eight bits cost more than
@@ -152,6 +154,8 @@ def export(
     quantize(fp32, int8, calibration, seed=config.seed if config.frozen_statistics else None)
     predictions = _predict(int8, "int8", pictures)
     thresholds = choose_thresholds(predictions, truths)
+    calibrated = calibrate(judge_teeth(predictions, truths, thresholds))
+    thresholds = thresholds.model_copy(update={"uncertain": calibrated.uncertain})
     loss = _measure_loss(_predict(fp32, "fp32", pictures), predictions, truths, thresholds, largest_loss)
     if loss.fp32_dice - loss.int8_dice > largest_loss:
         raise ExportError(
@@ -167,6 +171,7 @@ def export(
         input=InputFit(**asdict(fit)),
         classes=CLASSES,
         thresholds=thresholds,
+        calibration=calibrated.calibration,
         known_answer=KnownAnswer(
             picture="known-answer.png", labels="known-answer-labels.png", min_agreement=_SAME_ANSWER
         ),
@@ -185,6 +190,7 @@ def export(
     shutil.move(int8, made / INT8)
     (made / MANIFEST).write_text(manifest.model_dump_json(indent=1) + "\n")
     (made / QUANTISATION).write_text(json.dumps(asdict(loss), indent=1) + "\n")
+    (made / CALIBRATION).write_text(json.dumps(calibrated.evidence(), indent=1) + "\n")
     _write_known_answer(made, manifest)
     folder.parent.mkdir(parents=True, exist_ok=True)
     return Path(shutil.move(made, folder))

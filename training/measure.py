@@ -149,7 +149,7 @@ def _measure_pictures(
     numbers = np.array(CLASSES if classes > 2 else (0, TOOTH), np.uint8)
     prepared = [prepare_sample(sample, size.height, size.width, classes) for sample in samples]
     truths = [numbers[truth] for _, truth in prepared]
-    predictions = [_predict(graph, pixels) for pixels, _ in track(prepared, title)]
+    predictions = [predict(graph, pixels) for pixels, _ in track(prepared, title)]
     if classes > 2:
         thresholds = choose_thresholds(predictions, truths)
         found = [find_teeth(prediction, CLASSES, thresholds) for prediction in predictions]
@@ -167,9 +167,10 @@ def _measure_pictures(
     )
 
 
-def _predict(graph: ServiceGraph, pixels: npt.NDArray[np.uint8]) -> Prediction:
+def predict(graph: ServiceGraph, pixels: npt.NDArray[np.uint8]) -> Prediction:
+    """What a graph of `service_graph` says of one prepared picture; of its distance and view it knows nothing."""
     with torch.inference_mode():
-        outputs = graph(torch.from_numpy(pixels).unsqueeze(0).to(choose_device()))
+        outputs = graph(torch.from_numpy(pixels).unsqueeze(0).to(graph.mean.device))
     tooth, foreground, confidence, _, view, evidence = (output[0].cpu().numpy() for output in outputs)
     return Prediction(tooth, foreground, confidence, distance=1.0, view=tuple(view.tolist()), evidence=evidence)
 

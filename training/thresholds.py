@@ -52,7 +52,8 @@ def choose_thresholds(predictions: Sequence[Prediction], truths: Sequence[Labels
     * `min_panoramic`: half of what the least likely picture has, and no more than a half.
     * `min_clearance`: half of what the outermost true tooth has, and no more than 0.02.
 
-    The others are no matter of the model: they say when people should look.
+    `uncertain` is chosen with the calibration (`training.calibration`). The others are no matter of the model: they say
+    when people should look.
 
     Args:
         predictions: what the file that ships says of each picture.

@@ -39,7 +39,9 @@ class ToothAnswer(BaseModel):
 
     fdi: int = Field(description="FDI number (ISO 3950).", examples=[11])
     universal: int = Field(description="Universal number, 1 to 32.", examples=[8])
-    confidence: float = Field(description="Mean probability of this number over the tooth's pixels.", ge=0, le=1)
+    confidence: float = Field(
+        description="Probability that the tooth is right: that its own number stands there.", ge=0, le=1
+    )
     uncertain: bool = Field(description="Whether the confidence is below the model's own limit.")
     area_px: int
     bbox: tuple[int, int, int, int] = Field(description="x, y, width, height.")

@@ -33,10 +33,8 @@ def find_teeth(prediction: Prediction, classes: tuple[int, ...], thresholds: Thr
     Args:
         classes: FDI numbers of the model's classes.
     """
-    table = np.zeros(256, np.uint8)
-    table[: len(classes)] = classes
     tooth = prediction.foreground >= 255 * thresholds.foreground
-    labels = np.where(tooth, table[prediction.tooth], 0).astype(np.uint8)
+    labels = np.where(tooth, _numbers_of(classes)[prediction.tooth], 0).astype(np.uint8)
     ranked = [sorted(_pieces(labels, fdi), key=lambda piece: -piece.area) for fdi in _numbers_in(labels)]
     large = [pieces[0].area for pieces in ranked if pieces[0].area >= thresholds.min_tooth_area]
     typical = float(np.median(large)) if large else 0.0
@@ -235,9 +233,24 @@ def _outline_tooth(labels: Labels, fdi: int, near: Box, area: int, confidence: f
     return Tooth(fdi, confidence, area, Box(x + near.x, y + near.y, width, height), rings)
 
 
-def confidences(labels: Labels, prediction: Prediction) -> dict[int, float]:
-    """For each FDI number in `labels`, the mean probability of the model's word over the tooth's pixels."""
+def confidences(labels: Labels, prediction: Prediction, classes: tuple[int, ...]) -> dict[int, float]:
+    """For each FDI number in `labels`, the mean probability of the number over the tooth's pixels.
+
+    A pixel for which the model has another number counts as nothing. How often a tooth of that probability is right is
+    told by the package's `Calibration`.
+
+    Args:
+        classes: FDI numbers of the model's classes.
+    """
+    agreed = np.where(_numbers_of(classes)[prediction.tooth] == labels, prediction.confidence, 0)
     flat = labels.ravel()
     areas = np.bincount(flat, minlength=49)
-    sums = np.bincount(flat, weights=prediction.confidence.ravel(), minlength=49)
+    sums = np.bincount(flat, weights=agreed.ravel(), minlength=49)
     return {int(fdi): float(sums[fdi] / areas[fdi] / 255) for fdi in np.flatnonzero(areas) if fdi}
+
+
+def _numbers_of(classes: tuple[int, ...]) -> npt.NDArray[np.uint8]:
+    """The FDI number of each class, `(256,)`, 0 where there is no such class."""
+    table = np.zeros(256, np.uint8)
+    table[: len(classes)] = classes
+    return table
