@@ -1,7 +1,6 @@
 """The way from a radiograph's bytes to its answer, stage by stage; every door calls this and nothing else."""
 
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import cv2
 import numpy as np
@@ -16,11 +15,9 @@ from service.model.prepare import ModelInput, prepare
 from service.model.session import Prediction, open_session
 from service.radiograph import Radiograph, decode
 from service.render.draw import MaskKind, draw_mask, draw_overlay
-from service.render.encode import encode_jpeg, encode_png
+from service.render.encode import OverlayFormat, encode_overlay, encode_png
 from service.segmentation import Segmentation
 from service.settings import Settings
-
-OverlayFormat = Literal["jpeg", "png"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +105,7 @@ class Segmenter:
                 radiograph,
                 segmentation,
                 None if mask is None else encode_png(mask),
-                None if overlay is None else encode_png(overlay) if wanted.overlay == "png" else encode_jpeg(overlay),
+                None if overlay is None or wanted.overlay is None else encode_overlay(overlay, wanted.overlay),
             )
 
     def close(self) -> None:

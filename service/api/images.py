@@ -11,7 +11,8 @@ from service.api.schemas import SegmentAnswer, model_answer, rounded, segment_an
 from service.api.state import ServiceState, State
 from service.api.uploads import read_upload
 from service.errors import InvalidParameter, TimedOut
-from service.segmenter import Answer, OverlayFormat, Segmenter, Wanted
+from service.render.encode import OverlayFormat
+from service.segmenter import Answer, Segmenter, Wanted
 
 router: Final = APIRouter(prefix="/v1", tags=["radiographs"])
 
