@@ -7,6 +7,7 @@ import numpy as np
 
 from service.errors import NotAPanoramic
 from service.findings import Plausibility, judge, measure_plausibility, tooth_contrast
+from service.memory import keep_freed_memory
 from service.model.check import check_known_answer
 from service.model.engine import Engine, Ticket
 from service.model.interpret import Labels, confidences, find_teeth, outline_teeth, to_radiograph
@@ -70,6 +71,7 @@ class Segmenter:
     """
 
     def __init__(self, package: ModelPackage, settings: Settings) -> None:
+        keep_freed_memory()
         self.package = package
         self._settings = settings
         self._manifest = package.manifest
