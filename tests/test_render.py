@@ -6,6 +6,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
 from PIL import Image
 
 from service.render.draw import PALETTE, draw_mask, draw_overlay
@@ -76,6 +79,15 @@ def test_neighbours_have_colours_that_can_be_told_apart() -> None:
 @pytest.mark.parametrize("name", ["mask", "mask-fdi", "overlay"])
 def test_a_png_holds_every_pixel(name: str) -> None:
     picture = pictures()[name]
+    assert (np.asarray(Image.open(io.BytesIO(encode_png(picture)))) == picture).all()
+
+
+@given(
+    picture=arrays.arrays(
+        np.uint8, st.tuples(st.integers(1, 40), st.integers(1, 70)), elements=st.sampled_from([0, 11, 48, 255])
+    )
+)
+def test_any_mask_comes_back_from_its_png(picture: np.ndarray) -> None:
     assert (np.asarray(Image.open(io.BytesIO(encode_png(picture)))) == picture).all()
 
 
