@@ -22,7 +22,6 @@ from typing import Any, Final
 import cv2
 import numpy as np
 import numpy.typing as npt
-import orjson
 import pybase64
 import simplejpeg
 from isal import isal_zlib
@@ -226,7 +225,6 @@ def _telling(answer: Answer, model: Model, timings_ms: dict[str, float]) -> Iter
         {
             "Pydantic": lambda: content.model_dump_json().encode(),
             "standard library": lambda: json.dumps(content.model_dump()).encode(),
-            "orjson, without what was not asked for": lambda: orjson.dumps(content.model_dump()),
             "used: orjson": lambda: to_json(content),
         },
     )

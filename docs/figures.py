@@ -1,4 +1,4 @@
-"""Puts the measured figures into README.md and the model card, from the files that our commands write.
+"""Puts the measured figures into the pages that show them, from the files that our commands write.
 
     .venv-test/bin/python docs/figures.py
 
@@ -13,7 +13,7 @@ from typing import Any, Final
 REPOSITORY: Final = Path(__file__).resolve().parent.parent
 PACKAGE: Final = REPOSITORY / "models" / "unet-resnet34-fdi" / "1"
 RESULTS: Final = REPOSITORY / "benchmarks" / "results"
-PAGES: Final = (REPOSITORY / "README.md", PACKAGE / "MODEL_CARD.md")
+PAGES: Final = (REPOSITORY / "README.md", REPOSITORY / "docs" / "performance.md", PACKAGE / "MODEL_CARD.md")
 
 
 def main() -> None:
@@ -24,7 +24,12 @@ def main() -> None:
 
 def with_figures(text: str) -> str:
     """A page's text with each table made anew."""
-    tables = {"accuracy": accuracy_table(), "categories": category_table(), "speed": speed_table()}
+    tables = {
+        "accuracy": accuracy_table(),
+        "categories": category_table(),
+        "speed": speed_table(),
+        "stages": stages_tables(),
+    }
 
     def fill(found: re.Match[str]) -> str:
         return f"{found[1]}\n{tables[found[2]]}{found[4]}"
@@ -72,6 +77,25 @@ def speed_table() -> str:
             f"| {result['panoseg_median_ms']:.0f} ms | {result['ratio_of_medians']:.1f} |"
         )
     return "\n".join(lines) + "\n"
+
+
+def stages_tables() -> str:
+    """What each stage outside the network takes, and what it would take otherwise, by processor."""
+    lines: list[str] = []
+    for path in sorted(RESULTS.glob("stages-*.json")):
+        result: dict[str, Any] = json.loads(path.read_text())
+        lines += [
+            f"{result['processor']}; processor time, median of {result['median_of']}; `{result['command']}`:",
+            "",
+            "| what | way | ms | to the first |",
+            "|---|---|---|---|",
+        ]
+        for stage, ways in result["stages"].items():
+            for number, (way, row) in enumerate(ways.items()):
+                name = "" if number else stage
+                lines.append(f"| {name} | {way} | {row['processor_ms']:.2f} | {row['ratio']:.2f} |")
+        lines.append("")
+    return "\n".join(lines[:-1]) + "\n"
 
 
 def _interval(figure: dict[str, Any]) -> str:

@@ -1,6 +1,6 @@
 """Makes a picture smaller: each pixel becomes the mean of the area that it covers, partly covered pixels included.
 
-It is what OpenCV's INTER_AREA gives, but for the rounding of halves, in less than half of its time: the sum over an
+It is what OpenCV's INTER_AREA gives, but for the rounding of halves, in about half of its time: the sum over an
 area is a difference of sums over all that is above and left (Crow 1984, "Summed-area tables for texture mapping"), and
 between whole pixels these sums run straight.
 """

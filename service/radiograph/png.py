@@ -74,7 +74,7 @@ def decode_png(data: bytes, limits: Limits) -> Radiograph:
 def _decode_plain_grey(header: _Header, chunks: _Chunks) -> Decoded | None:
     """Grey values of whole bytes, where their rows' filters are such as can be undone fast; else None.
 
-    Capture software writes such files. ISA-L takes half of zlib's time, and `undo_filters` a third of libpng's.
+    Capture software writes such files. ISA-L takes half of zlib's time, and `undo_filters` less than libpng.
     """
     whole_bytes = header.colour_type == _GREY and header.bits >= 8 and header.interlace == _NOT_INTERLACED
     if not whole_bytes or not chunks.kinds <= _PLAIN_CHUNKS:
