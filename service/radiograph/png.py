@@ -20,9 +20,9 @@ _MOST_CHUNKS = 100_000
 _PHOTOMETRIC = {0: "MONOCHROME2", 2: "RGB", 3: "PALETTE COLOR", 4: "MONOCHROME2", 6: "RGB"}
 _IHDR = struct.Struct(">4sIIBBBBB")
 
-
-_GREY, _NOT_INTERLACED = 0, 0
-_PLAIN_CHUNKS = frozenset({b"IHDR", b"IDAT", b"IEND"})
+_GREY = 0
+_PLAIN_METHODS = (0, 0, 0)
+"""Of compression and filtering the only ones there are, and no interlace."""
 
 _PROBE = 1 << 16
 """Bytes of the compressed stream that are inflated to see how the first rows are filtered."""
@@ -36,7 +36,7 @@ class _Header:
     height: int
     bits: int
     colour_type: int
-    interlace: int
+    methods: tuple[int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +52,9 @@ class _Chunks:
         return b"".join(chunk[8:-4] for chunk in self.picture if bytes(chunk[4:8]) == b"IDAT")
 
     @property
-    def kinds(self) -> set[bytes]:
-        """Names of the chunks."""
-        return {bytes(chunk[4:8]) for chunk in self.picture}
+    def are_plain(self) -> bool:
+        """Whether nothing but the stream stands between the header and the end."""
+        return {bytes(chunk[4:8]) for chunk in self.picture[1:-1]} == {b"IDAT"}
 
 
 def decode_png(data: bytes, limits: Limits) -> Radiograph:
@@ -76,8 +76,8 @@ def _decode_plain_grey(header: _Header, chunks: _Chunks) -> Decoded | None:
 
     Capture software writes such files. ISA-L takes half of zlib's time, and `undo_filters` less than libpng.
     """
-    whole_bytes = header.colour_type == _GREY and header.bits >= 8 and header.interlace == _NOT_INTERLACED
-    if not whole_bytes or not chunks.kinds <= _PLAIN_CHUNKS:
+    plain = header.colour_type == _GREY and header.bits in (8, 16) and header.methods == _PLAIN_METHODS
+    if not plain or not chunks.are_plain:
         return None
     bytes_a_pixel = header.bits // 8
     row = 1 + header.width * bytes_a_pixel
@@ -106,11 +106,11 @@ def _decode_any(chunks: _Chunks) -> Decoded:
 def _read_header(data: bytes) -> _Header:
     if not data.startswith(_SIGNATURE):
         raise DamagedImage("The PNG file's signature is damaged, as by a transfer in text mode; send it as binary.")
-    name, width, height, bits, colour_type, _, _, interlace = _IHDR.unpack_from(data, 12)
+    name, width, height, bits, colour_type, *methods = _IHDR.unpack_from(data, 12)
     crc = isal_zlib.crc32(data[12:29])
     if name != b"IHDR" or crc != int.from_bytes(data[29:33]) or colour_type not in _PHOTOMETRIC:
         raise DamagedImage("The PNG file's header is damaged; send the whole file, or export it again.")
-    return _Header(width, height, bits, colour_type, interlace)
+    return _Header(width, height, bits, colour_type, tuple(methods))
 
 
 def _read_chunks(data: bytes) -> _Chunks:
