@@ -1,4 +1,4 @@
-"""Puts the measured figures into README.md and the model card, from the files that our commands write.
+"""Puts the measured figures into the pages that show them, from the files that our commands write.
 
     .venv-test/bin/python docs/figures.py
 
@@ -15,7 +15,7 @@ from typing import Any, Final
 REPOSITORY: Final = Path(__file__).resolve().parent.parent
 PACKAGE: Final = REPOSITORY / "models" / "unet-resnet34-fdi" / "1"
 RESULTS: Final = REPOSITORY / "benchmarks" / "results"
-PAGES: Final = (REPOSITORY / "README.md", PACKAGE / "MODEL_CARD.md")
+PAGES: Final = (REPOSITORY / "README.md", REPOSITORY / "docs" / "performance.md", PACKAGE / "MODEL_CARD.md")
 
 sys.path.insert(0, str(REPOSITORY))
 
@@ -230,6 +230,21 @@ def speed_table() -> str:
     return _table(["processor", "tutorial stack, median", "panoseg, median", "times faster"], rows)
 
 
+def stages_tables() -> str:
+    """What each stage outside the network takes, and what it would take otherwise, by processor."""
+    parts = []
+    for path in sorted(RESULTS.glob("stages-*.json")):
+        result: dict[str, Any] = json.loads(path.read_text())
+        rows = [
+            ("" if number else stage, way, f"{row['processor_ms']:.2f}", f"{row['ratio']:.2f}")
+            for stage, ways in result["stages"].items()
+            for number, (way, row) in enumerate(ways.items())
+        ]
+        told = f"{result['processor']}; processor time, median of {result['median_of']}; `{result['command']}`:"
+        parts.append(f"{told}\n\n{_table(['what', 'way', 'ms', 'to the first'], rows)}")
+    return "\n".join(parts)
+
+
 TABLES: Final[dict[str, Callable[[], str]]] = {
     "package": package_table,
     "accuracy": accuracy_table,
@@ -240,6 +255,7 @@ TABLES: Final[dict[str, Callable[[], str]]] = {
     "failures": failure_table,
     "findings": findings_table,
     "speed": speed_table,
+    "stages": stages_tables,
 }
 
 

@@ -1,12 +1,12 @@
 """The way from a radiograph's bytes to its answer, stage by stage; every door calls this and nothing else."""
 
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 
 from service.errors import NotAPanoramic
 from service.findings import Plausibility, judge, likely_view, measure_plausibility, tooth_contrast
+from service.memory import keep_freed_memory
 from service.model.check import check_known_answer
 from service.model.engine import Engine, Ticket
 from service.model.interpret import Labels, confidences, find_teeth, outline_teeth, to_radiograph
@@ -16,12 +16,10 @@ from service.model.session import Prediction, View, open_session
 from service.model.turn import TURNED, turn_back, turn_upright
 from service.radiograph import Radiograph, decode
 from service.render.draw import MaskKind, draw_mask, draw_overlay
-from service.render.encode import encode_jpeg, encode_png
+from service.render.encode import OverlayFormat, encode_overlay, encode_png
 from service.segmentation import Segmentation
 from service.settings import Settings
 from service.tuning import choose_runtime
-
-OverlayFormat = Literal["jpeg", "png"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +78,7 @@ class Segmenter:
     """
 
     def __init__(self, package: ModelPackage, settings: Settings) -> None:
+        keep_freed_memory()
         self.package = package
         self._settings = settings
         self._manifest = package.manifest
@@ -122,7 +121,7 @@ class Segmenter:
                 radiograph,
                 segmentation,
                 None if mask is None else encode_png(mask),
-                None if overlay is None else encode_png(overlay) if wanted.overlay == "png" else encode_jpeg(overlay),
+                None if overlay is None or wanted.overlay is None else encode_overlay(overlay, wanted.overlay),
             )
 
     def close(self) -> None:

@@ -111,6 +111,8 @@ def derive(
     typer.echo(write(package, models, config))
 
 
+@app.command()
+@plain_errors
 def calibrate(package: _Package, config: _Config) -> None:
     """Fit a package's confidences anew to the val pictures of a configuration; its model file stays as it is."""
     _need_training()

@@ -229,7 +229,7 @@ def _check_against_pytorch(graph: ServiceGraph, fp32: Path, pictures: npt.NDArra
     noise = np.random.default_rng(0).integers(0, 256, pictures[:2].shape, np.uint8)
     both = np.concatenate([noise, pictures])
     with torch.inference_mode():
-        tooth, foreground, _, distance, view = (output.numpy() for output in graph(torch.from_numpy(both)))
+        tooth, foreground, _, distance, view, evidence = (output.numpy() for output in graph(torch.from_numpy(both)))
     told = _predict(fp32, "fp32", both)
     expected = np.where(foreground >= 128, tooth, 0)
     found = np.stack([np.where(prediction.foreground >= 128, prediction.tooth, 0) for prediction in told])
@@ -240,6 +240,9 @@ def _check_against_pytorch(graph: ServiceGraph, fp32: Path, pictures: npt.NDArra
         raise ExportError(f"{fp32} gives other distances from the training pictures than PyTorch does.")
     if not np.allclose(view, [prediction.view for prediction in told], atol=0.01):
         raise ExportError(f"{fp32} tells panoramics from other pictures in another way than PyTorch does.")
+    apart = np.abs(evidence.astype(int) - np.stack([prediction.evidence for prediction in told]))
+    if float((apart <= 2).mean()) < _SAME_LABELS:
+        raise ExportError(f"{fp32} gives other evidence for the teeth's numbers than PyTorch does.")
 
 
 def _measure_loss(

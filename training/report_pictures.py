@@ -104,7 +104,7 @@ def draw_difference(grey: Picture, found: npt.NDArray[np.bool_], truth: npt.NDAr
 
 def _draw_labels(grey: Picture, labels: Labels) -> Picture:
     if not (labels == TOOTH).any():
-        return draw_overlay(grey, segmentation_of(labels), _OPACITY)
+        return draw_overlay(grey, segmentation_of(labels), _OPACITY).to_rgb()
     # Teeth without numbers have no colours of their own.
     picture = np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB), np.uint8)
     tooth = labels > 0

@@ -87,5 +87,5 @@ def _segment_radiographs(segmenter: Segmenter, inference: Inference, ticket: Tic
         if "segmentation" in results:
             told = replace(answer, mask=None)  # an output of its own
             content = segment_answer(told, new_id(), model, uncertain, True, rounded(ticket.clock.read_ms()))
-            results["segmentation"].append(to_json(content).encode())
+            results["segmentation"].append(to_json(content))
     return results
