@@ -41,9 +41,8 @@ from benchmarks.measure import (
     measure_throughput,
 )
 from benchmarks.pictures import as_format, full_size_pictures, mixed_sizes
+from service.machine import processor_name, usable_cores
 from service.model.package import choose_package
-from service.model.session import usable_cores
-from training.evaluate import processor_name
 
 RESULTS: Final = REPOSITORY / "benchmarks" / "results"
 SCRATCH: Final = REPOSITORY / "out"

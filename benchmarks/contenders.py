@@ -21,7 +21,7 @@ from benchmarks.environments import REPOSITORY, environment_python
 from benchmarks.float_model import write_float_model
 from benchmarks.load import Caller
 from benchmarks.processes import family, memory_mb
-from service.model.session import usable_cores
+from service.machine import usable_cores
 
 PANOSEG: Final = "panoseg"
 TUTORIAL: Final = "tutorial stack"

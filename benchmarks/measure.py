@@ -154,7 +154,12 @@ def measure_arrivals(
 
     Args:
         capacity: answers a second.
+
+    Raises:
+        SystemExit: the capacity is none at all.
     """
+    if not capacity:
+        raise SystemExit("panoseg answered nothing to 16 callers within the time; the machine is too busy to measure.")
     levels: dict[str, list[dict[str, Any]]] = {server.contender.name: [] for server in servers}
     behind: set[str] = set()
     for number, share in enumerate(plan.shares):

@@ -19,6 +19,7 @@ from service.render.draw import MaskKind, draw_mask, draw_overlay
 from service.render.encode import encode_jpeg, encode_png
 from service.segmentation import Segmentation
 from service.settings import Settings
+from service.tuning import choose_runtime
 
 OverlayFormat = Literal["jpeg", "png"]
 
@@ -77,9 +78,16 @@ class Segmenter:
         self._settings = settings
         self._manifest = package.manifest
         self._fit = package.manifest.input.fit()
-        session = open_session(package, settings.provider, settings.threads)
+        self.runtime = choose_runtime(package, settings)
+        runtime = self.runtime
+        session = open_session(package, settings.provider, runtime.threads, runtime.spinning, runtime.provider)
         check_known_answer(package, session)
         self.engine = Engine(session, settings.max_requests)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What an administrator should know: a GPU, or a tuning, that is there and not used."""
+        return [warning for warning in (self.engine.session.warning, self.runtime.warning) if warning]
 
     def segment(self, upload: bytes, wanted: Wanted, ticket: Ticket) -> Answer:
         """Find the teeth in a radiograph's file.

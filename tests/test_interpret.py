@@ -10,7 +10,7 @@ from service.dentition.fdi import FDI_NUMBERS
 from service.model.interpret import confidences, find_teeth, outline_teeth, to_radiograph
 from service.model.package import Thresholds
 from service.model.prepare import ModelInput
-from service.model.session import Prediction
+from service.model.session import EVIDENCE_CELL, Prediction
 from service.segmentation import Box
 
 CLASSES = (0, *FDI_NUMBERS)
@@ -34,10 +34,13 @@ def predict(*rectangles: tuple[int, int, int, int, int]) -> Prediction:
     """A prediction whose teeth are rectangles: FDI number, x, y, width, height."""
     tooth = np.ones((HEIGHT, WIDTH), np.uint8)
     foreground = np.zeros((HEIGHT, WIDTH), np.uint8)
+    evidence = np.full((HEIGHT // EVIDENCE_CELL, WIDTH // EVIDENCE_CELL, len(FDI_NUMBERS)), 255, np.uint8)
     for fdi, x, y, width, height in rectangles:
         tooth[y : y + height, x : x + width] = CLASSES.index(fdi)
         foreground[y : y + height, x : x + width] = 255
-    return Prediction(tooth, foreground, np.full((HEIGHT, WIDTH), 204, np.uint8), 1.0)
+    of_cell = tooth[EVIDENCE_CELL // 2 :: EVIDENCE_CELL, EVIDENCE_CELL // 2 :: EVIDENCE_CELL]
+    np.put_along_axis(evidence, of_cell[:, :, None].astype(np.intp) - 1, 0, axis=2)
+    return Prediction(tooth, foreground, np.full((HEIGHT, WIDTH), 204, np.uint8), 1.0, evidence)
 
 
 def numbers(labels: np.ndarray) -> dict[int, int]:
@@ -53,6 +56,13 @@ def test_teeth_apart_keep_their_numbers_and_every_pixel() -> None:
 def test_a_second_piece_takes_the_number_of_the_tooth_it_touches() -> None:
     labels = find_teeth(predict((11, 10, 10, 10, 20), (21, 30, 10, 10, 20), (11, 40, 12, 4, 5)), CLASSES, THRESHOLDS)
     assert numbers(labels) == {11: 200, 21: 220}
+
+
+def test_a_second_whole_tooth_of_one_number_has_the_number_of_its_place() -> None:
+    rectangles = ((16, 40, 10, 5, 20), (15, 47, 10, 4, 20), (15, 52, 10, 4, 20), (13, 56, 10, 4, 20))
+    labels = find_teeth(predict(*rectangles), CLASSES, THRESHOLDS)
+    assert numbers(labels) == {16: 100, 15: 80, 14: 80, 13: 80}
+    assert (labels[10:30, 52:56] == 14).all()
 
 
 def test_a_second_piece_that_touches_nothing_is_dropped() -> None:

@@ -104,7 +104,7 @@ def test_a_provider_that_falls_away_without_a_word_is_noticed(
 
 def test_left_to_itself_a_gpu_that_is_not_used_is_told(package: ModelPackage, monkeypatch: pytest.MonkeyPatch) -> None:
     assert open_session(package, "auto").warning is None
-    monkeypatch.setattr(session_module, "_has_gpu", lambda: True)
+    monkeypatch.setattr(session_module, "has_gpu", lambda: True)
     opened = open_session(package, "auto")
     assert opened.provider == "CPUExecutionProvider"
     assert "A GPU is there and is not used" in str(opened.warning)

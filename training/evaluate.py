@@ -1,7 +1,6 @@
 """Measures a model package as it ships: each picture's file through `service.segmenter`, against its truth."""
 
 import json
-import platform
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import numpy as np
 from rich.progress import track
 
 from service.dentition.fdi import FDI_NUMBERS
+from service.machine import processor_name
 from service.model.engine import Ticket
 from service.model.package import MANIFEST, load_package, read_manifest
 from service.segmentation import Segmentation
@@ -134,22 +134,6 @@ def summarise(scores: Sequence[PictureScore]) -> dict[str, Any]:
         "missing": _agreement(missing),
         "findings": {code: sum(code in picture.findings for picture in scores) for code in findings},
     }
-
-
-def processor_name() -> str:
-    """The processor's model and the arithmetic it has that matters here."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    values = dict(line.split(":", 1) for line in lines if ":" in line)
-    values = {key.strip(): value.strip() for key, value in values.items()}
-    flags = set(values.get("flags", "").split())
-    features = [
-        name for name in ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8") if name in flags
-    ]
-    model = f"{values.get('model name', platform.processor())}, family {values.get('cpu family', '?')}"
-    return f"{model} ({' '.join(features)})"
 
 
 def _mean(values: Sequence[float]) -> dict[str, Any]:

@@ -10,12 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from service.errors import SetupError
+from service.model.session import EVIDENCE_CELL, EVIDENCE_STEPS
 from training.network import DEVIATION, MEAN, ToothNetwork
 
 OPSET: Final = 20
 """Of ONNX's operators; ONNX Runtime knows it from 1.17 on, TensorRT from 10."""
 
-OUTPUTS: Final = ("tooth", "foreground", "confidence", "distance")
+OUTPUTS: Final = ("tooth", "foreground", "confidence", "distance", "evidence")
 
 _BATCH: Final = 8
 
@@ -43,7 +44,7 @@ class Familiarity:
 
 
 class ServiceGraph(nn.Module):
-    """`pixels` `(batch, height, width)` `uint8` to the four outputs that `service.model.session` reads.
+    """`pixels` `(batch, height, width)` `uint8` to the five outputs that `service.model.session` reads.
 
     Args:
         network: trained, with 33 classes; made ready for inference here.
@@ -58,8 +59,8 @@ class ServiceGraph(nn.Module):
         self.register_buffer("precision", torch.from_numpy(familiarity.precision))
         self.scale = familiarity.scale
 
-    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """`tooth`, `foreground`, `confidence` and `distance` of prepared pictures."""
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """`tooth`, `foreground`, `confidence`, `distance` and `evidence` of prepared pictures."""
         maps = self.unet.encoder(scale_pixels(pixels))
         logits = self.unet.segmentation_head(self.unet.decoder(maps))
         # Classes last: ONNX Runtime reduces over neighbours in memory in half the time, and its int8 kernels end so.
@@ -76,7 +77,14 @@ class ServiceGraph(nn.Module):
             (255 * others / whole).round().to(torch.uint8),
             (255 / whole).round().to(torch.uint8),
             squared.clamp(min=0).sqrt() / self.scale,
+            weigh_cells(logits[:, 1:]),
         )
+
+
+def weigh_cells(teeth: Tensor) -> Tensor:
+    """Logits of the teeth `(batch, 32, height, width)` as `Prediction.evidence`, `(batch, rows, columns, 32)`."""
+    cells = nn.functional.avg_pool2d(teeth, EVIDENCE_CELL).permute(0, 2, 3, 1)
+    return (cells.log_softmax(dim=-1) * -EVIDENCE_STEPS).round().clamp(max=255).to(torch.uint8)
 
 
 def scale_pixels(pixels: Tensor) -> Tensor:

@@ -168,8 +168,8 @@ def _measure_pictures(
 def _predict(graph: ServiceGraph, pixels: npt.NDArray[np.uint8]) -> Prediction:
     with torch.inference_mode():
         outputs = graph(torch.from_numpy(pixels).unsqueeze(0).to(choose_device()))
-    tooth, foreground, confidence, *_ = (output[0].cpu().numpy() for output in outputs)
-    return Prediction(tooth, foreground, confidence, distance=1.0)
+    tooth, foreground, confidence, _, evidence = (output[0].cpu().numpy() for output in outputs)
+    return Prediction(tooth, foreground, confidence, distance=1.0, evidence=evidence)
 
 
 def _part_and_whole(teeth: ToothAgreement, measure: str) -> tuple[float, float]:

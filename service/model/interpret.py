@@ -7,10 +7,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from service.dentition.arrangement import arrange
 from service.dentition.fdi import FDI_NUMBERS
 from service.model.package import Thresholds
 from service.model.prepare import ModelInput
-from service.model.session import Prediction
+from service.model.session import EVIDENCE_CELL, EVIDENCE_STEPS, Prediction
 from service.segmentation import Box, Tooth
 
 Labels = npt.NDArray[np.uint8]
@@ -21,9 +22,10 @@ _NEIGHBOURHOOD: Final = np.ones((3, 3), np.uint8)
 def find_teeth(prediction: Prediction, classes: tuple[int, ...], thresholds: Thresholds) -> Labels:
     """The FDI number of each pixel of the model's input, 0 where there is no tooth.
 
-    A tooth is one piece. Of several pieces with one number the largest keeps it; each other one takes the number of the
-    tooth that it touches most, or is dropped where it touches none. A tooth that is small beside the picture's others
-    is such a piece too, where it touches another; one that stands alone may be the rest of a root, and stays.
+    A tooth is one piece. Of several pieces with one number the largest is a tooth, and so is each other one that is no
+    smaller than a tooth may be; the rest are fragments, which belong to the tooth that they touch most, or are dropped
+    where they touch none. A tooth that is small beside the others is a fragment too, where it touches another;
+    one that stands alone may be the rest of a root, and stays. The teeth's numbers are decided for an arch as a whole.
 
     Args:
         classes: FDI numbers of the model's classes.
@@ -32,25 +34,71 @@ def find_teeth(prediction: Prediction, classes: tuple[int, ...], thresholds: Thr
     table[: len(classes)] = classes
     tooth = prediction.foreground >= 255 * thresholds.foreground
     labels = np.where(tooth, table[prediction.tooth], 0).astype(np.uint8)
-    whole = np.zeros_like(labels)
+    ranked = [sorted(_pieces(labels, fdi), key=lambda piece: -piece.area) for fdi in _numbers_in(labels)]
+    large = [pieces[0].area for pieces in ranked if pieces[0].area >= thresholds.min_tooth_area]
+    typical = float(np.median(large)) if large else 0.0
+    least = thresholds.min_share_of_typical_area * typical
     teeth: list[_Piece] = []
     fragments: list[_Piece] = []
-    for fdi in _numbers_in(labels):
-        largest, *others = sorted(_pieces(labels, fdi), key=lambda piece: -piece.area)
-        if largest.area < thresholds.min_tooth_area:
-            fragments.append(largest)
-        else:
-            teeth.append(largest)
-            largest.draw(whole, fdi)
-        fragments += others
-    typical = float(np.median([piece.area for piece in teeth])) if teeth else 0.0
+    for pieces in ranked:
+        for rank, piece in enumerate(pieces):
+            alike = piece.area >= thresholds.min_tooth_area and (rank == 0 or piece.area >= max(least, 1))
+            (teeth if alike else fragments).append(piece)
+    # Numbers of pieces, until each has its FDI number.
+    whole = np.zeros_like(labels)
+    for number, piece in enumerate(teeth, start=1):
+        piece.draw(whole, number)
     for piece in sorted(teeth, key=lambda piece: piece.area):
-        if piece.area < thresholds.min_share_of_typical_area * typical and (neighbour := _touched(whole, piece)):
+        if piece.area < least and (neighbour := _touched(whole, piece)):
             piece.draw(whole, neighbour)
     # The largest first, so that a piece can lean on one that leans on a tooth.
     for piece in sorted(fragments, key=lambda piece: -piece.area):
         piece.draw(whole, _touched(whole, piece))
-    return whole
+    numbers = _number(whole, prediction.evidence, typical)
+    labels = numbers[whole]
+    # A second piece of a tooth that has its number already.
+    for number in np.setdiff1d(whole[labels == 0], [0]):
+        for piece in _pieces(whole, int(number)):
+            piece.draw(labels, _touched(labels, piece))
+    return labels
+
+
+def _number(whole: Labels, evidence: npt.NDArray[np.uint8], typical: float) -> npt.NDArray[np.uint8]:
+    """The FDI number of each numbered piece, `(256,)`, 0 for one that has none.
+
+    Args:
+        whole: numbers of pieces.
+        evidence: as `Prediction` has it.
+        typical: area of a tooth.
+    """
+    rows, columns = np.nonzero(whole)
+    of_pixel = whole[rows, columns]
+    areas = np.bincount(of_pixel, minlength=256)
+    present = np.flatnonzero(areas)
+    found = np.zeros(256, np.uint8)
+    if not present.size:
+        return found
+    across = np.bincount(of_pixel, columns, 256)[present] / areas[present]
+    down = np.bincount(of_pixel, rows, 256)[present] / areas[present]
+    # Of each piece the cells whose middle it covers; of one that covers none, the cell that its own middle is in.
+    middle = slice(EVIDENCE_CELL // 2, None, EVIDENCE_CELL)
+    cells = whole[middle, middle]
+    cell_rows, cell_columns = np.nonzero(cells)
+    of_cell = np.concatenate([cells[cell_rows, cell_columns], present])
+    words = np.concatenate(
+        [
+            evidence[cell_rows, cell_columns],
+            evidence[(down / EVIDENCE_CELL).astype(int), (across / EVIDENCE_CELL).astype(int)],
+        ]
+    )
+    order = np.argsort(of_cell, kind="stable")
+    starts = np.searchsorted(of_cell[order], present)
+    sums = np.add.reduceat(words[order].astype(np.int32), starts, axis=0)
+    counts = np.diff([*starts, len(order)])
+    logarithms = -sums / counts[:, None] / EVIDENCE_STEPS
+    substance = np.minimum(1.0, areas[present] / max(typical, 1.0))
+    found[present] = arrange(across / whole.shape[1], logarithms, substance)
+    return found
 
 
 @dataclass(frozen=True, slots=True, eq=False)
