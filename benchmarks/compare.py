@@ -13,6 +13,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from contextlib import ExitStack
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -41,6 +42,7 @@ from benchmarks.measure import (
     measure_throughput,
 )
 from benchmarks.pictures import as_format, full_size_pictures, mixed_sizes
+from benchmarks.processes import processor_seconds
 from service.machine import processor_name, usable_cores
 from service.model.package import choose_package
 
@@ -93,7 +95,13 @@ def _measure(contenders: list[Contender], plan: Plan) -> dict[str, Any]:
         result["servers"] = {server.contender.name: _started(server) for server in servers}
         result |= measure_single_stream(servers, bares, bodies, plan.turns)
         result["parts"] |= measure_formats(ours, formats)
+        used = {server.contender.name: processor_seconds(server.pid) for server in servers[1:]}
+        begin = time.perf_counter()
         result["rest"] = measure_rest(ours, bodies, plan)
+        for server in servers[1:]:
+            name = server.contender.name
+            idle = (processor_seconds(server.pid) - used[name]) / (time.perf_counter() - begin)
+            result["servers"][name]["idle_cores"] = round(idle, 4)
         result |= measure_throughput(servers, bares["ONNX Runtime"], bodies, plan.seconds)
         without_tutorial = [server for server in servers if server.contender.name != TUTORIAL]
         capacity = result["throughput"][PANOSEG]["per_second"]
