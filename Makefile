@@ -28,8 +28,8 @@ format: .venv-test/ready ## format the code
 	.venv-test/bin/ruff format .
 	.venv-test/bin/ruff check --fix .
 
-bench: .venv-test/ready ## this service beside a tutorial's stack, side by side; table in benchmarks/results/
-	.venv-test/bin/python -m benchmarks.compare
+bench: .venv-test/ready ## this service beside a tutorial's stack, the bare network and three other servers; QUICK=1 for a trial
+	.venv-test/bin/python -m benchmarks.compare $(if $(QUICK),--quick)
 
 bench-training: .venv-test/ready ## `panoseg train` beside a plain training loop, trick by trick; table in benchmarks/results/
 	.venv-test/bin/python -m benchmarks.training_speed

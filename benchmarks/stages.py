@@ -30,7 +30,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from benchmarks.compare import RESULTS, full_size_pictures
+from benchmarks.compare import RESULTS
+from benchmarks.pictures import full_size_pictures
 from service.api.schemas import Model, rounded, segment_answer, to_json
 from service.model.engine import Ticket
 from service.model.package import choose_package
@@ -68,7 +69,7 @@ def main() -> None:
     segmenter = Segmenter(package, settings)
     model = Model(name="", version="", sha256="", provider="", precision="")
     times: dict[tuple[str, str], list[float]] = {}
-    for _, picture in track(list(full_size_pictures())[:PICTURES], "pictures"):
+    for _, picture in track(list(full_size_pictures().items())[:PICTURES], "pictures"):
         ticket = Ticket(60)
         answer = segmenter.segment(picture, Wanted("binary", "jpeg"), ticket)
         stages = {

@@ -15,6 +15,7 @@ from typing import Any, Final
 REPOSITORY: Final = Path(__file__).resolve().parent.parent
 PACKAGE: Final = REPOSITORY / "models" / "unet-resnet34-fdi" / "1"
 RESULTS: Final = REPOSITORY / "benchmarks" / "results"
+HALF_LOAD: Final = 0.5
 PAGES: Final = (REPOSITORY / "README.md", REPOSITORY / "docs" / "performance.md", PACKAGE / "MODEL_CARD.md")
 
 sys.path.insert(0, str(REPOSITORY))
@@ -217,7 +218,7 @@ def findings_table() -> str:
 def speed_table() -> str:
     """This service beside the tutorial's stack, on each kind of processor that was measured."""
     rows = []
-    for path in sorted(RESULTS.glob("compare-*.json")):
+    for path in sorted([*RESULTS.glob("compare-*.json"), *RESULTS.glob("serving-*.json")]):
         result: dict[str, Any] = json.loads(path.read_text())
         rows.append(
             (
@@ -245,6 +246,68 @@ def stages_tables() -> str:
     return "\n".join(parts)
 
 
+def serving_tables(rows: Callable[[dict[str, Any]], list[str]]) -> str:
+    """A table for each kind of processor that `make bench` has been run on, under the run that it comes from."""
+    parts = []
+    for path in sorted(RESULTS.glob("serving-*.json")):
+        result = json.loads(path.read_text())
+        versions = ", ".join(f"{name} {number}" for name, number in result["versions"].items())
+        told = f"{result['processor']}, {result['cores']} cores, {result['date']}, commit {result['commit'][:12]}"
+        parts.append("\n".join([f"{told}; {versions}:", "", *rows(result), ""]))
+    return "\n".join(parts) or "Not measured yet: `make bench`.\n"
+
+
+def serving_plots() -> str:
+    """The pictures that `make bench` drew."""
+    lines = []
+    for path in sorted(RESULTS.glob("serving-*.json")):
+        kind = path.stem.removeprefix("serving-")
+        lines.append(f"![Answers a second and the time that 99 % take](images/serving-load-{kind}.svg)")
+        lines.append(f"![Where the time of a request goes](images/serving-request-{kind}.svg)")
+    return "\n\n".join(lines) + "\n" if lines else "Not measured yet: `make bench`.\n"
+
+
+def _server_rows(result: dict[str, Any]) -> list[str]:
+    half = {
+        name: level for name, levels in result["arrivals"].items() for level in levels if level["share"] == HALF_LOAD
+    }
+    lines = [
+        "| | one after the other: p50 / p99, ms | half load: p50 / p99, ms | 16 callers: a second | p99, ms "
+        "| processor time a request, ms | memory when ready, MB |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, single in result["single_stream"].items():
+        load = result["throughput"][name]
+        cells = [
+            f"{_ms(single['p50_ms'])} / {_ms(single['p99_ms'])}",
+            f"{_ms(half[name]['p50_ms'])} / {_ms(half[name]['p99_ms'])}" if name in half else "falls behind",
+            f"{load['per_second']:.1f}",
+            _ms(load["p99_ms"]),
+            _ms(load["processor_ms_per_request"]),
+            f"{result['servers'][name]['ready_mb']:.0f}",
+        ]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    for name, runs in result["bare"].items():
+        lines.append(f"| network alone, {name} | {_ms(runs['p50_ms'])} / {_ms(runs['p99_ms'])} | | | | | |")
+    return lines
+
+
+def _floor_rows(result: dict[str, Any]) -> list[str]:
+    lines = ["| | measured | floor | goal | |", "|---|---|---|---|---|"]
+    for figure in result["figures"]:
+        bounds = (figure["floor"], figure["goal"])
+        limits = ["" if bound is None else f"{figure['bound']} {bound:g}" for bound in bounds]
+        verdict = "missed" if figure["falls"] else "goal" if figure["reaches_goal"] else "floor" if limits[0] else ""
+        value = "-" if figure["value"] is None else f"{figure['value']:.2f} {figure['unit']}".rstrip()
+        lines.append(f"| {figure['name']} | {value} | {' | '.join(limits)} | {verdict} |")
+    return lines
+
+
+def _ms(value: float | None) -> str:
+    """A time; a dash where it has no end, since requests were not answered."""
+    return "-" if value is None else f"{value:.0f}"
+
+
 TABLES: Final[dict[str, Callable[[], str]]] = {
     "package": package_table,
     "accuracy": accuracy_table,
@@ -256,6 +319,9 @@ TABLES: Final[dict[str, Callable[[], str]]] = {
     "findings": findings_table,
     "speed": speed_table,
     "stages": stages_tables,
+    "servers": lambda: serving_tables(_server_rows),
+    "floors": lambda: serving_tables(_floor_rows),
+    "plots": serving_plots,
 }
 
 
