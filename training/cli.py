@@ -229,7 +229,7 @@ def compare(
 @app.command()
 @plain_errors
 def ablate(
-    ablation: Annotated[Path, typer.Argument(help="Recipe and changes, such as training/configs/ablation.yaml.")],
+    ablation: Annotated[Path, typer.Argument(help="Recipe and changes, such as training/ablations/late.yaml.")],
     runs: _Runs = Path("runs/ablation"),
     out: Annotated[Path, typer.Option(help="The table's JSON file; its Markdown lies beside it.")] = Path(
         "benchmarks/results/ablation.json"
