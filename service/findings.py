@@ -39,8 +39,8 @@ class Plausibility:
 
     def holds(self, thresholds: Thresholds) -> bool:
         """Whether an upright panoramic radiograph can have given this."""
-        # A jaw without teeth is a panoramic too: then the network's features alone can tell.
-        sure = self.teeth == 0 or self.certainty >= thresholds.min_certainty
+        # A jaw with few teeth or none is a panoramic too, and a few numbers say little: the features alone can tell.
+        sure = self.teeth < thresholds.few_teeth or self.certainty >= thresholds.min_certainty
         return sure and self.distance <= thresholds.max_distance and self.panoramic >= thresholds.min_panoramic
 
 

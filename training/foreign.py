@@ -38,6 +38,17 @@ def cut_out(pixels: Picture, generator: np.random.Generator) -> Picture:
     return np.asarray(cv2.resize(pixels[y : y + down, x : x + across], (width, height)), np.uint8)
 
 
+def vary(pixels: Picture, generator: np.random.Generator) -> Picture:
+    """A part of a picture, turned by quarters or mirrored, of the same size: another picture of the same kind."""
+    height, width = pixels.shape
+    across, down = (int(generator.uniform(0.4, 1) * side) for side in (width, height))
+    x, y = int(generator.integers(0, width - across + 1)), int(generator.integers(0, height - down + 1))
+    part = np.rot90(pixels[y : y + down, x : x + across], int(generator.integers(0, 4)))
+    if generator.random() < 0.5:
+        part = part[:, ::-1]
+    return np.asarray(cv2.resize(np.ascontiguousarray(part), (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+
+
 def read_foreign(folder: Path, fit: Fit) -> dict[str, Picture]:
     """The pictures of a folder, prepared, by the names of their files; what is no picture is passed over."""
     pictures = {}

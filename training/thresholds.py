@@ -22,15 +22,12 @@ _SHARES_OF_THE_SMALLEST_TOOTH: Final = (0.0, 0.125, 0.25)
 
 _SHARES_OF_THE_TYPICAL_TOOTH: Final = (0.0, 0.15, 0.25, 0.35)
 
-_MARGIN: Final = 0.25
-"""By how much a picture's numbers may be more doubtful than those of the most doubtful validation picture.
+_MARGIN: Final = 0.5
+"""By how much a picture may be stranger, or its numbers more doubtful, than the worst validation picture.
 
-A few dozen pictures cannot show where one in a hundred lies; the strangest of them plus a quarter is beyond it.
+A few dozen pictures of the training pictures' own machine cannot show where those of other machines lie; what lies
+between is left to the view, which tells more surely.
 """
-
-_DISTANCE_MARGIN: Final = 0.5
-"""The same for the distance. Other machines lie further out than the validation pictures, which are of the training
-pictures' own; what lies between is left to the view, which tells more surely."""
 
 _CLEAREST: Final = 0.02
 """A tooth nearer to the side than this share of the width or height may be cut off.
@@ -47,8 +44,7 @@ def choose_thresholds(predictions: Sequence[Prediction], truths: Sequence[Labels
     * `min_tooth_area`: of 0, an eighth and a quarter of the smallest true tooth the one with the highest F1 of
       teeth, the smallest of those that tie.
     * `min_share_of_typical_area`: of 0 to 0.35 the one with the highest F1 of teeth, the smallest of those that tie.
-    * `min_certainty`: doubt of the most doubtful picture, and a quarter more.
-    * `max_distance`: distance of the strangest picture, and half as much more.
+    * `max_distance`, `min_certainty`: distance and doubt of the worst picture, and half as much more.
     * `min_panoramic`: half of what the least likely picture has, and no more than a half.
     * `min_clearance`: half of what the outermost true tooth has, and no more than 0.02.
 
@@ -92,7 +88,7 @@ def choose_thresholds(predictions: Sequence[Prediction], truths: Sequence[Labels
     ]
     return thresholds.model_copy(
         update={
-            "max_distance": round((1 + _DISTANCE_MARGIN) * max(reading.distance for reading in readings), 3),
+            "max_distance": round((1 + _MARGIN) * max(reading.distance for reading in readings), 3),
             "min_panoramic": round(0.5 * min(reading.panoramic for reading in readings), 3),
             "min_clearance": round(min(_CLEAREST, 0.5 * min(measure_clearance(truth) for truth in truths)), 4),
             "min_certainty": max(0.0, round(1 - (1 + _MARGIN) * max(1 - reading.certainty for reading in readings), 3)),

@@ -19,7 +19,7 @@ from service.model.prepare import Fit, prepare
 from service.model.session import VIEWS, View
 from training.augment import augment
 from training.config import Augmentation
-from training.foreign import Picture, cut_out, draw_foreign
+from training.foreign import Picture, cut_out, draw_foreign, vary
 from training.phantom import draw_phantom
 from training.restorations import remove_all
 
@@ -65,7 +65,8 @@ def make_examples(
     Upright: each picture as it is and changed as in training, some as negatives, some without a tooth, and phantoms,
     with teeth and without.
     Turned: each picture on its head, half of them as their mirror images and half changed, and one of two on a side.
-    Foreign: a few teeth cut out of one picture of three, drawings, and what is given.
+    Foreign: a few teeth cut out of one picture of three, drawings, and what is given, as it is and in part. With the
+    parts too, fewer foreign pictures of a source that was left out pass: 3 of 592 and not 11.
 
     Args:
         pictures, truths: of the training split, prepared; a truth is above 0 where there is tooth.
@@ -98,7 +99,9 @@ def make_examples(
             _on_a_side(drawn, left=False),
         ]
     made += [(prepare(draw_foreign(seed), fit).pixels, "foreign") for seed in range(_DRAWINGS)]
-    made += [(picture, "foreign") for picture in foreign]
+    for index, picture in enumerate(foreign):
+        part = vary(picture, np.random.default_rng((_SEED, index)))
+        made += [(picture, "foreign"), (prepare(part, fit).pixels, "foreign")]
     return Examples(
         np.stack([picture for picture, _ in made]), np.array([VIEWS.index(view) for _, view in made], np.int64)
     )
