@@ -4,10 +4,10 @@ RADIOGRAPH ?=
 PIP = -m pip install --quiet --disable-pip-version-check -c requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve test lint format bench image-test lock clean
+.PHONY: help run serve test lint format bench bench-training image-test lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: .venv/ready ## send a radiograph (RADIOGRAPH=path, or a drawn one) to the service; answer in out/
 	.venv/bin/python examples/run.py $(RADIOGRAPH)
@@ -28,8 +28,11 @@ format: .venv-test/ready ## format the code
 	.venv-test/bin/ruff format .
 	.venv-test/bin/ruff check --fix .
 
-bench: .venv-test/ready ## this service beside a tutorial's stack, side by side; table in benchmarks/results/
-	.venv-test/bin/python -m benchmarks.compare
+bench: .venv-test/ready ## this service beside a tutorial's stack, the bare network and three other servers; QUICK=1 for a trial
+	.venv-test/bin/python -m benchmarks.compare $(if $(QUICK),--quick)
+
+bench-training: .venv-test/ready ## `panoseg train` beside a plain training loop, trick by trick; table in benchmarks/results/
+	.venv-test/bin/python -m benchmarks.training_speed
 
 image-test: ## build the CPU image, run it with compose, send it a radiograph, stop it
 	docker/image_test.sh

@@ -1,171 +1,177 @@
-"""`make bench`: this service beside a tutorial's stack on the same pictures, in turn, in one run.
+"""`make bench`: this service beside a tutorial's stack, the bare network, LitServe, BentoML and Ray Serve, in one run.
 
-Each picture goes to both, one after the other, so that a machine that slows down slows both; what counts is the ratio
-of the medians. Both answer with JSON, mask and overlay. The tutorial's model is this project's own network in fp32,
-taken out of the shipped file.
+All that are compared run at once and take turns, so that a machine that slows down slows all; what counts is ratios.
+Every server answers with JSON, mask and overlay of the same pictures. The tutorial's model is this project's own
+network in fp32, taken out of the shipped file; the rivals run the shipped file with this project's codecs. The figures
+that have a floor are printed beside it, and the command returns 1 where one falls.
 """
 
 import argparse
 import json
-import os
+import math
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
-import cv2
-import httpx
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from benchmarks.float_model import write_float_model
-from service.latency import STAGES
-from service.model.session import usable_cores
-from training.evaluate import processor_name
-from training.phantom import draw_phantom
+from benchmarks import plots
+from benchmarks.bare import bare
+from benchmarks.contenders import PANOSEG, TUTORIAL, Contender, Server, panoseg, rivals, running, tutorial
+from benchmarks.environments import REPOSITORY, environment_python, versions
+from benchmarks.floors import Figure, judge
+from benchmarks.load import form
+from benchmarks.measure import (
+    QUICK,
+    Plan,
+    measure_arrivals,
+    measure_formats,
+    measure_memory,
+    measure_rest,
+    measure_single_stream,
+    measure_throughput,
+)
+from benchmarks.pictures import as_format, full_size_pictures, mixed_sizes
+from benchmarks.processes import processor_seconds
+from service.machine import processor_name, usable_cores
+from service.model.package import choose_package
 
-REPOSITORY: Final = Path(__file__).resolve().parent.parent
 RESULTS: Final = REPOSITORY / "benchmarks" / "results"
-FULL_SIZE: Final = REPOSITORY.parent / "shared" / "data" / "panoramic-fullsize"
+SCRATCH: Final = REPOSITORY / "out"
 
-FLOOR: Final = 5.0
-"""How many times faster this service is to answer a full-size picture (issue A)."""
+_OURS: Final = ("panoseg", "onnxruntime", "opencv-python-headless", "pillow", "numpy", "fastapi", "uvicorn")
+_THEIRS: Final = {"openvino": ("openvino",), "litserve": ("litserve",), "bentoml": ("bentoml",), "ray": ("ray",)}
+_STARTS: Final = 3
 
 
 def main() -> int:
-    """Returns 1 where the floor is missed."""
+    """Returns 1 where a floor falls."""
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    arguments.add_argument("--rounds", type=int, default=3, help="times each picture is sent to each service")
-    rounds = arguments.parse_args().rounds
-    pictures = dict(full_size_pictures())
+    arguments.add_argument(
+        "--quick", action="store_true", help="few requests, to see that it runs; figures mean little"
+    )
+    arguments.add_argument("--no-rivals", action="store_true", help="leave out LitServe, BentoML and Ray Serve")
+    arguments.add_argument("--out", type=Path, help="result; in benchmarks/results/, with --quick in out/")
+    chosen = arguments.parse_args()
+    kind = "vnni" if "vnni" in processor_name() else "avx2"
+    out = chosen.out or (SCRATCH if chosen.quick else RESULTS) / f"serving-{kind}.json"
+    with tempfile.TemporaryDirectory() as folder:
+        contenders = [panoseg(), tutorial(Path(folder)), *([] if chosen.no_rivals else rivals())]
+        result = _describe(chosen.no_rivals) | _measure(contenders, QUICK if chosen.quick else Plan())
+    figures = judge(result)
+    result["figures"] = [_told(figure) for figure in figures]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(result, indent=1) + "\n")
+    _show(result, figures)
+    plots.draw(out, plots.IMAGES if out.parent == RESULTS else out.parent)
+    return int(any(figure.falls for figure in figures))
+
+
+def _measure(contenders: list[Contender], plan: Plan) -> dict[str, Any]:
+    pictures = full_size_pictures()
+    bodies = [form(picture) for picture in pictures.values()]
+    formats = {name: [form(as_format(picture, name)) for picture in pictures.values()] for name in ("jpeg", "png16")}
+    mixed = [form(picture) for picture in mixed_sizes(list(pictures.values()))]
+    package = choose_package(REPOSITORY / "models", None)
+    model, cores = package.folder / package.manifest.files[0].path, usable_cores()
+    result: dict[str, Any] = {"pictures": list(pictures), "plan": asdict(plan), "start": _starts(contenders[0])}
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        tutorial = stack.enter_context(_tutorial(folder))
-        ours = stack.enter_context(_panoseg(folder))
-        result = _measure(pictures, rounds, tutorial, ours)
-    result["tutorial"] = "FastAPI, ONNX Runtime fp32 with default options, Pillow, base64 PNG in JSON"
-    RESULTS.mkdir(exist_ok=True)
-    processor = "vnni" if "vnni" in processor_name() else "avx2"
-    (RESULTS / f"compare-{processor}.json").write_text(json.dumps(result, indent=1) + "\n")
-    _show(result)
-    return 0 if result["ratio_of_medians"] >= FLOOR else 1
+        bares = {
+            "ONNX Runtime": stack.enter_context(bare(Path(sys.executable), "onnxruntime", model, cores)),
+            "OpenVINO": stack.enter_context(bare(environment_python("openvino"), "openvino", model, cores)),
+        }
+        servers = [stack.enter_context(running(contender)) for contender in track(contenders, "starting")]
+        ours = servers[0]
+        result["servers"] = {server.contender.name: _started(server) for server in servers}
+        result |= measure_single_stream(servers, bares, bodies, plan.turns)
+        result["parts"] |= measure_formats(ours, formats)
+        used = {server.contender.name: processor_seconds(server.pid) for server in servers[1:]}
+        begin = time.perf_counter()
+        result["rest"] = measure_rest(ours, bodies, plan)
+        for server in servers[1:]:
+            name = server.contender.name
+            idle = (processor_seconds(server.pid) - used[name]) / (time.perf_counter() - begin)
+            result["servers"][name]["idle_cores"] = round(idle, 4)
+        result |= measure_throughput(servers, bares["ONNX Runtime"], bodies, plan.seconds)
+        without_tutorial = [server for server in servers if server.contender.name != TUTORIAL]
+        capacity = result["throughput"][PANOSEG]["per_second"]
+        result["arrivals"] = measure_arrivals(without_tutorial, bodies, capacity, plan)
+        result["memory"] = measure_memory(ours, mixed, plan.mixed)
+    single = result["single_stream"]
+    result["tutorial_median_ms"], result["panoseg_median_ms"] = (single[name]["p50_ms"] for name in (TUTORIAL, PANOSEG))
+    result["ratio_of_medians"] = round(result["tutorial_median_ms"] / result["panoseg_median_ms"], 2)
+    return result
 
 
-def full_size_pictures() -> Iterator[tuple[str, bytes]]:
-    """The twelve full-size panoramics where they are; phantoms of the same size elsewhere."""
-    paths = sorted(FULL_SIZE.glob("*.png"))
-    for path in paths:
-        yield path.name, path.read_bytes()
-    if not paths:
-        for seed in range(4):
-            pixels = draw_phantom(seed, 1435, 2943).pixels
-            yield f"phantom-{seed}.png", cv2.imencode(".png", pixels)[1].tobytes()
+def _starts(contender: Contender) -> dict[str, float]:
+    """Medians of several starts."""
+    servers = []
+    for _ in track(range(_STARTS), "start to ready"):
+        with running(contender) as server:
+            servers.append(_started(server))
+    return {name: statistics.median(server[name] for server in servers) for name in servers[0]}
 
 
-def _measure(
-    pictures: Mapping[str, bytes],
-    rounds: int,
-    tutorial: Callable[[bytes], httpx.Response],
-    ours: Callable[[bytes], httpx.Response],
-) -> dict[str, Any]:
-    for picture in list(pictures.values())[:2]:
-        tutorial(picture), ours(picture)
-    tutorial_ms, ours_ms, stages = [], [], []
-    for _ in range(rounds):
-        for picture in track(pictures.values(), "in turn"):
-            tutorial_ms.append(_time_ms(tutorial, picture)[0])
-            elapsed, answer = _time_ms(ours, picture)
-            ours_ms.append(elapsed)
-            stages.append(answer.json()["timings_ms"])
-    ratios = [theirs / own for theirs, own in zip(tutorial_ms, ours_ms, strict=True)]
+def _started(server: Server) -> dict[str, float]:
+    return {"seconds_to_ready": round(server.seconds_to_ready, 2), "ready_mb": round(server.ready_mb, 1)}
+
+
+def _describe(without_rivals: bool) -> dict[str, Any]:
+    """What the figures depend on."""
+    git = ("git", "-C", str(REPOSITORY))
+    commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+    changed = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=True).stdout
+    theirs = {"openvino": _THEIRS["openvino"]} if without_rivals else _THEIRS
+    options = " ".join(sys.argv[1:])
     return {
-        "command": "make bench",
-        "date": datetime.now(UTC).date().isoformat(),
+        "command": f"python -m benchmarks.compare {options}" if options else "make bench",
+        "date": datetime.now(UTC).isoformat(timespec="minutes"),
+        "commit": commit + (" with changes" if changed else ""),
         "processor": processor_name(),
         "cores": usable_cores(),
-        "versions": {name: version(name) for name in ("onnxruntime", "opencv-python-headless", "pillow", "fastapi")},
-        "pictures": sorted(pictures),
-        "requests": len(ratios),
-        "tutorial_median_ms": round(statistics.median(tutorial_ms), 1),
-        "panoseg_median_ms": round(statistics.median(ours_ms), 1),
-        "ratio_of_medians": round(statistics.median(tutorial_ms) / statistics.median(ours_ms), 2),
-        "median_of_ratios": round(statistics.median(ratios), 2),
-        "smallest_and_largest_ratio": [round(min(ratios), 2), round(max(ratios), 2)],
-        "panoseg_stages_median_ms": {
-            stage: round(statistics.median(times[stage] for times in stages), 1) for stage in (*STAGES, "total")
+        "python": sys.version.split()[0],
+        "versions": {name: version(name) for name in _OURS}
+        | {
+            package: number for name, packages in theirs.items() for package, number in versions(name, packages).items()
         },
+        "tutorial": "FastAPI, ONNX Runtime fp32 with default options, Pillow, base64 PNG in JSON",
     }
 
 
-def _time_ms(send: Callable[[bytes], httpx.Response], picture: bytes) -> tuple[float, httpx.Response]:
-    begin = time.perf_counter()
-    answer = send(picture)
-    elapsed = 1000 * (time.perf_counter() - begin)
-    answer.raise_for_status()
-    return elapsed, answer
+def _told(figure: Figure) -> dict[str, Any]:
+    finite = figure.value is not None and math.isfinite(figure.value)
+    told = asdict(figure) | {"value": round(figure.value or 0.0, 3) if finite else None}
+    return told | {"falls": figure.falls, "reaches_goal": figure.reaches_goal}
 
 
-@contextmanager
-def _tutorial(folder: Path) -> Iterator[Callable[[bytes], httpx.Response]]:
-    model = write_float_model(REPOSITORY / "models", folder / "tutorial.onnx")
-    port = 18471
-    command = [sys.executable, "-m", "uvicorn", "benchmarks.tutorial:app", "--port", str(port), "--log-level", "error"]
-    environment = {**os.environ, "PANOSEG_TUTORIAL_MODEL": str(model)}
-    with _process(command, environment, folder / "tutorial.log"), httpx.Client(timeout=120) as client:
-        _wait(client, f"http://127.0.0.1:{port}/ready")
-        yield lambda picture: client.post(f"http://127.0.0.1:{port}/predict", files={"file": picture})
-
-
-@contextmanager
-def _panoseg(folder: Path) -> Iterator[Callable[[bytes], httpx.Response]]:
-    port = 18472
-    command = [sys.executable, "-m", "training.cli", "serve", "--port", str(port)]
-    with _process(command, dict(os.environ), folder / "panoseg.log"), httpx.Client(timeout=120) as client:
-        _wait(client, f"http://127.0.0.1:{port}/health/ready")
-        url = f"http://127.0.0.1:{port}/v1/segment?include=polygons,mask,overlay"
-        yield lambda picture: client.post(url, files={"file": picture})
-
-
-@contextmanager
-def _process(command: list[str], environment: dict[str, str], log: Path) -> Iterator[None]:
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdout=output, stderr=output)
-    try:
-        yield
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def _wait(client: httpx.Client, url: str) -> None:
-    for _ in range(600):
-        try:
-            if client.get(url).status_code == 200:
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(0.1)
-    raise SystemExit(f"{url} did not answer within a minute")
-
-
-def _show(result: Mapping[str, Any]) -> None:
+def _show(result: dict[str, Any], figures: list[Figure]) -> None:
     console = Console()
-    console.print(f"{result['processor']}, {result['cores']} cores, {result['requests']} requests to each")
-    table = Table("", "median ms")
-    table.add_row("tutorial stack", str(result["tutorial_median_ms"]))
-    table.add_row("panoseg", str(result["panoseg_median_ms"]))
-    for stage, value in result["panoseg_stages_median_ms"].items():
-        table.add_row(f"  {stage}", str(value))
+    table = Table("", "one after the other: p50", "p99", "16 callers: a second", "p99", "memory when ready, MB")
+    for name, single in result["single_stream"].items():
+        load = result["throughput"][name]
+        cells = (single["p50_ms"], single["p99_ms"], load["per_second"], load["p99_ms"])
+        table.add_row(name, *(str(cell) for cell in cells), str(result["servers"][name]["ready_mb"]))
+    for name, runs in result["bare"].items():
+        table.add_row(f"network alone, {name}", str(runs["p50_ms"]), str(runs["p99_ms"]))
+    console.print(f"{result['processor']}, {result['cores']} cores; times in ms")
     console.print(table)
-    console.print(f"ratio of medians {result['ratio_of_medians']} (floor {FLOOR:g})")
+    floors = Table("", "measured", "floor", "goal")
+    for figure in figures:
+        colour = "red" if figure.falls else "green" if figure.reaches_goal else "default"
+        value = "-" if figure.value is None else f"{figure.value:.2f} {figure.unit}"
+        limits = [f"{figure.bound} {limit:g}" if limit is not None else "" for limit in (figure.floor, figure.goal)]
+        floors.add_row(figure.name, f"[{colour}]{value}[/]", *limits)
+    console.print(floors)
 
 
 if __name__ == "__main__":

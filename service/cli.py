@@ -1,7 +1,9 @@
 """The command line of the service: serve, segment files without a server, list models."""
 
+import asyncio
 import json
 import signal
+import socket
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,12 +22,16 @@ from rich.table import Table
 from service.api.app import create_app
 from service.api.identity import new_id
 from service.api.schemas import model_answer, rounded, segment_answer, to_json
+from service.doctor import examine
 from service.errors import PanosegError, RequestError
 from service.logs import configure_logs
 from service.model.engine import Ticket
 from service.model.package import choose_package, find_packages, read_manifest
 from service.segmenter import Segmenter, Wanted
 from service.settings import Settings
+from service.triton import write_triton_repository
+from service.tune import describe as describe_way
+from service.tune import tune as measure
 
 app: Final = typer.Typer(
     help="Finds and numbers the teeth on panoramic dental radiographs. Not a medical device.",
@@ -80,11 +86,14 @@ def serve(
     model: Annotated[str | None, _option("model")] = None,
     provider: Annotated[str | None, _option("provider")] = None,
     threads: Annotated[int | None, _option("threads")] = None,
+    spinning: Annotated[bool | None, _option("spinning")] = None,
+    tuning: Annotated[Path | None, _option("tuning")] = None,
     max_requests: Annotated[int | None, _option("max_requests")] = None,
     timeout_s: Annotated[float | None, _option("timeout_s")] = None,
     max_upload_mb: Annotated[float | None, _option("max_upload_mb")] = None,
     max_megapixels: Annotated[float | None, _option("max_megapixels")] = None,
     latency_target_ms: Annotated[float | None, _option("latency_target_ms")] = None,
+    reload: Annotated[bool | None, _option("reload")] = None,
     log_level: Annotated[str | None, _option("log_level")] = None,
 ) -> None:
     """Run the service, with its page at /, until it is stopped (Ctrl-C or SIGTERM)."""
@@ -103,6 +112,8 @@ def segment(
     settings = Settings()
     out.mkdir(parents=True, exist_ok=True)
     segmenter = Segmenter(choose_package(settings.models, settings.model), settings)
+    for warning in segmenter.warnings:
+        _errors.print(f"panoseg: {warning}", style="yellow", markup=False, soft_wrap=True)
     model = model_answer(segmenter.package, segmenter.engine.session)
     uncertain = segmenter.package.manifest.thresholds.uncertain
     refused = 0
@@ -120,7 +131,7 @@ def segment(
             content = segment_answer(told, new_id(), model, uncertain, True, rounded(ticket.clock.read_ms()))
             assert answer.mask is not None
             assert answer.overlay is not None
-            (out / f"{path.stem}.json").write_text(to_json(content, indent=1))
+            (out / f"{path.stem}.json").write_bytes(to_json(content, for_people=True))
             (out / f"{path.stem}.mask.png").write_bytes(answer.mask)
             (out / f"{path.stem}.overlay.jpg").write_bytes(answer.overlay)
     segmenter.close()
@@ -146,12 +157,58 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="Print the manif
     Console().print(table)
 
 
-class _Server(uvicorn.Server):
-    """Says that it is stopping as soon as it is told to, so that `/health/ready` turns before the last answer."""
+@app.command()
+@plain_errors
+def doctor() -> None:
+    """Show what would run here, on what, and why not on something else; exit code 2 where nothing would."""
+    topic, faults = "", 0
+    for fact in examine(Settings()):
+        if fact.topic != topic:
+            topic = fact.topic
+            typer.echo(f"\n{topic}")
+        typer.echo(f"  {fact.name:<18} {fact.value}")
+        faults += fact.fault
+    if faults:
+        raise typer.Exit(_FAULT)
 
-    def __init__(self, config: uvicorn.Config, on_stop: Callable[[], None]) -> None:
+
+@app.command()
+@plain_errors
+def tune(rounds: Annotated[int, typer.Option(min=1, help="Requests that each way answers.")] = 15) -> None:
+    """Measure how the model runs soonest on this machine's processor, and write it down for the service to use."""
+    settings = Settings()
+    found = measure(choose_package(settings.models, settings.model), settings, rounds, typer.echo)
+    settings.tuning.parent.mkdir(parents=True, exist_ok=True)
+    settings.tuning.write_text(found.model_dump_json(indent=1) + "\n")
+    typer.echo(f"{describe_way(found.best)}; written to {settings.tuning}. Restart or reload the service.")
+
+
+@app.command()
+@plain_errors
+def triton(
+    out: Annotated[Path, typer.Argument(help="The model repository, a folder.")],
+    gpu: Annotated[bool, typer.Option("--gpu", help="To run on a GPU instead of a processor.")] = False,
+) -> None:
+    """Write the model for NVIDIA's Triton Inference Server: the graph and its configuration."""
+    settings = Settings()
+    typer.echo(write_triton_repository(choose_package(settings.models, settings.model), out, gpu))
+
+
+class _Server(uvicorn.Server):
+    """Says that it is stopping as soon as it is told to, so that `/health/ready` turns before the last answer.
+
+    SIGHUP, where the system has it, has the model loaded anew.
+    """
+
+    def __init__(self, config: uvicorn.Config, on_stop: Callable[[], None], on_reload: Callable[[], None]) -> None:
         super().__init__(config)
         self._on_stop = on_stop
+        self._on_reload = on_reload
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        if hasattr(signal, "SIGHUP"):
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._on_reload)
+        await super().serve(sockets)
 
     def handle_exit(self, sig: int, frame: Any) -> None:  # noqa: ANN401 - uvicorn's own signature
         self._on_stop()
@@ -169,6 +226,9 @@ def _serve(settings: Settings) -> None:
     def say_stopping() -> None:
         service.state.service.stopping = True
 
+    def reload() -> None:
+        service.state.service.reload_by_signal()
+
     service = create_app(settings, on_failure=stop)
     config = uvicorn.Config(
         service,
@@ -179,7 +239,7 @@ def _serve(settings: Settings) -> None:
         server_header=False,
         timeout_graceful_shutdown=_GRACE_S,
     )
-    server = _Server(config, say_stopping)
+    server = _Server(config, say_stopping, reload)
     listener = config.bind_socket()
     host, port = listener.getsockname()[:2]
     structlog.get_logger("panoseg.service").info("listening", url=f"http://{host}:{port}/")

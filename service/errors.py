@@ -10,6 +10,8 @@
     │   ├── TooSmall               422   a side shorter than 128 px
     │   ├── InvalidParameter       422   a query value out of range
     │   ├── NotAPanoramic          422   only where the caller asked to be strict
+    │   ├── UnknownModel           404   a model that is not loaded was named
+    │   ├── ReloadFailed           409   the model that was to take over cannot be served
     │   ├── Busy                   503   the bounded queue is full
     │   ├── NotReady               503   no model loaded
     │   └── TimedOut               504   the deadline passed before the answer
@@ -99,6 +101,22 @@ class NotAPanoramic(RequestError):
     slug = "not-a-panoramic"
     status = 422
     title = "Not a panoramic radiograph"
+
+
+class UnknownModel(RequestError):
+    """A model was named that is not loaded."""
+
+    slug = "unknown-model"
+    status = 404
+    title = "There is no such model"
+
+
+class ReloadFailed(RequestError):
+    """The model that was to take over cannot be served; the one that runs goes on."""
+
+    slug = "reload-failed"
+    status = 409
+    title = "The model was not replaced"
 
 
 class Busy(RequestError):

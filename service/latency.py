@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 STAGES: Final = ("decode", "prepare", "queue", "infer", "interpret", "render", "encode")
 TOTAL: Final = "total"
@@ -107,12 +107,15 @@ class LatencyRecorder:
         target_ms: the time that a whole request is meant to stay within.
         registry: where the histograms are registered.
         now: seconds that never go back.
+
+    Attributes:
+        target_ms: as given; set it before the first request where it follows from what has been loaded.
     """
 
     def __init__(
         self, target_ms: float, registry: CollectorRegistry, now: Callable[[], float] = time.monotonic
     ) -> None:
-        self._target_ms = target_ms
+        self.target_ms = target_ms
         self._now = now
         self._lock = threading.Lock()
         self._since_start = {name: _Bins() for name in (*STAGES, TOTAL)}
@@ -128,6 +131,9 @@ class LatencyRecorder:
         self._within_counter = Counter(
             "panoseg_within_target", "Requests answered within the latency target.", registry=registry
         )
+        Gauge("panoseg_target_seconds", "The latency target.", registry=registry).set_function(
+            lambda: self.target_ms / 1000.0
+        )
 
     def record(self, timings_ms: Mapping[str, float]) -> None:
         """Take a finished request's times, as its clock reads."""
@@ -139,10 +145,10 @@ class LatencyRecorder:
             for name, value_ms in timings_ms.items():
                 self._since_start[name].add(value_ms)
                 latest[name].add(value_ms)
-            self._within += timings_ms[TOTAL] <= self._target_ms
+            self._within += timings_ms[TOTAL] <= self.target_ms
         for name, value_ms in timings_ms.items():
             self._histogram.labels(name).observe(value_ms / 1000.0)
-        if timings_ms[TOTAL] <= self._target_ms:
+        if timings_ms[TOTAL] <= self.target_ms:
             self._within_counter.inc()
 
     def report(self) -> LatencyReport:
@@ -159,6 +165,6 @@ class LatencyRecorder:
             return LatencyReport(
                 since_start,
                 {name: bins.percentiles() for name, bins in recent.items()},
-                self._target_ms,
+                self.target_ms,
                 self._within / count if count else None,
             )

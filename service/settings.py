@@ -11,6 +11,9 @@ from service.radiograph import Limits
 
 _REPOSITORY = Path(__file__).resolve().parent.parent
 
+_ELSEWHERE = {"models": "`models/` beside `service/`", "tuning": "`~/.config/panoseg/tuning.json`"}
+"""Defaults that differ from machine to machine, as the documentation tells them."""
+
 
 class Settings(BaseSettings):
     """The settings of the service; each description is also its help and its line in the documentation."""
@@ -33,16 +36,29 @@ class Settings(BaseSettings):
     threads: int | None = Field(
         default=None,
         ge=1,
-        description="Threads of the model's arithmetic; as many as the process may use where not set.",
+        description="Threads of the model's arithmetic; where not set, as tuned, else as many as the process may use.",
+    )
+    spinning: bool | None = Field(
+        default=None,
+        description="Whether those threads wait for work awake, sooner and at the cost of all else; "
+        "where not set, as tuned, else yes.",
+    )
+    tuning: Path = Field(
+        default=Path.home() / ".config" / "panoseg" / "tuning.json",
+        description="What `panoseg tune` measured and writes; used where it is for this machine and model.",
     )
     max_requests: int = Field(default=16, ge=1, description="Requests worked on or waiting at once; `busy` beyond it.")
     timeout_s: float = Field(default=10.0, gt=0, description="Seconds that a request may take before it is dropped.")
     max_upload_mb: float = Field(default=64.0, gt=0, description="Largest upload, in MB (10^6 bytes).")
     max_megapixels: float = Field(default=100.0, gt=0, description="Largest picture, in millions of pixels.")
-    latency_target_ms: float = Field(
-        default=500.0,
+    latency_target_ms: float | None = Field(
+        default=None,
         gt=0,
-        description="Time that a request is meant to stay within; /v1/latency tells the share that does.",
+        description="Time that a request is meant to stay within, of which /v1/latency tells the share that does; "
+        "500 on a processor and 50 on a GPU where not set.",
+    )
+    reload: bool = Field(
+        default=False, description="Whether POST /v1/models/reload may replace the model; SIGHUP always may."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least severity that is logged, as JSON lines on standard error."
@@ -58,7 +74,7 @@ def describe() -> str:
     """The settings as a Markdown table, which `docs/settings.md` holds."""
     rows = ["| variable | option | default | what it sets |", "|---|---|---|---|"]
     for name, field in Settings.model_fields.items():
-        default = "`models/` beside `service/`" if name == "models" else f"`{field.default}`"
+        default = _ELSEWHERE.get(name, f"`{field.default}`")
         default = "not set" if field.default is None else default
         option = f"--{name.replace('_', '-')}"
         rows.append(f"| `PANOSEG_{name.upper()}` | `{option}` | {default} | {field.description} |")

@@ -10,7 +10,7 @@ from service.dentition.fdi import FDI_NUMBERS
 from service.model.interpret import confidences, find_teeth, outline_teeth, to_radiograph
 from service.model.package import Thresholds
 from service.model.prepare import ModelInput
-from service.model.session import Prediction
+from service.model.session import EVIDENCE_CELL, Prediction
 from service.segmentation import Box
 
 CLASSES = (0, *FDI_NUMBERS)
@@ -29,15 +29,21 @@ THRESHOLDS = Thresholds(
 
 HEIGHT, WIDTH = 64, 128
 
+UPRIGHT = (1.0, 0.0, 0.0, 0.0, 0.0)
+
 
 def predict(*rectangles: tuple[int, int, int, int, int]) -> Prediction:
     """A prediction whose teeth are rectangles: FDI number, x, y, width, height."""
     tooth = np.ones((HEIGHT, WIDTH), np.uint8)
     foreground = np.zeros((HEIGHT, WIDTH), np.uint8)
+    evidence = np.full((HEIGHT // EVIDENCE_CELL, WIDTH // EVIDENCE_CELL, len(FDI_NUMBERS)), 255, np.uint8)
     for fdi, x, y, width, height in rectangles:
         tooth[y : y + height, x : x + width] = CLASSES.index(fdi)
         foreground[y : y + height, x : x + width] = 255
-    return Prediction(tooth, foreground, np.full((HEIGHT, WIDTH), 204, np.uint8), 1.0)
+    of_cell = tooth[EVIDENCE_CELL // 2 :: EVIDENCE_CELL, EVIDENCE_CELL // 2 :: EVIDENCE_CELL]
+    np.put_along_axis(evidence, of_cell[:, :, None].astype(np.intp) - 1, 0, axis=2)
+    confidence = np.full((HEIGHT, WIDTH), 204, np.uint8)
+    return Prediction(tooth, foreground, confidence, 1.0, UPRIGHT, evidence)
 
 
 def numbers(labels: np.ndarray) -> dict[int, int]:
@@ -53,6 +59,13 @@ def test_teeth_apart_keep_their_numbers_and_every_pixel() -> None:
 def test_a_second_piece_takes_the_number_of_the_tooth_it_touches() -> None:
     labels = find_teeth(predict((11, 10, 10, 10, 20), (21, 30, 10, 10, 20), (11, 40, 12, 4, 5)), CLASSES, THRESHOLDS)
     assert numbers(labels) == {11: 200, 21: 220}
+
+
+def test_a_second_whole_tooth_of_one_number_has_the_number_of_its_place() -> None:
+    rectangles = ((16, 40, 10, 5, 20), (15, 47, 10, 4, 20), (15, 52, 10, 4, 20), (13, 56, 10, 4, 20))
+    labels = find_teeth(predict(*rectangles), CLASSES, THRESHOLDS)
+    assert numbers(labels) == {16: 100, 15: 80, 14: 80, 13: 80}
+    assert (labels[10:30, 52:56] == 14).all()
 
 
 def test_a_second_piece_that_touches_nothing_is_dropped() -> None:
@@ -74,13 +87,29 @@ def test_a_speck_is_no_tooth() -> None:
     assert numbers(find_teeth(predict((11, 10, 10, 3, 3)), CLASSES, THRESHOLDS)) == {}
 
 
+@given(st.integers(0, 2**32))
+def test_a_picture_of_anything_gives_each_number_once_and_in_one_place(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    shape = (generator.integers(2, HEIGHT), generator.integers(2, WIDTH))
+    coarse = generator.integers(0, 33, shape, np.uint8)
+    tooth = cv2.resize(coarse, (WIDTH, HEIGHT), interpolation=cv2.INTER_NEAREST)
+    evidence = generator.integers(0, 256, (HEIGHT // EVIDENCE_CELL, WIDTH // EVIDENCE_CELL, 32), np.uint8)
+    foreground = np.where(tooth > 0, 255, 0).astype(np.uint8)
+    prediction = Prediction(np.maximum(tooth, 1), foreground, foreground, 1.0, UPRIGHT, evidence)
+    labels = find_teeth(prediction, CLASSES, THRESHOLDS.model_copy(update={"min_tooth_area": 1}))
+    assert not labels[foreground == 0].any()
+    for fdi in np.unique(labels[labels > 0]):
+        count, _ = cv2.connectedComponents((labels == fdi).view(np.uint8), connectivity=8)
+        assert count == 2
+
+
 def test_nothing_found_is_an_answer_too() -> None:
     prediction = predict()
     labels = find_teeth(prediction, CLASSES, THRESHOLDS)
     model_input = ModelInput(np.zeros((HEIGHT, WIDTH), np.uint8), Box(0, 0, 300, 200), 1.0)
     large = to_radiograph(labels, prediction, model_input, 200, 300, THRESHOLDS)
     assert not large.any()
-    assert outline_teeth(large, labels, model_input, confidences(labels, prediction)) == ()
+    assert outline_teeth(large, labels, model_input, confidences(labels, prediction, CLASSES)) == ()
 
 
 @given(
@@ -114,7 +143,7 @@ def test_outlines_boxes_and_areas_tell_of_the_same_pixels(size: tuple[int, int])
     prediction = predict((18, 3, 4, 14, 22), (17, 17, 6, 12, 22), (47, 20, 40, 15, 20))
     labels = find_teeth(prediction, CLASSES, THRESHOLDS)
     large = to_radiograph(labels, prediction, model_input, height, width, THRESHOLDS)
-    teeth = outline_teeth(large, labels, model_input, confidences(labels, prediction))
+    teeth = outline_teeth(large, labels, model_input, confidences(labels, prediction, CLASSES))
     assert [tooth.fdi for tooth in teeth] == [17, 18, 47]
     for tooth in teeth:
         mask = large == tooth.fdi

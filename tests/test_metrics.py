@@ -11,13 +11,16 @@ from torchmetrics.functional.classification import binary_accuracy, binary_f1_sc
 from service.dentition.fdi import FDI_NUMBERS
 from training.metrics import (
     Counts,
+    Figures,
     ToothAgreement,
+    bootstrap_difference,
     bootstrap_interval,
     dice,
     iou,
     match_missing,
     match_teeth,
     pixel_accuracy,
+    right_teeth,
 )
 
 NOTHING = [[0, 0], [0, 0]]
@@ -173,6 +176,13 @@ def test_each_tooth_is_judged_as_a_mask_of_its_own(predicted, truth):
     assert agreement.teeth.right == sum(iou(predicted == fdi, truth == fdi) >= 0.5 for fdi in numbers)
 
 
+def test_the_right_teeth_are_those_that_are_counted():
+    predicted, truth = labels([11, 11, 12, 0]), labels([11, 11, 13, 0])
+    assert right_teeth(predicted, truth) == {11}
+    assert right_teeth(predicted, labels([11, 0, 0, 0]), threshold=0.6) == set()
+    assert right_teeth(predicted, labels([11, 0, 0, 0])) == {11}
+
+
 def test_missing_teeth_are_compared_as_sets():
     assert match_missing((18, 48), (18, 28, 38)) == Counts(right=1, predicted=2, true=3)
     assert match_missing((), ()).f1 == 1.0
@@ -216,3 +226,68 @@ def test_no_figures_or_no_such_level_are_refused():
     for level in (0.0, 1.0, 95):
         with pytest.raises(ValueError, match="level"):
             bootstrap_interval([0.5], seed=1, level=level)
+
+
+def means(*runs):
+    values = np.array(runs, np.float64)
+    return Figures(values, np.ones_like(values))
+
+
+def test_figures_of_several_runs_are_as_worked_by_hand():
+    f1 = Figures(np.array([[2.0, 4.0], [0.0, 4.0]]), np.array([[4.0, 8.0], [4.0, 4.0]]))
+    assert f1.by_run == pytest.approx([6 / 12, 4 / 8])
+    assert f1.mean == pytest.approx(0.5)
+    assert means([0.2, 0.4], [0.6, 0.8]).mean == pytest.approx(0.5)
+    # With nothing to find and nothing found, all is well.
+    assert Figures(np.zeros((1, 2)), np.zeros((1, 2))).mean == 1.0
+
+
+def test_what_is_hard_for_both_does_not_widen_the_interval_of_their_difference():
+    hardness = np.random.default_rng(5).uniform(0.2, 0.9, 40)
+    low, high = bootstrap_difference(means(hardness + 0.01), means(hardness), seed=1)
+    assert (low, high) == pytest.approx((0.01, 0.01))
+    assert np.subtract(*bootstrap_interval(hardness, seed=1)[::-1]) > 0.05
+
+
+def test_the_interval_of_a_difference_of_one_run_each_is_that_of_the_mean_of_differences():
+    generator = np.random.default_rng(6)
+    one, other = generator.normal(0.8, 0.1, 200), generator.normal(0.7, 0.1, 200)
+    expected = bootstrap_interval(one - other, seed=1)
+    found = bootstrap_difference(means(one), means(other), seed=2)
+    assert found == pytest.approx(expected, abs=0.1 * (expected[1] - expected[0]))
+
+
+def test_runs_that_differ_widen_the_interval():
+    steady = np.full(20, 0.5)
+    assert bootstrap_difference(means(steady, steady), means(steady), seed=1) == pytest.approx((0, 0))
+    low, high = bootstrap_difference(means(steady - 0.1, steady + 0.1), means(steady), seed=1)
+    assert (low, high) == pytest.approx((-0.1, 0.1))
+
+
+@given(
+    arrays.arrays(np.float64, (2, 6), elements=st.floats(0, 1)),
+    arrays.arrays(np.float64, (3, 6), elements=st.floats(0, 1)),
+    st.integers(0, 2**32),
+)
+def test_a_difference_lies_within_what_is_possible_and_can_be_had_again(one, other, seed):
+    ours, theirs = means(*one), means(*other)
+    low, high = bootstrap_difference(ours, theirs, seed, resamples=200)
+    assert -1 - 1e-9 <= low <= high <= 1 + 1e-9
+    assert (low, high) == bootstrap_difference(ours, theirs, seed, resamples=200)
+
+
+@given(arrays.arrays(np.float64, (2, 6), elements=st.floats(0, 1)), st.integers(0, 2**32))
+def test_a_difference_the_other_way_round_is_its_negative(both, seed):
+    one, other = means(both[0]), means(both[1])
+    low, high = bootstrap_difference(one, other, seed, resamples=200)
+    assert bootstrap_difference(other, one, seed, resamples=200) == pytest.approx((-high, -low), abs=1e-9)
+
+
+def test_figures_that_cannot_be_paired_are_refused():
+    with pytest.raises(ValueError, match="cannot be paired"):
+        bootstrap_difference(means([0.5, 0.5]), means([0.5]), seed=1)
+    with pytest.raises(ValueError, match="level"):
+        bootstrap_difference(means([0.5]), means([0.5]), seed=1, level=95)
+    for parts, wholes in (((1, 2), (1, 3)), ((2,), (2,)), ((1, 0), (1, 0))):
+        with pytest.raises(ValueError, match="not both"):
+            Figures(np.zeros(parts), np.ones(wholes))

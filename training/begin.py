@@ -18,10 +18,10 @@ from torch import Tensor, nn
 
 from service.model.interpret import find_teeth
 from service.model.package import MANIFEST, ModelPackage, load_package
-from service.model.session import Prediction
 from training.checkpoint import CONFIG, CheckpointError, load_network
 from training.config import Config, ConfigError, load_config
 from training.dequantize import WEIGHT, to_float
+from training.measure import predict, service_graph
 from training.network import ToothNetwork
 
 _SAME_LABELS: Final = 0.98
@@ -121,11 +121,7 @@ def _check_known_answer(package: ModelPackage, network: ToothNetwork) -> None:
         np.asarray(cv2.imread(str(package.folder / name), cv2.IMREAD_GRAYSCALE))
         for name in (known.picture, known.labels)
     )
-    with torch.inference_mode():
-        probabilities = network(torch.from_numpy(picture)[None])[0].softmax(dim=0)
-    best, tooth = probabilities[1:].max(dim=0)
-    foreground, confidence = ((255 * share).round().byte().numpy() for share in (1 - probabilities[0], best))
-    prediction = Prediction((tooth + 1).byte().numpy(), foreground, confidence, distance=1.0)
+    prediction = predict(service_graph(network, torch.device("cpu")), picture)
     found = find_teeth(prediction, package.manifest.classes, package.manifest.thresholds)
     agreement = float((found == labels).mean())
     if agreement < _SAME_LABELS:

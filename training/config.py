@@ -35,6 +35,30 @@ class PairsData(_Part):
     folder: Path
 
 
+class TuftsData(_Part):
+    """The Tufts Dental Database as it is handed out; tooth or not, without numbers.
+
+    Attributes:
+        folder: holds `Radiographs/` and `Segmentation/teeth_mask/`.
+        seed: which pictures go where is drawn from it and their names.
+        train, val: shares of the pictures; the rest is the test split.
+        leave_out: pictures to do without, by name without ending, such as one whose mask does not fit.
+    """
+
+    kind: Literal["tufts"]
+    folder: Path
+    seed: int = 0
+    train: float = Field(default=0.7, gt=0, lt=1)
+    val: float = Field(default=0.15, gt=0, lt=1)
+    leave_out: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _something_is_left_to_test(self) -> "TuftsData":
+        if self.train + self.val >= 1:
+            raise ValueError(f"train {self.train} and val {self.val} leave nothing to test; together they are below 1")
+        return self
+
+
 class PhantomData(_Part):
     """Drawn radiographs with their truth."""
 
@@ -45,7 +69,7 @@ class PhantomData(_Part):
     seed: int = 0
 
 
-Data = Annotated[CocoData | PairsData | PhantomData, Field(discriminator="kind")]
+Data = Annotated[CocoData | PairsData | TuftsData | PhantomData, Field(discriminator="kind")]
 
 
 class Network(_Part):
@@ -174,6 +198,12 @@ class Config(_Part):
     def _plateau_sees_every_epoch(self) -> "Config":
         if isinstance(self.scheduler, Plateau) and self.validate_every_epochs != 1:
             raise ValueError("the plateau scheduler follows the validation loss: validate_every_epochs must be 1")
+        return self
+
+    @model_validator(mode="after")
+    def _classes_that_the_data_tell(self) -> "Config":
+        if isinstance(self.data, TuftsData) and self.network.classes != 2:
+            raise ValueError("the Tufts masks tell no numbers: network.classes must be 2")
         return self
 
     @property

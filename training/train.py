@@ -20,7 +20,7 @@ from lightning.pytorch.callbacks import (
 from lightning.pytorch.loggers import CSVLogger
 
 from training.begin import begin_network, is_package
-from training.checkpoint import CONFIG, LAST
+from training.checkpoint import CONFIG, LAST, is_finished
 from training.config import Config, ConfigError, load_config
 from training.data import Splits, load_splits
 from training.data.leaks import refuse_leaks
@@ -39,7 +39,7 @@ def train(
     optimiser, scheduler, epoch. Random numbers need no saving: order and augmentation draw from (seed, epoch, picture).
 
     Args:
-        resume: go on from `last.ckpt`; where there is none yet, start.
+        resume: go on from `last.ckpt`; where there is none yet, start. A run that has ended stays as it is.
         begin_with: a package or a run to begin with, in place of the one that the configuration names.
         allow_leaks: begin even where a picture or a patient is in two splits.
 
@@ -62,6 +62,9 @@ def train(
         raise ConfigError(f"{folder} is there already; add --resume to go on with it, or remove it.")
     if last.exists() and load_config(folder / CONFIG) != config:
         raise ConfigError(f"{folder} was begun with another configuration; give {config_path} another name.")
+    # Lightning would give a run that stopped early one more epoch each time.
+    if last.exists() and is_finished(folder, config):
+        return folder
     lightning.seed_everything(config.seed, verbose=False)
     data = ToothData(_load_data(config, allow_leaks), config)
     task = ToothTask(config, data.steps())

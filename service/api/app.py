@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api import images, operations, problems
 from service.api.identity import request_id
+from service.api.kserve import routes as kserve
 from service.api.schemas import Problem
 from service.api.state import ServiceState
 from service.settings import Settings
@@ -46,7 +47,7 @@ def create_app(settings: Settings, on_failure: Callable[[], None] = lambda: None
         yield
         state.stopping = True
         await loading
-        await asyncio.get_running_loop().run_in_executor(None, state.close)
+        await state.stop()
 
     state = ServiceState(settings)
     app = FastAPIOffline(
@@ -59,6 +60,9 @@ def create_app(settings: Settings, on_failure: Callable[[], None] = lambda: None
     problems.install(app)
     app.include_router(images.router)
     app.include_router(operations.router)
+    app.include_router(kserve.router)
+    if settings.reload:
+        app.include_router(operations.reload_router)
     _describe_problems(app)
     _serve_page(app)
     app.add_middleware(_Envelope, state=state)

@@ -1,6 +1,5 @@
 """The routes that take a radiograph: its teeth as JSON, its mask, its overlay."""
 
-import asyncio
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Query, Request, Response
@@ -9,9 +8,11 @@ from service.api.identity import new_id
 from service.api.problems import IMAGE_PROBLEMS
 from service.api.schemas import SegmentAnswer, model_answer, rounded, segment_answer, to_json
 from service.api.state import ServiceState, State
-from service.api.uploads import read_upload
-from service.errors import InvalidParameter, TimedOut
-from service.segmenter import Answer, OverlayFormat, Segmenter, Wanted
+from service.api.uploads import in_time, read_upload
+from service.errors import InvalidParameter
+from service.model.engine import Ticket
+from service.render.encode import OverlayFormat
+from service.segmenter import Answer, Segmenter, Wanted
 
 router: Final = APIRouter(prefix="/v1", tags=["radiographs"])
 
@@ -61,8 +62,7 @@ async def segment(
     wanted = Wanted(
         "binary" if "mask" in parts else None, overlay_format if "overlay" in parts else None, opacity, strict
     )
-    segmenter = state.segmenter
-    answer, timings_ms = await _answer(segmenter, request, state, wanted)
+    segmenter, answer, timings_ms = await _answer(request, state, wanted)
     content = segment_answer(
         answer,
         new_id(),
@@ -71,7 +71,7 @@ async def segment(
         "polygons" in parts,
         timings_ms,
     )
-    return Response(to_json(content), media_type="application/json", headers=_headers(segmenter, timings_ms))
+    return Response(to_json(content), media_type="application/json", headers=answer_headers(segmenter, timings_ms))
 
 
 @router.post(
@@ -90,9 +90,8 @@ async def mask(
     strict: Strict = False,
 ) -> Response:
     """8-bit grey, the size of the radiograph as sent."""
-    segmenter = state.segmenter
-    answer, timings_ms = await _answer(segmenter, request, state, Wanted(mask=kind, strict=strict))
-    return Response(answer.mask, media_type="image/png", headers=_headers(segmenter, timings_ms))
+    segmenter, answer, timings_ms = await _answer(request, state, Wanted(mask=kind, strict=strict))
+    return Response(answer.mask, media_type="image/png", headers=answer_headers(segmenter, timings_ms))
 
 
 @router.post(
@@ -115,27 +114,26 @@ async def overlay(
     accept = request.headers.get("accept", "")
     chosen: OverlayFormat = format or ("png" if "image/png" in accept and "image/jpeg" not in accept else "jpeg")
     wanted = Wanted(overlay=chosen, opacity=opacity, strict=strict)
-    segmenter = state.segmenter
-    answer, timings_ms = await _answer(segmenter, request, state, wanted)
-    return Response(answer.overlay, media_type=f"image/{chosen}", headers=_headers(segmenter, timings_ms))
+    segmenter, answer, timings_ms = await _answer(request, state, wanted)
+    return Response(answer.overlay, media_type=f"image/{chosen}", headers=answer_headers(segmenter, timings_ms))
 
 
-async def _answer(
-    segmenter: Segmenter, request: Request, state: ServiceState, wanted: Wanted
-) -> tuple[Answer, dict[str, float]]:
-    """The answer to the request's upload and its times, which are recorded as the caller is told them."""
-    try:
-        async with asyncio.timeout(state.settings.timeout_s):
-            upload = await read_upload(request, state.settings.max_upload_mb)
-    except TimeoutError:
-        raise TimedOut(f"The upload did not arrive within {state.settings.timeout_s:g} s; send it again.") from None
-    answer, ticket = await state.segment(segmenter, request, upload, wanted)
+async def _answer(request: Request, state: ServiceState, wanted: Wanted) -> tuple[Segmenter, Answer, dict[str, float]]:
+    """What answered, its answer to the request's upload, and the times, recorded as the caller is told them."""
+    state.check_ready()
+    upload = await in_time(read_upload(request, state.settings.max_upload_mb), state.settings.timeout_s)
+
+    def segment(segmenter: Segmenter, ticket: Ticket) -> Answer:
+        return segmenter.segment(upload, wanted, ticket)
+
+    segmenter, answer, ticket = await state.run(request, segment)
     timings_ms = rounded(ticket.clock.read_ms())
     state.recorder.record(timings_ms)
-    return answer, timings_ms
+    return segmenter, answer, timings_ms
 
 
-def _headers(segmenter: Segmenter, timings_ms: dict[str, float]) -> dict[str, str]:
+def answer_headers(segmenter: Segmenter, timings_ms: dict[str, float]) -> dict[str, str]:
+    """The times and the model, as headers of an answer."""
     manifest = segmenter.package.manifest
     return {
         "Server-Timing": ", ".join(f"{stage};dur={value:.3f}" for stage, value in timings_ms.items()),

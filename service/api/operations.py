@@ -1,14 +1,15 @@
 """The routes for those who run the service: models, latency, health, metrics."""
 
-from typing import Final
+from typing import Annotated, Final
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from service.api.problems import describe
 from service.api.schemas import (
     LatencyAnswer,
     Live,
+    Model,
     ModelsAnswer,
     Ready,
     latency_answer,
@@ -16,10 +17,13 @@ from service.api.schemas import (
     models_answer,
 )
 from service.api.state import State
-from service.errors import NotReady
+from service.errors import NotReady, ReloadFailed
 from service.model.package import find_packages, read_manifest
 
 router: Final = APIRouter(tags=["operations"])
+
+reload_router: Final = APIRouter(tags=["operations"])
+"""Only where the settings allow it: whoever reaches the service could have it load again and again."""
 
 _NOT_READY: Final = describe(NotReady)
 
@@ -30,6 +34,22 @@ def models(state: State) -> ModelsAnswer:
     active = state.segmenter.package
     found = [(read_manifest(folder), folder == active.folder) for folder in find_packages(state.settings.models)]
     return models_answer(found, state.segmenter.engine.session)
+
+
+@reload_router.post(
+    "/v1/models/reload",
+    summary="Replace the model without losing a request",
+    responses=describe(NotReady, ReloadFailed),
+)
+async def reload(
+    state: State,
+    model: Annotated[
+        str | None, Query(description="<name> or <name>/<version>; what the settings say where not given.")
+    ] = None,
+) -> Model:
+    """Loads a package of the folder of models beside the one that runs; answers once it has taken over."""
+    segmenter = await state.reload(model)
+    return model_answer(segmenter.package, segmenter.engine.session)
 
 
 @router.get("/v1/latency", summary="Where the time went", responses=_NOT_READY)
@@ -51,7 +71,7 @@ async def ready(state: State) -> Ready:
     return Ready(
         model=model_answer(state.segmenter.package, session),
         uptime_s=round(state.uptime_s, 3),
-        warnings=[session.warning] if session.warning else [],
+        warnings=state.segmenter.warnings,
     )
 
 

@@ -9,6 +9,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from service import errors
+from service.api.kserve.schemas import ProtocolError
 from service.api.schemas import Problem
 
 _log: Final = structlog.get_logger("panoseg.api")
@@ -33,7 +34,9 @@ _TITLES: Final = {404: "There is no such page", 405: "The method is not allowed 
 def problem(
     request: Request, slug: str, status: int, title: str, detail: str, headers: dict[str, str] | None = None
 ) -> JSONResponse:
-    """A problem answer for a request."""
+    """A problem answer for a request; under `/v2` in the form of the protocol that is spoken there."""
+    if request.url.path.startswith("/v2"):
+        return JSONResponse(ProtocolError(error=detail).model_dump(), status, headers)
     content = Problem(
         type=f"urn:panoseg:problem:{slug}",
         title=title,

@@ -4,21 +4,27 @@ import asyncio
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 import structlog
 from fastapi import Depends, Request
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry, Counter, Gauge, Info, ProcessCollector
 from starlette.requests import ClientDisconnect
 
-from service.errors import NotReady, SetupError
+from service.errors import NotReady, ReloadFailed, SetupError
 from service.latency import LatencyRecorder
 from service.model.engine import Ticket
 from service.model.package import choose_package
-from service.segmenter import Answer, Segmenter, Wanted
+from service.segmenter import Segmenter
 from service.settings import Settings
 
 _log: Final = structlog.get_logger("panoseg.service")
+
+_R = TypeVar("_R")
+
+_TARGETS_MS: Final = {"CPUExecutionProvider": 500.0, "OpenVINOExecutionProvider": 500.0}
+_GPU_TARGET_MS: Final = 50.0
+"""What a request is meant to stay within where the settings do not say."""
 
 
 class ServiceState:
@@ -32,7 +38,8 @@ class ServiceState:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.registry = CollectorRegistry()
-        self.recorder = LatencyRecorder(settings.latency_target_ms, self.registry)
+        ProcessCollector(registry=self.registry)
+        self.recorder = LatencyRecorder(settings.latency_target_ms or _GPU_TARGET_MS, self.registry)
         self.requests = Counter(
             "panoseg_requests", "Requests answered, by route and status.", ["route", "status"], registry=self.registry
         )
@@ -45,10 +52,18 @@ class ServiceState:
         Gauge("panoseg_ready", "1 when a model is loaded and warmed up.", registry=self.registry).set_function(
             lambda: float(self._segmenter is not None and not self.stopping)
         )
+        self._reloads = Counter(
+            "panoseg_reloads", "Models that were to take over, by outcome.", ["outcome"], registry=self.registry
+        )
+        for outcome in ("done", "failed"):  # a rate misses the first of a series that was not there before
+            self._reloads.labels(outcome)
+        self._model = Info("panoseg_model", "The model that answers.", registry=self.registry)
         self.failed: str | None = None
         self.stopping = False
         self._started = time.monotonic()
         self._segmenter: Segmenter | None = None
+        self._reloading = asyncio.Lock()
+        self._by_signal: set[asyncio.Task[None]] = set()
         self._workers = ThreadPoolExecutor(settings.max_requests, "request")
 
     @property
@@ -66,6 +81,14 @@ class ServiceState:
             raise NotReady("The model is still being loaded; try again in a few seconds.")
         return self._segmenter
 
+    def check_ready(self) -> None:
+        """Call before an upload is read.
+
+        Raises:
+            NotReady: as `segmenter`.
+        """
+        _ = self.segmenter
+
     @property
     def uptime_s(self) -> float:
         """Seconds since the start."""
@@ -74,47 +97,105 @@ class ServiceState:
     async def load(self, on_failure: Callable[[], None]) -> None:
         """Load and warm up the model beside the event loop, so that the health routes answer meanwhile."""
         try:
-            self._segmenter = await asyncio.get_running_loop().run_in_executor(self._workers, self._load)
+            loaded = await asyncio.to_thread(self._load, self.settings.model)
         except Exception as error:
-            foreseen = isinstance(error, SetupError)
-            self.failed = str(error) if foreseen else "an unforeseen fault; the log holds its trace"
-            _log.error("start failed", reason=self.failed, exc_info=None if foreseen else error)
+            self.failed = _tell("start failed", error)
             on_failure()
             return
-        session = self._segmenter.engine.session
-        if session.warning:
-            _log.warning("provider", message=session.warning)
-        manifest = self._segmenter.package.manifest
-        _log.info("ready", model=f"{manifest.name}/{manifest.version}", provider=session.provider)
+        self._take(loaded)
 
-    def _load(self) -> Segmenter:
-        return Segmenter(choose_package(self.settings.models, self.settings.model), self.settings)
+    async def reload(self, wanted: str | None) -> Segmenter:
+        """Load and warm up a model beside the one that runs, then let it take over between two requests.
 
-    def close(self) -> None:
+        Requests under way are finished by the model that took them; then it is let go.
+
+        Args:
+            wanted: `name` or `name/version`; what the settings say where None.
+
+        Raises:
+            ReloadFailed: the model cannot be served; the one that runs goes on.
+            NotReady: no model has been loaded yet, or the service is stopping.
+        """
+        async with self._reloading:
+            before = self.segmenter
+            try:
+                loaded = await asyncio.to_thread(self._load, wanted or self.settings.model)
+            except Exception as error:
+                self._reloads.labels("failed").inc()
+                manifest = before.package.manifest
+                reason = _tell("reload failed", error)
+                raise ReloadFailed(f"{manifest.name}/{manifest.version} goes on: {reason}") from error
+            self._take(loaded)
+            self._reloads.labels("done").inc()
+            # Places are taken on the event loop, and none of this one's from here on.
+            while before.engine.under_way:
+                await asyncio.sleep(0.02)
+            await asyncio.to_thread(before.close)
+            return loaded
+
+    def reload_by_signal(self) -> None:
+        """Reload what the settings say; nobody waits for the outcome, so the log alone tells it."""
+        reloading = asyncio.create_task(self._reload_unasked())
+        self._by_signal.add(reloading)  # the loop itself holds no more than a weak reference
+        reloading.add_done_callback(self._by_signal.discard)
+
+    async def _reload_unasked(self) -> None:
+        try:
+            await self.reload(None)
+        except ReloadFailed:
+            pass  # has been logged
+        except NotReady as error:
+            _log.warning("reload refused", reason=str(error))
+
+    def _load(self, wanted: str | None) -> Segmenter:
+        return Segmenter(choose_package(self.settings.models, wanted), self.settings)
+
+    def _take(self, segmenter: Segmenter) -> None:
+        """Have a loaded model answer from now on."""
+        session, manifest = segmenter.engine.session, segmenter.package.manifest
+        self._segmenter = segmenter
+        self._model.info({"name": manifest.name, "version": manifest.version, "provider": session.provider})
+        self.recorder.target_ms = self.settings.latency_target_ms or _TARGETS_MS.get(session.provider, _GPU_TARGET_MS)
+        for warning in segmenter.warnings:
+            _log.warning("runtime", message=warning)
+        _log.info(
+            "ready",
+            model=f"{manifest.name}/{manifest.version}",
+            provider=session.provider,
+            threads=segmenter.runtime.threads,
+            spinning=segmenter.runtime.spinning,
+            chosen=segmenter.runtime.reason,
+        )
+
+    async def stop(self) -> None:
         """Finish what is under way and let the model go."""
+        self.stopping = True
+        async with self._reloading:
+            await asyncio.to_thread(self._close)
+
+    def _close(self) -> None:
         self._workers.shutdown(wait=True, cancel_futures=True)
         if self._segmenter:
             self._segmenter.close()
 
-    async def segment(
-        self, segmenter: Segmenter, request: Request, upload: bytes, wanted: Wanted
-    ) -> tuple[Answer, Ticket]:
-        """Segment an upload beside the event loop, until its deadline, or until its caller goes.
+    async def run(self, request: Request, work: Callable[[Segmenter, Ticket], _R]) -> tuple[Segmenter, _R, Ticket]:
+        """Do a request's work beside the event loop, until its deadline, or until its caller goes.
 
         Raises:
-            RequestError: as `Segmenter.segment`, or every place is taken.
+            RequestError: as the work raises, or every place is taken.
             ClientDisconnect: the caller has gone.
         """
+        segmenter = self.segmenter
         segmenter.engine.admit()
         ticket = Ticket(self.settings.timeout_s)
-        work = asyncio.get_running_loop().run_in_executor(self._workers, segmenter.segment, upload, wanted, ticket)
-        work.add_done_callback(lambda _: segmenter.engine.leave())
+        working = asyncio.get_running_loop().run_in_executor(self._workers, work, segmenter, ticket)
+        working.add_done_callback(lambda _: segmenter.engine.leave())
         gone = asyncio.create_task(_wait_for_disconnect(request))
         try:
-            awaited: list[asyncio.Future[Any]] = [work, gone]
+            awaited: list[asyncio.Future[Any]] = [working, gone]
             await asyncio.wait(awaited, timeout=ticket.remaining_s, return_when=asyncio.FIRST_COMPLETED)
-            if work.done():
-                return work.result(), ticket
+            if working.done():
+                return segmenter, working.result(), ticket
             if gone.done():
                 raise ClientDisconnect
             raise ticket.timed_out()
@@ -122,7 +203,15 @@ class ServiceState:
             gone.cancel()
             ticket.abandon()
             # What the dropped work ends with is nobody's concern any more, and must not be reported as unread.
-            work.add_done_callback(lambda done: done.cancelled() or done.exception())
+            working.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+
+def _tell(event: str, error: Exception) -> str:
+    """Log why a model could not be loaded, with the trace where nobody foresaw it, and say it in a sentence."""
+    foreseen = isinstance(error, SetupError)
+    reason = str(error) if foreseen else "an unforeseen fault; the log holds its trace"
+    _log.error(event, reason=reason, exc_info=None if foreseen else error)
+    return reason
 
 
 async def _wait_for_disconnect(request: Request) -> None:

@@ -1,5 +1,7 @@
 """Reads an upload into memory: the body itself, or the one part `file` of a form; never more than allowed."""
 
+import asyncio
+from collections.abc import Awaitable
 from typing import Any
 
 from fastapi import Request
@@ -7,7 +9,7 @@ from python_multipart import MultipartParser
 from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import parse_options_header
 
-from service.errors import EmptyUpload, InvalidParameter, TooLarge
+from service.errors import EmptyUpload, InvalidParameter, TimedOut, TooLarge
 
 
 async def read_upload(request: Request, max_mb: float) -> bytes:
@@ -17,6 +19,35 @@ async def read_upload(request: Request, max_mb: float) -> bytes:
         TooLarge: more than `max_mb` MB, found from the declared length or while reading.
         EmptyUpload: no bytes, or a form without a `file` part.
         InvalidParameter: a form that is damaged or has several `file` parts.
+    """
+    body = await read_body(request, max_mb)
+    kind, options = parse_options_header(request.headers.get("content-type", ""))
+    data = _file_part(body, options.get(b"boundary")) if kind == b"multipart/form-data" else body
+    if not data:
+        raise EmptyUpload("The upload holds no bytes; send the radiograph as the body, or as the form part `file`.")
+    if len(data) > max_mb * 1e6:
+        raise _too_large(max_mb)
+    return data
+
+
+async def in_time(reading: Awaitable[bytes], timeout_s: float) -> bytes:
+    """What is read, where it arrives in time.
+
+    Raises:
+        TimedOut: it does not.
+    """
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await reading
+    except TimeoutError:
+        raise TimedOut(f"The upload did not arrive within {timeout_s:g} s; send it again.") from None
+
+
+async def read_body(request: Request, max_mb: float) -> bytes:
+    """A request's whole body.
+
+    Raises:
+        TooLarge: more than `max_mb` MB and a few lines, found from the declared length or while reading.
     """
     # A form's own lines come on top of the file.
     limit = int(max_mb * 1e6) + 10_000
@@ -28,13 +59,7 @@ async def read_upload(request: Request, max_mb: float) -> bytes:
         body += chunk
         if len(body) > limit:
             raise _too_large(max_mb)
-    kind, options = parse_options_header(request.headers.get("content-type", ""))
-    data = _file_part(bytes(body), options.get(b"boundary")) if kind == b"multipart/form-data" else bytes(body)
-    if not data:
-        raise EmptyUpload("The upload holds no bytes; send the radiograph as the body, or as the form part `file`.")
-    if len(data) > max_mb * 1e6:
-        raise _too_large(max_mb)
-    return data
+    return bytes(body)
 
 
 def _too_large(max_mb: float) -> TooLarge:

@@ -5,8 +5,6 @@ what counts here is what the session, once made, says it holds.
 """
 
 import ctypes
-import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -16,11 +14,12 @@ import numpy.typing as npt
 import onnxruntime
 
 from service.errors import ModelPackageError, ProviderUnavailable
+from service.machine import usable_cores
 from service.model.package import ModelFile, ModelPackage
 
 ProviderChoice = Literal["auto", "cpu", "cuda", "tensorrt", "openvino"]
 
-_PROVIDERS: Final[dict[str, str]] = {
+PROVIDERS: Final[dict[str, str]] = {
     "cpu": "CPUExecutionProvider",
     "cuda": "CUDAExecutionProvider",
     "tensorrt": "TensorrtExecutionProvider",
@@ -40,7 +39,18 @@ _LIBRARIES: Final[dict[str, tuple[str, ...]]] = {
 }
 """What a provider loads, to tell an administrator which of it is missing (onnxruntime-gpu 1.27 and later: CUDA 13)."""
 
+View = Literal["panoramic", "upside-down", "left-side-down", "right-side-down", "foreign"]
+
+VIEWS: Final[tuple[View, ...]] = ("panoramic", "upside-down", "left-side-down", "right-side-down", "foreign")
+"""What a picture can show, in the order of the graph's output `view`: a panoramic, one that lies on its head or on the
+left or right side of the picture as it should be, or something else."""
+
 _EXTRAS: Final[dict[str, str]] = {"cuda": "gpu", "tensorrt": "gpu", "openvino": "openvino", "cpu": "cpu"}
+
+
+EVIDENCE_CELL: Final = 4
+EVIDENCE_STEPS: Final = 42
+"""Bytes end at six natural logarithms: the network is too sure of itself where it errs to be heard beyond."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,12 +62,17 @@ class Prediction:
         foreground: probability that the pixel is tooth, times 255.
         confidence: probability of the class `tooth`, times 255.
         distance: how far the network's features lie from those of the training pictures; about 1 for those.
+        view: probability of each of `VIEWS`.
+        evidence: `(rows, columns, 32)`, for each cell of `EVIDENCE_CELL` pixels a side how little it looks like each
+            tooth: minus the natural logarithm of the tooth's probability among the teeth, times `EVIDENCE_STEPS`.
     """
 
     tooth: npt.NDArray[np.uint8]
     foreground: npt.NDArray[np.uint8]
     confidence: npt.NDArray[np.uint8]
     distance: float
+    view: tuple[float, ...]
+    evidence: npt.NDArray[np.uint8]
 
 
 class Session:
@@ -77,61 +92,50 @@ class Session:
 
     def run(self, pixels: npt.NDArray[np.uint8]) -> list[Prediction]:
         """Predict for prepared pictures, `(batch, height, width)` `uint8`."""
-        tooth, foreground, confidence, distance = self._runtime.run(
-            ["tooth", "foreground", "confidence", "distance"], {"pixels": pixels}
-        )
+        names = ["tooth", "foreground", "confidence", "distance", "view", "evidence"]
+        outputs = self._runtime.run(names, {"pixels": pixels})
         return [
-            Prediction(*maps[:3], float(maps[3])) for maps in zip(tooth, foreground, confidence, distance, strict=True)
+            Prediction(tooth, foreground, confidence, float(distance), tuple(view.tolist()), evidence)
+            for tooth, foreground, confidence, distance, view, evidence in zip(*outputs, strict=True)
         ]
 
 
-def open_session(package: ModelPackage, choice: ProviderChoice, threads: int | None = None) -> Session:
+def open_session(
+    package: ModelPackage,
+    choice: ProviderChoice,
+    threads: int | None = None,
+    spinning: bool = True,
+    preferred: Literal["cpu", "openvino"] | None = None,
+) -> Session:
     """Load a package's model on the provider that is asked for; `auto` takes a GPU that works, else the processor.
 
     Args:
         threads: how many the processor's arithmetic uses; None takes what this process may use.
+        spinning: whether they wait for their next piece of work awake, which is sooner and takes the time from others.
+        preferred: what `auto` takes where no GPU works; None for OpenVINO where installed, else ONNX Runtime's own.
 
     Raises:
         ProviderUnavailable: the provider is not part of the installed ONNX Runtime, or it is and cannot run here.
         ModelPackageError: the package has no file for the provider, or the file cannot be loaded.
     """
     if choice != "auto":
-        return _open(package, choice, threads, None)
+        return _open(package, choice, threads, spinning, None)
     warning = None
     available = onnxruntime.get_available_providers()
-    if _PROVIDERS["cuda"] in available:
+    if PROVIDERS["cuda"] in available:
         try:
-            return _open(package, "cuda", threads, None)
+            return _open(package, "cuda", threads, spinning, None)
         except ProviderUnavailable as error:
-            if _has_gpu():
+            if has_gpu():
                 warning = f"A GPU is there and is not used: {error}"
-    elif _has_gpu():
+    elif has_gpu():
         warning = "A GPU is there and is not used: this is ONNX Runtime for processors; install panoseg[gpu] instead."
-    fallback = "openvino" if _PROVIDERS["openvino"] in available else "cpu"
-    return _open(package, fallback, threads, warning)
+    fallback = preferred or ("openvino" if PROVIDERS["openvino"] in available else "cpu")
+    return _open(package, fallback, threads, spinning, warning)
 
 
-def usable_cores() -> int:
-    """Processor cores that this process may use: its affinity, cut to a container's quota; at least 1."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(cores, int(_container_quota())))
-
-
-def _container_quota() -> float:
-    """Cores' worth of time that the control group allows (version 2, then 1); no end of them where it sets no limit."""
-    groups = Path("/sys/fs/cgroup")
-    try:
-        quota, period = (groups / "cpu.max").read_text().split()
-    except (OSError, ValueError):
-        try:
-            quota, period = ((groups / "cpu" / f"cpu.cfs_{word}_us").read_text() for word in ("quota", "period"))
-        except OSError:
-            return sys.maxsize
-    return sys.maxsize if quota.strip() in ("max", "-1") else int(quota) / int(period)
-
-
-def _open(package: ModelPackage, choice: str, threads: int | None, warning: str | None) -> Session:
-    provider = _PROVIDERS[choice]
+def _open(package: ModelPackage, choice: str, threads: int | None, spinning: bool, warning: str | None) -> Session:
+    provider = PROVIDERS[choice]
     if provider not in onnxruntime.get_available_providers():
         raise ProviderUnavailable(
             f"The installed ONNX Runtime has no {provider}; install panoseg[{_EXTRAS[choice]}], alone of the three."
@@ -147,6 +151,7 @@ def _open(package: ModelPackage, choice: str, threads: int | None, warning: str 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = count
     options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spinning)))
     # Above warnings: a provider's refusal is told by the error that this module raises.
     options.log_severity_level = 4
     try:
@@ -175,6 +180,6 @@ def _loads(library: str) -> bool:
     return True
 
 
-def _has_gpu() -> bool:
+def has_gpu() -> bool:
     """Whether a CUDA GPU is there; NVIDIA's driver makes these device files."""
     return any(Path("/dev").glob("nvidia[0-9]*")) or Path("/dev/dxg").exists()

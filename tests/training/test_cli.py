@@ -35,6 +35,8 @@ def test_the_services_commands_need_nothing_of_training():
         ("check", "--config", "x.yaml"),
         ("evaluate", "x", "--config", "x.yaml"),
         ("report", "x", "--config", "x.yaml"),
+        ("compare", "x"),
+        ("sweep", "x.yaml"),
         ("export", "x", "--name", "x", "--version", "1", "--data", "x", "--data-licence", "x"),
     ],
     ids=lambda arguments: arguments[0],

@@ -31,7 +31,7 @@ def load_pairs(folder: Path) -> tuple[Sample, ...]:
         missing = "mask" if alone[0] in images else "picture"
         raise DataError(f"{(images | masks)[alone[0]]} has no {missing} of the same name.")
     patients = _read_patients(folder / PATIENTS, [image.name for image in images.values()])
-    return tuple(_load_sample(images[name], masks[name], patients.get(images[name].name, "")) for name in images)
+    return tuple(load_pair(images[name], masks[name], patients.get(images[name].name, "")) for name in images)
 
 
 def _read_patients(path: Path, pictures: Sequence[str]) -> dict[str, str]:
@@ -48,7 +48,12 @@ def _read_patients(path: Path, pictures: Sequence[str]) -> dict[str, str]:
     return patients
 
 
-def _load_sample(image: Path, mask: Path, patient: str) -> Sample:
+def load_pair(image: Path, mask: Path, patient: str = "") -> Sample:
+    """Load one picture with its mask, which is tooth where its grey value is above half of its range.
+
+    Raises:
+        DataError: a file that is missing or damaged, or a mask of another size.
+    """
     data, radiograph = read_radiograph(image)
     truth = read_radiograph(mask)[1].pixels
     if truth.shape != radiograph.pixels.shape:

@@ -4,10 +4,11 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from training.config import CocoData, Data, PairsData, PhantomData
+from training.config import CocoData, Data, PairsData, TuftsData
 from training.data.coco import load_coco
 from training.data.pairs import load_pairs
 from training.data.samples import DataError, Sample
+from training.data.tufts import load_tufts
 from training.phantom import draw_samples
 
 
@@ -33,6 +34,8 @@ def load_splits(source: Data, *, names: Sequence[str] = ("train", "val", "test")
             loaded[name] = load_coco(source.folder / getattr(source, name), source.folder / source.images)
         elif isinstance(source, PairsData):
             loaded[name] = load_pairs(source.folder / name)
+        elif isinstance(source, TuftsData):
+            loaded[name] = load_tufts(source, name)
         else:
             # A seed of its own for each split, far from the others, so that none shares a picture.
             offset = {"train": 0, "val": 1_000_000, "test": 2_000_000}[name]
@@ -46,7 +49,7 @@ def has_test(source: Data) -> bool:
     """Whether a data source has pictures to report on; training itself can do without."""
     if isinstance(source, CocoData):
         return (source.folder / source.test).exists()
-    return isinstance(source, PhantomData) or (source.folder / "test").exists()
+    return not isinstance(source, PairsData) or (source.folder / "test").exists()
 
 
 def _refuse_shared_pictures(splits: Splits) -> None:

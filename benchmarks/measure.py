@@ -1,0 +1,249 @@
+"""What is measured of the servers, step by step; whatever is compared takes turns.
+
+Every function gives plain figures, times in milliseconds, as they stand in the result file.
+"""
+
+import json
+import math
+import statistics
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+from rich.progress import track
+
+from benchmarks.bare import Bare
+from benchmarks.contenders import PANOSEG, TUTORIAL, Server
+from benchmarks.load import Caller, Times, closed_loop, open_loop, percentile, poisson_schedule, single_stream
+from benchmarks.processes import memory_mb, processor_seconds
+from service.latency import STAGES
+
+IN_A_TURN: Final = 4
+"""Requests that a server gets in a row before the next one has its turn; one before them warms it up."""
+
+BARE_RUNS: Final = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How much is measured.
+
+    Attributes:
+        turns: of every server in single stream.
+        seconds: that each load lasts.
+        shares: of panoseg's throughput, at which requests arrive in the server scenario.
+        rests: pauses of `rest_s` seconds.
+        mixed: requests of mixed size after which memory is read; it is first read after a twentieth.
+    """
+
+    turns: int = 9
+    seconds: float = 12.0
+    shares: tuple[float, ...] = (0.25, 0.5, 0.75, 0.95)
+    rests: int = 3
+    rest_s: float = 10.0
+    mixed: int = 2000
+
+
+QUICK: Final = Plan(turns=2, seconds=3.0, shares=(0.5,), rests=1, rest_s=10.0, mixed=200)
+
+
+def measure_single_stream(
+    servers: Sequence[Server], bares: Mapping[str, Bare], bodies: Sequence[bytes], turns: int
+) -> dict[str, Any]:
+    """One request after the other; the bare network has its turn too. Of panoseg also where the time goes."""
+    taken: dict[str, list[float]] = {server.contender.name: [] for server in servers}
+    runs: dict[str, list[float]] = {name: [] for name in bares}
+    requests: list[tuple[float, dict[str, float]]] = []
+    with _callers(servers) as callers:
+        for turn in track(range(turns), "single stream"):
+            chosen = [bodies[(turn * IN_A_TURN + step) % len(bodies)] for step in range(IN_A_TURN)]
+            for name, caller in callers.items():
+                caller.send(chosen[-1])
+                answers = single_stream(caller.send, chosen)
+                taken[name] += [taken_ms for taken_ms, _ in answers]
+                if name == PANOSEG:
+                    requests += [(taken_ms, json.loads(answer)["timings_ms"]) for taken_ms, answer in answers]
+            for name, bare in bares.items():
+                runs[name] += bare.run(BARE_RUNS + 2)[2:]
+    return {
+        "single_stream": {name: summary(times) for name, times in taken.items()},
+        "bare": {name: summary(times) for name, times in runs.items()},
+        "parts": {"png": _parts(requests)},
+    }
+
+
+def measure_formats(server: Server, bodies: Mapping[str, Sequence[bytes]]) -> dict[str, Any]:
+    """Where the time of panoseg goes with pictures of other formats, by format."""
+    parts = {}
+    with _callers([server]) as callers:
+        send = callers[PANOSEG].send
+        for name, each in bodies.items():
+            send(each[0])
+            answers = single_stream(send, each)
+            parts[name] = _parts([(taken_ms, json.loads(answer)["timings_ms"]) for taken_ms, answer in answers])
+    return parts
+
+
+def _parts(requests: Sequence[tuple[float, dict[str, float]]]) -> dict[str, Any]:
+    """What a request is made of: its stages, what lies between them, and what lies outside the service's clock."""
+    work = [name for name in STAGES if name != "queue"]
+    between = [times["total"] - sum(times[name] for name in work) for _, times in requests]
+    outside = [taken_ms - times["total"] for taken_ms, times in requests]
+    overhead = [sum(parts) for parts in zip(between, outside, strict=True)]
+    return {
+        "request": summary([taken_ms for taken_ms, _ in requests]),
+        "stages_p50_ms": {name: _round(statistics.median(times[name] for _, times in requests)) for name in STAGES},
+        "between_stages": summary(between),
+        "outside_the_clock": summary(outside),
+        "overhead": summary(overhead),
+        "all_but_network_over_network": _round(
+            statistics.median((taken_ms - times["infer"]) / times["infer"] for taken_ms, times in requests)
+        ),
+    }
+
+
+def measure_rest(server: Server, bodies: Sequence[bytes], plan: Plan) -> dict[str, Any]:
+    """The first request after a pause, beside those that follow it."""
+    first, busy = [], []
+    with _callers([server]) as callers:
+        send = callers[PANOSEG].send
+        for _ in track(range(plan.rests), f"after {plan.rest_s:g} s of rest"):
+            time.sleep(plan.rest_s)
+            after, *following = (taken_ms for taken_ms, _ in single_stream(send, bodies[:6]))
+            first.append(after)
+            busy += following
+    return {"rest_s": plan.rest_s, "first": summary(first), "busy": summary(busy)}
+
+
+def measure_throughput(
+    servers: Sequence[Server], bare: Bare, bodies: Sequence[bytes], seconds: float
+) -> dict[str, Any]:
+    """Many callers at once at each server; of panoseg also how soon `/health/live` answers meanwhile.
+
+    An idle server, the tutorial's, is asked in turn with it: what that one needs is the machine's doing.
+    """
+    idle = next(server for server in servers if server.contender.name == TUTORIAL)
+    loaded: dict[str, Any] = {}
+    live: dict[str, Any] = {}
+    loop = bare.run(BARE_RUNS)
+    for server in track(servers, "throughput"):
+        used = processor_seconds(server.pid)
+        if server.contender.name == PANOSEG:
+            probes = {"panoseg": f"{server.url}/health/live", "idle_server": f"{idle.url}/ready"}
+            with _probing(probes) as slowest:
+                times = closed_loop(server.route, bodies, seconds)
+            live = {name: summary(each) for name, each in slowest.items()}
+        else:
+            times = closed_loop(server.route, bodies, seconds)
+        used = processor_seconds(server.pid) - used
+        # The first second, which is not counted, uses the processor as well.
+        answered = max(1, times.in_time) * (seconds + 1) / seconds
+        loaded[server.contender.name] = {**_load(times), "processor_ms_per_request": _round(1000 * used / answered)}
+        loop += bare.run(BARE_RUNS)
+    return {"throughput": loaded, "live_under_load": live, "bare_loop": summary(loop)}
+
+
+def measure_arrivals(
+    servers: Sequence[Server], bodies: Sequence[bytes], capacity: float, plan: Plan
+) -> dict[str, list[dict[str, Any]]]:
+    """Poisson arrivals at shares of a capacity, the same instants for each; who falls behind is left out of the rest.
+
+    Args:
+        capacity: answers a second.
+
+    Raises:
+        SystemExit: the capacity is none at all.
+    """
+    if not capacity:
+        raise SystemExit("panoseg answered nothing to 16 callers within the time; the machine is too busy to measure.")
+    levels: dict[str, list[dict[str, Any]]] = {server.contender.name: [] for server in servers}
+    behind: set[str] = set()
+    for number, share in enumerate(plan.shares):
+        rate = share * capacity
+        schedule = poisson_schedule(rate, plan.seconds, seed=number)
+        for server in track(servers, f"arrivals, {rate:.1f} a second"):
+            name = server.contender.name
+            if name in behind or not schedule:
+                continue
+            times = open_loop(server.route, bodies, schedule, plan.seconds)
+            levels[name].append({"share": share, "rate": _round(rate), **_load(times)})
+            if not all(math.isfinite(taken_ms) for taken_ms in times.taken_ms):
+                behind.add(name)
+    return levels
+
+
+def measure_memory(server: Server, bodies: Sequence[bytes], requests: int) -> dict[str, Any]:
+    """Memory early on and after many requests of mixed size from four callers."""
+    callers = [Caller(server.route) for _ in range(4)]
+
+    def send(first: int, after: int) -> float:
+        def call(number: int) -> None:
+            for index in range(first + number, after, len(callers)):
+                callers[number].send(bodies[index % len(bodies)])
+
+        with ThreadPoolExecutor(len(callers)) as threads:
+            list(threads.map(call, range(len(callers))))
+        return memory_mb(server.pid)
+
+    early = requests // 20
+    after_early = send(0, early)
+    after_all = send(early, requests)
+    for caller in callers:
+        caller.close()
+    return {
+        "requests": [early, requests],
+        "memory_mb": [_round(after_early), _round(after_all)],
+        "ratio": _round(after_all / after_early),
+    }
+
+
+def summary(values: Sequence[float]) -> dict[str, Any]:
+    """Count, percentiles and the largest; null where requests were not answered."""
+    shares = {"p50_ms": 0.5, "p90_ms": 0.9, "p99_ms": 0.99, "max_ms": 1.0}
+    return {"count": len(values)} | {name: _round(percentile(values, share)) for name, share in shares.items()}
+
+
+def _load(times: Times) -> dict[str, Any]:
+    unanswered = sum(math.isinf(taken_ms) for taken_ms in times.taken_ms)
+    return {"per_second": _round(times.per_second), "unanswered": unanswered, **summary(times.taken_ms)}
+
+
+def _round(value: float) -> float | None:
+    return round(value, 3) if math.isfinite(value) else None
+
+
+@contextmanager
+def _callers(servers: Sequence[Server]) -> Iterator[dict[str, Caller]]:
+    callers = {server.contender.name: Caller(server.route) for server in servers}
+    try:
+        yield callers
+    finally:
+        for caller in callers.values():
+            caller.close()
+
+
+@contextmanager
+def _probing(urls: Mapping[str, str]) -> Iterator[dict[str, list[float]]]:
+    """While it lasts, addresses are asked in turn; milliseconds of each answer."""
+    taken: dict[str, list[float]] = {name: [] for name in urls}
+    done = threading.Event()
+
+    def probe() -> None:
+        callers: dict[str, Callable[[], bytes]] = {name: Caller(url).get for name, url in urls.items()}
+        while not done.wait(0.02):
+            for name, get in callers.items():
+                begin = time.perf_counter()
+                get()
+                taken[name].append(1000 * (time.perf_counter() - begin))
+
+    thread = threading.Thread(target=probe)
+    thread.start()
+    try:
+        yield taken
+    finally:
+        done.set()
+        thread.join()

@@ -1,0 +1,87 @@
+"""Numbers that hold together: in order, each once, and the network's word wherever it makes sense."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.dentition.arrangement import arrange
+from service.dentition.fdi import FDI_NUMBERS
+
+UPPER = (*range(18, 10, -1), *range(21, 29))
+LOWER = (*range(48, 40, -1), *range(31, 39))
+
+
+def sure(numbers: list[int], certainty: float = 0.95) -> np.ndarray:
+    """Evidence for these numbers; what is left is spread evenly over the others."""
+    evidence = np.full((len(numbers), 32), np.log((1 - certainty) / 31))
+    for tooth, fdi in enumerate(numbers):
+        evidence[tooth, FDI_NUMBERS.index(fdi)] = np.log(certainty)
+    return evidence
+
+
+def in_a_row(numbers: list[int]) -> np.ndarray:
+    """Centres of teeth at the places that their numbers have in an arch, 20 of 512 pixels apart."""
+    places = {fdi: place for arch in (UPPER, LOWER) for place, fdi in enumerate(arch)}
+    return np.array([0.2 + places[fdi] * 20 / 512 for fdi in numbers])
+
+
+def read(numbers: list[int], centres: np.ndarray, evidence: np.ndarray) -> list[int]:
+    return list(arrange(centres, evidence, np.ones(len(numbers))))
+
+
+@given(st.lists(st.sampled_from(FDI_NUMBERS), unique=True))
+def test_teeth_in_their_places_keep_the_numbers_that_the_network_is_sure_of(numbers: list[int]) -> None:
+    assert read(numbers, in_a_row(numbers), sure(numbers)) == numbers
+
+
+@given(st.integers(0, 2**32), st.integers(0, 40))
+def test_no_number_is_given_twice_whatever_the_network_says(seed: int, count: int) -> None:
+    generator = np.random.default_rng(seed)
+    evidence = np.log(generator.dirichlet(np.full(32, 0.1), count) + 1e-9).reshape(count, 32)
+    numbers = arrange(generator.uniform(0, 1, count), evidence, generator.uniform(0, 1, count))
+    given_out = [fdi for fdi in numbers if fdi]
+    assert len(numbers) == count
+    assert len(set(given_out)) == len(given_out)
+    assert set(given_out) <= set(FDI_NUMBERS)
+
+
+def test_of_two_teeth_with_one_number_the_one_beside_the_gap_is_renumbered() -> None:
+    centres = in_a_row([16, 15, 14, 13])
+    assert read([16, 15, 15, 13], centres, sure([16, 15, 15, 13])) == [16, 15, 14, 13]
+    assert read([16, 14, 14, 13], centres, sure([16, 14, 14, 13])) == [16, 15, 14, 13]
+
+
+def test_a_doubtful_tooth_is_numbered_by_its_neighbours_and_their_distance() -> None:
+    evidence = sure([36, 35, 34, 33])
+    doubtful = np.where(np.isin(FDI_NUMBERS, LOWER), np.log(1 / 16), -6.0)
+    beside = np.stack([evidence[0], doubtful, evidence[2]])
+    assert read([36, 0, 34], in_a_row([36, 35, 34]), beside) == [36, 35, 34]
+
+
+def test_a_gap_stays_a_gap() -> None:
+    numbers = [46, 44, 43, 42, 32, 33]
+    assert read(numbers, in_a_row(numbers), sure(numbers)) == numbers
+
+
+def test_a_tooth_out_of_its_row_has_the_number_that_the_network_is_sure_of() -> None:
+    numbers = [14, 12, 11, 13]
+    centres = in_a_row(numbers)
+    centres[3] = centres[2] + 0.005
+    assert read(numbers, centres, sure(numbers)) == numbers
+
+
+@given(st.floats(0.75, 1.35))
+def test_a_large_or_a_small_jaw_is_read_alike(size: float) -> None:
+    numbers = [17, 16, 15, 14, 13, 12, 11, 21, 22, 23, 26, 27]
+    said = [17, 16, 15, 14, 13, 12, 11, 21, 22, 22, 26, 27]
+    assert read(said, size * in_a_row(numbers), sure(said)) == numbers
+
+
+def test_the_two_arches_know_nothing_of_each_other() -> None:
+    upper, lower = [14, 13, 12, 11], [44, 43, 42, 41]
+    numbers = upper + lower
+    assert read(numbers, in_a_row(numbers), sure(numbers)) == numbers
+
+
+def test_a_jaw_without_teeth_has_no_numbers() -> None:
+    assert arrange(np.zeros(0), np.zeros((0, 32)), np.zeros(0)) == ()

@@ -1,0 +1,191 @@
+"""The Open Inference Protocol, spoken by Triton's own client and by hand, to a running service."""
+
+import json
+from collections.abc import Callable
+from contextlib import suppress
+
+import cv2
+import httpx
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from service.api.kserve.tensors import read_inference
+from service.errors import InvalidParameter
+from service.model.package import ModelPackage
+from service.model.signature import Tensor, graph_input, graph_outputs
+from service.segmenter import Segmenter
+
+client_library = pytest.importorskip("tritonclient.http", reason="needs tritonclient[http]")
+
+NAME = "unet-resnet34-fdi"
+
+
+@pytest.fixture(scope="module")
+def client(service_url: str):
+    with client_library.InferenceServerClient(service_url.removeprefix("http://"), network_timeout=60) as opened:
+        yield opened
+
+
+def pixels(package: ModelPackage, count: int = 1) -> np.ndarray:
+    known = cv2.imread(str(package.folder / package.manifest.known_answer.picture), cv2.IMREAD_GRAYSCALE)
+    return np.stack([np.roll(known, 8 * index, axis=1) for index in range(count)])
+
+
+def tensor(values: np.ndarray, binary: bool = True):
+    sent = client_library.InferInput("pixels", values.shape, "UINT8")
+    sent.set_data_from_numpy(values, binary_data=binary)
+    return sent
+
+
+def files(*contents: bytes):
+    sent = client_library.InferInput("radiograph", [len(contents)], "BYTES")
+    sent.set_data_from_numpy(np.array(contents, np.object_))
+    return sent
+
+
+def test_the_client_finds_the_server_and_the_models(client, package: ModelPackage) -> None:
+    manifest = package.manifest
+    assert client.is_server_live()
+    assert client.is_server_ready()
+    assert "binary_tensor_data" in client.get_server_metadata()["extensions"]
+    for name in (manifest.name, "radiograph"):
+        assert client.is_model_ready(name)
+        assert client.is_model_ready(name, manifest.version)
+        assert client.get_model_metadata(name, manifest.version)["versions"] == [manifest.version]
+    assert not client.is_model_ready(manifest.name, "no-such-version")
+    assert not client.is_model_ready("no-such-model")
+
+
+def test_what_the_graph_is_said_to_take_and_give_is_what_it_takes_and_gives(package: ModelPackage) -> None:
+    import onnxruntime
+
+    runtime = onnxruntime.InferenceSession(package.folder / package.manifest.files[0].path)
+    size = [package.manifest.input.height, package.manifest.input.width]
+    assert [(each.name, each.shape[1:]) for each in runtime.get_inputs()] == [("pixels", size)]
+    told = {each.name: list(each.dims) for each in graph_outputs(package.manifest)}
+    assert {each.name: each.shape[1:] or [1] for each in runtime.get_outputs()} == told
+    assert graph_input(package.manifest).dims == tuple(size)
+
+
+@pytest.mark.parametrize("binary", [True, False], ids=["bytes", "json"])
+def test_a_batch_of_tensors_is_what_the_session_gives_for_each(client, segmenter: Segmenter, binary: bool) -> None:
+    batch = pixels(segmenter.package, 3)
+    wanted = [
+        client_library.InferRequestedOutput(name, binary_data=binary) for name in ("tooth", "foreground", "distance")
+    ]
+    result = client.infer(segmenter.package.manifest.name, [tensor(batch, binary)], outputs=wanted, request_id="mine")
+    assert result.get_response()["id"] == "mine"
+    expected = [segmenter.engine.session.run(picture[np.newaxis])[0] for picture in batch]
+    np.testing.assert_array_equal(result.as_numpy("tooth"), [each.tooth for each in expected])
+    np.testing.assert_array_equal(result.as_numpy("foreground"), [each.foreground for each in expected])
+    np.testing.assert_allclose(result.as_numpy("distance"), [[each.distance] for each in expected], rtol=1e-6)
+    assert result.as_numpy("confidence") is None
+
+
+def test_without_wishes_every_output_comes(client, package: ModelPackage) -> None:
+    result = client.infer(package.manifest.name, [tensor(pixels(package))], model_version=package.manifest.version)
+    for output in client.get_model_metadata(package.manifest.name)["outputs"]:
+        values = result.as_numpy(output["name"])
+        assert list(values.shape) == [1, *output["shape"][1:]]
+
+
+def test_radiographs_get_the_answer_that_v1_gives(client, service_url: str, phantom_png: bytes) -> None:
+    flipped = cv2.imencode(".png", cv2.imdecode(np.frombuffer(phantom_png, np.uint8), 0)[:, ::-1])[1].tobytes()
+    result = client.infer("radiograph", [files(phantom_png, flipped)])
+    assert result.as_numpy("segmentation").shape == (2,)
+    for upload, told, mask in zip(
+        (phantom_png, flipped), result.as_numpy("segmentation"), result.as_numpy("mask"), strict=True
+    ):
+        expected = httpx.post(f"{service_url}/v1/segment", content=upload, timeout=60).json()
+        found = json.loads(told)
+        assert {**found, "id": "", "timings_ms": {}} == {**expected, "id": "", "timings_ms": {}}
+        assert mask == httpx.post(f"{service_url}/v1/mask?kind=fdi", content=upload, timeout=60).content
+
+
+def test_a_single_radiograph_counts_to_the_latency(client, service_url: str, phantom_png: bytes) -> None:
+    def count() -> int:
+        return int(httpx.get(f"{service_url}/v1/latency").json()["since_start"]["total"]["count"])
+
+    before = count()
+    client.infer("radiograph", [files(phantom_png)], outputs=[client_library.InferRequestedOutput("segmentation")])
+    assert count() == before + 1
+
+
+@pytest.mark.parametrize(
+    ("ask", "complaint"),
+    [
+        (lambda client: client.infer("other", [files(b"x")]), "There is no such model"),
+        (lambda client: client.infer("radiograph", [files(b"no picture")]), "format"),
+        (lambda client: client.infer("radiograph", [files(*[b"x"] * 33)]), "1 to 32"),
+        (lambda client: client.infer(NAME, [tensor(np.zeros((1, 8, 8), np.uint8))]), "of shape [-1, 256, 512]"),
+        (lambda client: client.infer(NAME, [files(b"x")]), "takes one input, pixels"),
+        (
+            lambda client: client.infer(
+                "radiograph", [files(b"x")], outputs=[client_library.InferRequestedOutput("y")]
+            ),
+            "segmentation, mask",
+        ),
+        (lambda client: client.infer("radiograph", [files(b"x")], request_compression_algorithm="gzip"), "Compressed"),
+    ],
+    ids=["model", "format", "batch", "shape", "input", "output", "compression"],
+)
+def test_what_is_wrong_is_said_in_the_protocols_form(client, ask: Callable, complaint: str) -> None:
+    from tritonclient.utils import InferenceServerException
+
+    with pytest.raises(InferenceServerException) as raised:
+        ask(client)
+    assert complaint in raised.value.message()
+    assert raised.value.status().startswith("4")
+
+
+def test_whoever_uses_no_client_gets_plain_json(service_url: str, package: ModelPackage) -> None:
+    known = pixels(package)
+    body = {
+        "inputs": [{"name": "pixels", "shape": list(known.shape), "datatype": "UINT8", "data": known.tolist()}],
+        "outputs": [{"name": "distance"}],
+    }
+    answer = httpx.post(f"{service_url}/v2/models/{package.manifest.name}/infer", json=body, timeout=60)
+    assert answer.status_code == 200
+    (output,) = answer.json()["outputs"]
+    assert (output["shape"], output["datatype"]) == ([1, 1], "FP32")
+    assert "infer;dur=" in answer.headers["server-timing"]
+    assert httpx.get(f"{service_url}/v2/models/other").json().keys() == {"error"}
+    assert httpx.get(f"{service_url}/v2/nothing").json().keys() == {"error"}
+
+
+TAKES = Tensor("pixels", "UINT8", (2, 3))
+GIVES = (Tensor("tooth", "UINT8", (2, 3)),)
+NUMBERS = st.lists(st.integers(-5, 300), min_size=5, max_size=7)
+
+
+@given(NUMBERS)
+def test_numbers_in_json_are_taken_where_they_are_bytes_and_as_many_as_said(numbers: list[int]) -> None:
+    sent = {"name": "pixels", "shape": [1, 2, 3], "datatype": "UINT8", "data": numbers}
+    body = json.dumps({"inputs": [sent]}).encode()
+    if len(numbers) == 6 and all(0 <= number <= 255 for number in numbers):
+        assert list(np.ravel(read_inference(body, None, TAKES, GIVES).values)) == numbers
+    else:
+        with pytest.raises(InvalidParameter):
+            read_inference(body, None, TAKES, GIVES)
+
+
+@settings(max_examples=300)
+@given(st.binary(max_size=200), st.one_of(st.none(), st.text("0123456789-x", max_size=6)), st.booleans(), st.data())
+def test_whatever_is_sent_is_read_or_refused(
+    noise: bytes, length: str | None, whole: bool, data: st.DataObject
+) -> None:
+    if whole:  # a request of the right form with values that may not be
+        shape = data.draw(st.lists(st.integers(-2, 4), max_size=4))
+        values = data.draw(st.recursive(st.integers() | st.text(max_size=2) | st.none(), lambda each: st.lists(each)))
+        size = data.draw(st.none() | st.integers(0, 40))
+        kind = data.draw(st.sampled_from(["UINT8", "BYTES"]))
+        sent = {"name": "pixels", "shape": shape, "datatype": kind, "data": [values]}
+        if size is not None:
+            sent["parameters"] = {"binary_data_size": size}
+        text = json.dumps({"inputs": [sent]}).encode()
+        noise, length = text + noise, str(len(text))
+    takes = data.draw(st.sampled_from([TAKES, Tensor("pixels", "BYTES", ())]))
+    with suppress(InvalidParameter):
+        assert len(read_inference(noise, length, takes, GIVES).values) >= 1

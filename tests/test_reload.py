@@ -1,0 +1,149 @@
+"""A model takes over from another while radiographs arrive: none is lost, and one that is broken never answers."""
+
+import json
+import os
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import pytest
+
+from service.model.package import ModelPackage
+from tests.running import running_service
+
+PATIENT = ("--timeout-s", "300")
+"""A machine that is slow for other reasons loses no request."""
+
+
+@dataclass
+class Callers:
+    """What callers were answered while they sent one radiograph after the other."""
+
+    statuses: list[int] = field(default_factory=list)
+    models: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def callers(url: str, upload: bytes, count: int = 4) -> Iterator[Callers]:
+    heard, done = Callers(), threading.Event()
+
+    def call() -> None:
+        with httpx.Client(timeout=300) as client:
+            while not done.is_set():
+                answer = client.post(f"{url}/v1/segment", content=upload)
+                heard.statuses.append(answer.status_code)
+                heard.models.append(answer.headers.get("x-model", ""))
+
+    threads = [threading.Thread(target=call) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield heard
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+
+
+def wait_for(happened: Callable[[], bool]) -> None:
+    for _ in range(6000):
+        if happened():
+            return
+        time.sleep(0.05)
+    raise AssertionError("it never happened")
+
+
+@pytest.fixture
+def models(package: ModelPackage, tmp_path: Path) -> Path:
+    """A folder of models of one's own, with the shipped one in it."""
+    shutil.copytree(package.folder, tmp_path / package.manifest.name / package.manifest.version)
+    return tmp_path
+
+
+def add_version(models: Path, package: ModelPackage, version: str) -> Path:
+    """The same model under another version."""
+    folder = models / package.manifest.name / version
+    shutil.copytree(package.folder, folder)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "version": version}))
+    return folder
+
+
+def test_a_newer_model_takes_over_under_load_and_no_request_is_lost(
+    models: Path, package: ModelPackage, phantom_png: bytes
+) -> None:
+    name, old = package.manifest.name, package.manifest.version
+    with running_service("--models", str(models), "--reload", *PATIENT) as (url, _, _):
+        with callers(url, phantom_png) as heard:
+            wait_for(lambda: len(heard.models) >= 8)
+            add_version(models, package, "999")
+            answer = httpx.post(f"{url}/v1/models/reload", timeout=300)
+            before = len(heard.models)
+            wait_for(lambda: len(heard.models) >= before + 8)
+        assert answer.status_code == 200
+        assert answer.json()["version"] == "999"
+        assert set(heard.statuses) == {200}
+        assert set(heard.models) == {f"{name}/{old}", f"{name}/999"}
+        assert set(heard.models[-4:]) == {f"{name}/999"}
+        assert httpx.get(f"{url}/health/ready").json()["model"]["version"] == "999"
+        assert httpx.get(f"{url}/v2/models/{name}").json()["versions"] == ["999"]
+        back = httpx.post(f"{url}/v1/models/reload", params={"model": f"{name}/{old}"}, timeout=300)
+        assert back.json()["version"] == old
+        metrics = httpx.get(f"{url}/metrics").text
+    assert 'panoseg_reloads_total{outcome="done"} 2.0' in metrics
+    assert f'version="{old}"' in metrics
+
+
+def test_the_model_that_was_replaced_gives_its_memory_back(models: Path, phantom_png: bytes) -> None:
+    with running_service("--models", str(models), "--reload", *PATIENT) as (url, process, _):
+        if not Path(f"/proc/{process.pid}/statm").exists():
+            pytest.skip("needs /proc to read a process's memory")
+
+        def reload_and_read_mb() -> float:
+            assert httpx.post(f"{url}/v1/models/reload", timeout=300).status_code == 200
+            assert httpx.post(f"{url}/v1/mask", content=phantom_png, timeout=300).status_code == 200
+            return int(Path(f"/proc/{process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+        sizes = [reload_and_read_mb() for _ in range(6)]
+        # A model takes some 100 MB of it: were each kept, the last reading would lie 300 MB above the third.
+        assert sizes[-1] < sizes[2] + 100, sizes
+
+
+def test_a_broken_model_never_answers_and_the_old_one_goes_on(
+    models: Path, package: ModelPackage, phantom_png: bytes
+) -> None:
+    name, old = package.manifest.name, package.manifest.version
+    broken = add_version(models, package, "999") / package.manifest.files[0].path
+    with running_service("--models", str(models), "--model", f"{name}/{old}", "--reload", *PATIENT) as (url, _, _):
+        broken.write_bytes(broken.read_bytes()[:-1000])
+        refused = httpx.post(f"{url}/v1/models/reload", params={"model": f"{name}/999"}, timeout=300)
+        assert refused.status_code == 409
+        assert refused.json()["type"] == "urn:panoseg:problem:reload-failed"
+        assert "sha256 differs" in refused.json()["detail"]
+        answer = httpx.post(f"{url}/v1/mask", content=phantom_png, timeout=300)
+        assert answer.headers["x-model"] == f"{name}/{old}"
+        assert 'panoseg_reloads_total{outcome="failed"} 1.0' in httpx.get(f"{url}/metrics").text
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="the system has no SIGHUP")
+def test_a_signal_reloads_and_the_route_is_closed_unless_opened(
+    models: Path, package: ModelPackage, phantom_png: bytes
+) -> None:
+    with running_service("--models", str(models)) as (url, process, log):
+        assert httpx.post(f"{url}/v1/models/reload").status_code == 404
+        broken = add_version(models, package, "998") / package.manifest.files[0].path
+        broken.write_bytes(b"nothing")
+        process.send_signal(signal.SIGHUP)
+        wait_for(lambda: '"reload failed"' in log.read_text())
+        broken.write_bytes((package.folder / broken.name).read_bytes())
+        process.send_signal(signal.SIGHUP)
+        wait_for(lambda: httpx.get(f"{url}/health/ready").json()["model"]["version"] == "998")
+        assert httpx.post(f"{url}/v1/mask", content=phantom_png, timeout=300).status_code == 200
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=10) == 0

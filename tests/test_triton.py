@@ -1,0 +1,69 @@
+"""The model repository for Triton, read with Triton's own description of its configuration."""
+
+import importlib.metadata
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from service.errors import ModelPackageError, SetupError
+from service.model.package import ModelPackage
+from service.triton import write_triton_repository
+
+
+@pytest.fixture(scope="module")
+def model_config() -> ModuleType:
+    """Triton's `model_config.proto`; its package wants gRPC when it is imported as a whole."""
+    pytest.importorskip("google.protobuf", reason="needs protobuf")
+    try:
+        path = importlib.metadata.distribution("tritonclient").locate_file("tritonclient/grpc/model_config_pb2.py")
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip("needs tritonclient")
+    specification = importlib.util.spec_from_file_location("model_config_pb2", str(path))
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("gpu", [False, True], ids=["cpu", "gpu"])
+def test_triton_reads_the_configuration_and_it_fits_the_graph(
+    model_config: ModuleType, package: ModelPackage, tmp_path: Path, gpu: bool
+) -> None:
+    from google.protobuf import text_format
+
+    folder = write_triton_repository(package, tmp_path, gpu)
+    config = text_format.Parse((folder / "config.pbtxt").read_text(), model_config.ModelConfig())
+    runtime = onnxruntime.InferenceSession(folder / package.manifest.version / "model.onnx")
+    assert config.name == folder.name == package.manifest.name
+    kinds = {"tensor(uint8)": model_config.TYPE_UINT8, "tensor(float)": model_config.TYPE_FP32}
+    for told, real in ((config.input, runtime.get_inputs()), (config.output, runtime.get_outputs())):
+        assert {each.name: kinds[each.type] for each in real} == {each.name: each.data_type for each in told}
+        for tensor in told:
+            graph_dims = next(each.shape[1:] for each in real if each.name == tensor.name)
+            assert list(tensor.reshape.shape if tensor.HasField("reshape") else tensor.dims) == graph_dims
+            assert np.prod(tensor.dims) == np.prod(graph_dims)
+    assert config.max_batch_size > 1
+    group = model_config.ModelInstanceGroup
+    assert [each.kind for each in config.instance_group] == [group.KIND_GPU if gpu else group.KIND_CPU]
+    assert config.HasField("dynamic_batching") == gpu
+    assert config.parameters["fdi_classes"].string_value.split() == [str(each) for each in package.manifest.classes]
+    (warm_up,) = config.model_warmup
+    assert list(warm_up.inputs["pixels"].dims) == list(config.input[0].dims)
+
+
+def test_nothing_is_written_over(package: ModelPackage, tmp_path: Path) -> None:
+    write_triton_repository(package, tmp_path, gpu=False)
+    with pytest.raises(SetupError, match="there already"):
+        write_triton_repository(package, tmp_path, gpu=False)
+
+
+def test_a_version_that_triton_cannot_have_is_refused(package: ModelPackage, tmp_path: Path) -> None:
+    manifest = package.manifest.model_copy(update={"version": "1.2"})
+    with pytest.raises(ModelPackageError, match="whole numbers"):
+        write_triton_repository(ModelPackage(package.folder, manifest), tmp_path, gpu=False)
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,148 @@
+"""How the model is run: what is set wins, then what was measured on this very ground, and nothing of it is silent."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from service.doctor import examine
+from service.machine import affine_cores, quota, usable_cores
+from service.model.package import ModelPackage
+from service.settings import Settings
+from service.tune import choose, ways
+from service.tuning import Ground, Measured, Tuning, Way, choose_runtime
+from tests.running import running_service
+from training.cli import app
+
+TUNED = Way(provider="cpu", threads=1, spinning=False)
+
+
+@pytest.fixture
+def tuned(package: ModelPackage, tmp_path: Path) -> Path:
+    """A file as `panoseg tune` writes it, for this machine."""
+    measured = (Measured(way=TUNED, median_ms=1.0),)
+    tuning = Tuning(date="2030-01-01", ground=Ground.here(package), best=TUNED, measured=measured)
+    path = tmp_path / "tuning.json"
+    path.write_text(tuning.model_dump_json())
+    return path
+
+
+def test_without_a_tuning_the_model_takes_the_cores_that_there_are(package: ModelPackage, tmp_path: Path) -> None:
+    runtime = choose_runtime(package, Settings(tuning=tmp_path / "none.json"))
+    assert (runtime.threads, runtime.reason, runtime.warning) == (usable_cores(), "default", None)
+
+
+def test_a_tuning_is_used_and_what_is_set_wins(package: ModelPackage, tuned: Path) -> None:
+    runtime = choose_runtime(package, Settings(tuning=tuned))
+    assert (runtime.threads, runtime.spinning, runtime.reason) == (1, False, "tuned on 2030-01-01")
+    runtime = choose_runtime(package, Settings(tuning=tuned, threads=7))
+    assert (runtime.threads, runtime.spinning) == (7, False)
+    assert runtime.reason == "threads as set, else tuned on 2030-01-01"
+    runtime = choose_runtime(package, Settings(tuning=tuned, spinning=True, threads=2))
+    assert (runtime.threads, runtime.spinning, runtime.reason) == (2, True, "threads and spinning as set")
+
+
+@pytest.mark.parametrize("differs", Ground.model_fields)
+def test_a_tuning_from_other_ground_is_passed_over_and_said_to_be(
+    package: ModelPackage, tuned: Path, differs: str
+) -> None:
+    content = json.loads(tuned.read_text())
+    content["ground"][differs] = 99 if differs == "cores" else "another"
+    tuned.write_text(json.dumps(content))
+    runtime = choose_runtime(package, Settings(tuning=tuned))
+    assert runtime.reason == "default"
+    assert runtime.warning is not None
+    assert f"another {differs}" in runtime.warning
+
+
+def test_a_file_that_is_no_tuning_is_passed_over_and_said_to_be(package: ModelPackage, tuned: Path) -> None:
+    tuned.write_text("{}")
+    runtime = choose_runtime(package, Settings(tuning=tuned))
+    assert runtime.reason == "default"
+    assert "run `panoseg tune` again" in str(runtime.warning)
+
+
+def test_the_service_says_in_its_log_how_the_model_runs(tuned: Path) -> None:
+    with running_service("--tuning", str(tuned)) as (_, _, log):
+        (ready,) = (line for line in map(json.loads, log.read_text().splitlines()) if line["event"] == "ready")
+    assert (ready["threads"], ready["spinning"], ready["chosen"]) == (1, False, "tuned on 2030-01-01")
+
+
+def test_tune_measures_every_way_and_writes_one_of_them_down(
+    package: ModelPackage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PANOSEG_TUNING", str(tmp_path / "new" / "tuning.json"))
+    outcome = CliRunner().invoke(app, ["tune", "--rounds", "1"])
+    assert outcome.exit_code == 0, outcome.output
+    tuning = Tuning.model_validate_json((tmp_path / "new" / "tuning.json").read_bytes())
+    assert [each.way for each in tuning.measured] == list(ways())
+    assert tuning.best in list(ways())
+    assert tuning.ground == Ground.here(package)
+    assert choose_runtime(package, Settings()).reason == f"tuned on {tuning.date}"
+
+
+@given(st.lists(st.floats(1, 1000), min_size=1, max_size=6))
+def test_the_simplest_way_is_left_only_for_one_that_is_clearly_better(medians_ms: list[float]) -> None:
+    measured = tuple(
+        Measured(way=Way(provider="cpu", threads=index + 1, spinning=False), median_ms=median)
+        for index, median in enumerate(medians_ms)
+    )
+    best = choose(measured)
+    chosen_ms = medians_ms[best.threads - 1]
+    assert chosen_ms == min(medians_ms) or (best == measured[0].way and chosen_ms * 0.97 <= min(medians_ms))
+
+
+def test_the_doctor_says_what_would_run_and_why_not_something_else(
+    package: ModelPackage, tuned: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PANOSEG_TUNING", str(tuned))
+    facts = {(fact.topic, fact.name): fact.value for fact in examine(Settings())}
+    manifest = package.manifest
+    assert facts["what would run", "threads"] == "1, waiting asleep (tuned on 2030-01-01)"
+    assert f"{manifest.name}/{manifest.version}" in facts["what would run", "model"]
+    assert "sha256" in facts["models", f"{manifest.name}/{manifest.version}"]
+    assert facts["settings", "tuning"].endswith("(set)")
+    assert facts["settings", "port"].endswith("(default)")
+    for provider in ("cpu", "cuda", "tensorrt", "openvino"):
+        assert facts["providers", provider].endswith("works") or "not here. " in facts["providers", provider]
+
+
+def test_where_nothing_would_run_the_doctor_says_so_and_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PANOSEG_MODELS", str(tmp_path))
+    outcome = CliRunner().invoke(app, ["doctor"])
+    assert outcome.exit_code == 2
+    assert "holds no model package" in outcome.output
+
+
+GROUPS = {
+    "a container's own, version 2": ({"cpu.max": "150000 100000"}, "0::/", 1.5),
+    "no limit": ({"cpu.max": "max 100000"}, "0::/", sys.maxsize),
+    "a systemd service": (
+        {"system.slice/panoseg.service/cpu.max": "50000 100000"},
+        "0::/system.slice/panoseg.service",
+        0.5,
+    ),
+    "a group above": ({"a/cpu.max": "200000 100000", "a/b/cpu.max": "400000 100000"}, "0::/a/b", 2),
+    "version 1": ({"cpu/cpu.cfs_quota_us": "300000\n", "cpu/cpu.cfs_period_us": "100000\n"}, "3:cpu:/", 3),
+    "version 1, no limit": ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, "3:cpu:/", sys.maxsize),
+    "both mounted": ({"unified/x/cpu.max": "100000 100000"}, "1:cpu:/\n0::/x", 1),
+}
+
+
+@pytest.mark.parametrize("case", GROUPS)
+def test_the_quota_of_the_process_is_found_wherever_it_is_set(case: str, tmp_path: Path) -> None:
+    files, own, expected = GROUPS[case]
+    for name, content in files.items():
+        path = tmp_path / "groups" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    (tmp_path / "own").write_text(own + "\n")
+    assert quota(tmp_path / "groups", tmp_path / "own") == expected
+
+
+def test_a_process_has_a_core_and_no_more_than_it_may_be_put_on() -> None:
+    assert 1 <= usable_cores() <= affine_cores()

@@ -1,0 +1,255 @@
+"""Runs trained one after the other and compared, on drawn radiographs: what the tables say is what the runs are."""
+
+import json
+import shutil
+import statistics
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from training.ablation import ablate
+from training.checkpoint import LAST, epochs_done, is_finished
+from training.compare import compare, find_changes, to_markdown
+from training.config import ConfigError, load_config
+from training.sweep import Budget, sweep
+from training.train import train
+
+CONFIG = {
+    "name": "one",
+    "seed": 1,
+    "data": {"kind": "phantom", "train": 4, "val": 2, "test": 1},
+    "network": {"encoder": "timm-regnetx_002", "decoder_channels": [32, 16, 16, 8, 8]},
+    "phases": [{"height": 64, "width": 128, "epochs": 40, "batch": 2}],
+    "optimiser": {"name": "adam", "learning_rate": 0.001},
+    "scheduler": {"name": "plateau", "factor": 0.5, "patience": 5},
+    "early_stopping": 20,
+    "precision": "fp32",
+}
+BUDGET = Budget(64, 64, 2)
+
+RUNS = {
+    "one": {},
+    "one-again": {"name": "one-again", "seed": 2},
+    "faster": {"name": "faster", "optimiser": {"name": "adam", "learning_rate": 0.01}},
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sweep")
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def configs(folder):
+    paths = [folder / f"{name}.yaml" for name in RUNS]
+    for path, changes in zip(paths, RUNS.values(), strict=True):
+        path.write_text(yaml.safe_dump(CONFIG | changes))
+    return paths
+
+
+@pytest.fixture(scope="module")
+def swept(folder, configs):
+    return sweep(configs, folder / "runs", folder / "out" / "sweep.json", budget=BUDGET)
+
+
+@pytest.fixture(scope="module")
+def runs(folder, swept):
+    return [folder / "runs" / f"{name}-64x64-2" for name in RUNS]
+
+
+@pytest.fixture(scope="module")
+def compared(folder, runs):
+    return compare(runs, folder / "out" / "ablation.json")
+
+
+def stamps(folder: Path):
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*.ckpt")}
+
+
+def test_a_sweep_ranks_all_runs_by_dice_and_gives_each_measure_its_interval(swept, folder):
+    rows = swept["rows"]
+    assert {row["run"] for row in rows} == {f"{name}-64x64-2" for name in RUNS}
+    assert [row["dice"]["mean"] for row in rows] == sorted((row["dice"]["mean"] for row in rows), reverse=True)
+    for row in rows:
+        assert row["pictures_per_second"] > 0
+        for measure in ("dice", "iou", "pixel_accuracy"):
+            low, high = row[measure]["interval"]
+            assert 0 <= low <= row[measure]["mean"] <= high <= 1
+    assert json.loads((folder / "out" / "sweep.json").read_text()) == swept
+    table = (folder / "out" / "sweep.md").read_text()
+    assert [line.split(" | ")[1] for line in table.splitlines()[2:5]] == [row["run"] for row in rows]
+
+
+def test_a_sweep_of_an_equal_budget_says_so_and_keeps_to_it(swept, folder):
+    assert "the same for all" in (folder / "out" / "sweep.md").read_text()
+    assert [(row["input"], row["epochs"], row["pictures_seen"]) for row in swept["rows"]] == [("64 x 64", 2, 8)] * 3
+
+
+def test_a_sweep_begun_again_trains_no_run_that_has_ended_and_goes_on_with_one_that_has_not(
+    folder, configs, swept, runs
+):
+    before = stamps(folder / "runs")
+    # As if the last run had been killed in its first epoch.
+    shutil.rmtree(runs[2])
+    runs[2].mkdir()
+    again = sweep(configs, folder / "runs", folder / "out" / "again.json", budget=BUDGET)
+    after = stamps(folder / "runs")
+    assert before.keys() == after.keys()
+    assert {path for path in before if before[path] != after[path]} == {
+        path for path in before if runs[2] in path.parents
+    }
+    figures = [{row["run"]: row["dice"] for row in result["rows"]} for result in (swept, again)]
+    assert figures[0] == figures[1]
+
+
+def test_a_run_that_stopped_early_is_not_trained_on(tmp_path):
+    path = tmp_path / "hasty.yaml"
+    content = {"phases": [CONFIG["phases"][0] | {"width": 64}], "early_stopping": 1}
+    path.write_text(yaml.safe_dump(CONFIG | content | {"optimiser": {"name": "adam", "learning_rate": 0.3}}))
+    run = train(path, tmp_path / "runs", resume=False)
+    assert epochs_done(run) < load_config(path).epochs
+    assert is_finished(run, load_config(path))
+    before = stamps(run)
+    assert train(path, tmp_path / "runs", resume=True) == run
+    assert stamps(run) == before
+
+
+def test_configurations_of_one_name_are_refused_before_any_training(folder, configs):
+    with pytest.raises(ConfigError, match="the same name"):
+        sweep([configs[0], configs[0]], folder / "none", folder / "none.json", budget=BUDGET)
+    assert not (folder / "none").exists()
+
+
+def test_the_figures_of_a_run_are_those_of_its_pictures_and_are_kept(compared, runs):
+    kept = json.loads((runs[2] / "figures-val.json").read_text())
+    assert len(kept["pictures"]) == CONFIG["data"]["val"]
+    mean = statistics.fmean(picture["dice"] for picture in kept["pictures"])
+    assert compared["rows"][1]["dice"]["mean"] == pytest.approx(mean, abs=1e-4)
+
+
+def test_what_was_measured_is_not_measured_again_unless_the_run_went_on_or_it_is_asked_for(runs, tmp_path):
+    run = shutil.copytree(runs[0], tmp_path / "run")
+    kept = run / "figures-val.json"
+    marked = json.loads(kept.read_text())
+    true = marked["pictures"][0]["dice"]
+    marked["pictures"][0]["dice"] = 0.123
+    kept.write_text(json.dumps(marked))
+
+    def told():
+        return json.loads(kept.read_text())["pictures"][0]["dice"]
+
+    compare([run], tmp_path / "table.json")
+    assert told() == 0.123
+    compare([run], tmp_path / "table.json", again=True)
+    assert told() == pytest.approx(true)
+    kept.write_text(json.dumps(marked))
+    last = torch.load(run / LAST, weights_only=False)
+    torch.save({**last, "epoch": last["epoch"] + 1}, run / LAST)
+    compare([run], tmp_path / "table.json")
+    assert told() == pytest.approx(true)
+
+
+def test_runs_of_another_seed_alone_are_one_row_and_a_changed_key_is_told(compared, runs):
+    baseline, changed = compared["rows"]
+    assert (baseline["changes"], baseline["runs"]) == ([], [str(run) for run in runs[:2]])
+    assert baseline["dice"]["mean"] == pytest.approx(statistics.fmean(baseline["dice"]["by_run"]), abs=1e-4)
+    assert baseline["dice"]["deviation"] == pytest.approx(statistics.stdev(baseline["dice"]["by_run"]), abs=1e-4)
+    assert changed["changes"] == ["optimiser.learning_rate: 0.001 → 0.01"]
+
+
+def test_a_gain_is_the_difference_from_the_baseline_within_its_interval(compared):
+    baseline, changed = compared["rows"]
+    for measure in ("dice", "iou", "pixel_accuracy", "tooth_dice", "tooth_f1"):
+        assert "difference" not in baseline[measure]
+        difference = changed[measure]["mean"] - baseline[measure]["mean"]
+        assert changed[measure]["difference"] == pytest.approx(difference, abs=2e-4)
+        low, high = changed[measure]["difference_interval"]
+        assert low <= changed[measure]["difference"] <= high
+
+
+def test_a_table_says_whether_the_budgets_were_the_same(compared, runs, tmp_path):
+    assert compared["same_budget"]
+    longer = shutil.copytree(runs[2], tmp_path / "longer")
+    last = torch.load(longer / LAST, weights_only=False)
+    torch.save({**last, "epoch": last["epoch"] + 1}, longer / LAST)
+    table = compare([runs[0], longer], tmp_path / "table.json")
+    assert not table["same_budget"]
+    assert "The budgets differ" in to_markdown(table)
+
+
+def test_runs_that_were_validated_on_other_pictures_are_not_compared(runs, tmp_path):
+    other = shutil.copytree(runs[2], tmp_path / "other")
+    config = yaml.safe_load((other / "config.yaml").read_text())
+    config["data"]["seed"] = 100
+    (other / "config.yaml").write_text(yaml.safe_dump(config))
+    with pytest.raises(ConfigError, match="validated on other pictures"):
+        compare([runs[0], other], tmp_path / "table.json", again=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"name": "x", "seed": 9}, []),
+        ({"average_decay": 0.99}, ["average_decay: none → 0.99"]),
+        (
+            {"scheduler": {"name": "one-cycle"}},
+            [
+                "scheduler.name: plateau → one-cycle",
+                "scheduler.factor: 0.5 → none",
+                "scheduler.patience: 5 → none",
+                "scheduler.warm_up: none → 0.1",
+            ],
+        ),
+        (
+            {"phases": [{"height": 64, "width": 128, "epochs": 30, "batch": 4}]},
+            ["phases: 40 x 64x128 batch 2 → 30 x 64x128 batch 4"],
+        ),
+        # What a file leaves out is what it would say by default.
+        ({"augmentation": {"mirror": 0.0}}, []),
+    ],
+    ids=["name and seed", "a key", "another kind", "phases", "a default"],
+)
+def test_what_a_configuration_changes_is_told_key_by_key(tmp_path, changes, told):
+    paths = tmp_path / "baseline.yaml", tmp_path / "changed.yaml"
+    for path, content in zip(paths, (CONFIG, CONFIG | changes), strict=True):
+        path.write_text(yaml.safe_dump(content))
+    baseline, changed = map(load_config, paths)
+    assert find_changes(changed, baseline) == told
+
+
+def test_an_ablation_is_one_file_and_goes_on_where_it_was_stopped(folder):
+    recipe = CONFIG | {"name": "whole", "early_stopping": None, "phases": [CONFIG["phases"][0] | {"epochs": 1}]}
+    path = folder / "ablation.yaml"
+    changes = {"mirrored": {"augmentation": {"mirror": 0.5}}, "slower": {"optimiser": {"learning_rate": 1e-4}}}
+    path.write_text(yaml.safe_dump({"recipe": recipe, "changes": changes}))
+    table = ablate(path, folder / "ablation", folder / "ablation.json")
+    assert [row["changes"] for row in table["rows"]] == [
+        [],
+        ["augmentation.mirror: 0.0 → 0.5"],
+        ["optimiser.learning_rate: 0.001 → 0.0001"],
+    ]
+    assert table["same_budget"]
+    (trained,) = (folder / "ablation").glob("*mirrored*/last.ckpt")
+    before = trained.stat().st_mtime_ns
+    assert ablate(path, folder / "ablation", folder / "ablation.json")["rows"] == table["rows"]
+    assert trained.stat().st_mtime_ns == before
+
+
+def test_an_ablation_that_cannot_be_run_is_told_of_before_anything_is_trained(folder):
+    path = folder / "broken.yaml"
+    path.write_text(yaml.safe_dump({"recipe": CONFIG, "changes": {"odd": {"optimiser": {"learning_rate": -1}}}}))
+    with pytest.raises(ConfigError, match="learning_rate"):
+        ablate(path, folder / "broken", folder / "broken.json")
+    assert not (folder / "broken").exists()

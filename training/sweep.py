@@ -1,0 +1,209 @@
+"""The source experiment: several configurations trained one after the other, and a ranked table of them."""
+
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+import yaml
+
+from training.checkpoint import load_network
+from training.config import Config, ConfigError, Plateau, TuftsData, load_config
+from training.evaluate import processor_name
+from training.measure import MeasuredRun, Split, choose_device, measure_run
+from training.metrics import bootstrap_interval
+from training.network import ToothNetwork
+from training.tables import markdown_table, write_result
+from training.train import train
+
+MEASURES: Final = {"dice": "Dice", "iou": "IoU", "pixel_accuracy": "pixel accuracy"}
+
+_SEED: Final = 0
+_ROUNDS: Final = 9
+"""Times that each network is timed, in turn with the others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What replaces a configuration's phases by one, so that all runs cost the same; None keeps what it says.
+
+    Attributes:
+        height, width: of the network's input, in pixels.
+        epochs: at most; early stopping may end a run before.
+    """
+
+    height: int | None = None
+    width: int | None = None
+    epochs: int | None = None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether everything stays as the configurations have it."""
+        return (self.height, self.width, self.epochs) == (None, None, None)
+
+
+def sweep(
+    paths: Sequence[Path], runs: Path, out: Path, *, budget: Budget, split: Split = "val", tufts: Path | None = None
+) -> dict[str, Any]:
+    """Train each configuration, or go on with it where it was stopped; then measure, rank, and write the table.
+
+    A run that has ended is not trained again. A run with another budget or other data than its file says is one of its
+    own: both stand in its name.
+
+    Args:
+        paths: the configurations.
+        runs: folder of the runs.
+        out: the table's JSON file; the Markdown file has its name with another ending.
+        budget: what the runs may cost.
+        split: the pictures that the table is of; runs are chosen by the validation pictures in any case.
+        tufts: folder of the Tufts Dental Database, in place of the configurations' data.
+
+    Returns:
+        What was written as JSON, the best Dice first.
+
+    Raises:
+        ConfigError, CheckpointError, DataError: a configuration, run or data set cannot be used.
+    """
+    configs = [_replace(load_config(path), budget, tufts) for path in paths]
+    if len({config.name for config in configs}) < len(configs):
+        raise ConfigError("two of the configurations have the same name, so their runs would share a folder.")
+    measured = [measure_run(_train(config, runs), split) for config in configs]
+    speeds = _time_networks(measured)
+    rows = [_describe(run, speed) for run, speed in zip(measured, speeds, strict=True)]
+    rows.sort(key=lambda row: -row["dice"]["mean"])
+    result = {
+        "command": _command(paths, budget, split, tufts),
+        "date": datetime.now(UTC).date().isoformat(),
+        "device": device_name(),
+        "split": split,
+        "pictures": len(measured[0].figures.pictures),
+        "budget": "in full" if budget.is_full else "equal",
+        "rows": rows,
+    }
+    write_result(result, to_markdown(result), out)
+    return result
+
+
+def to_markdown(result: dict[str, Any]) -> str:
+    """The table of `sweep`'s result with what has to be said of it."""
+    columns = ("rank", "run", "batch", "optimiser", "schedule", "input", "epochs", "pictures seen")
+    rows = [
+        (
+            str(rank),
+            *(str(row[name]) for name in ("run", "batch", "optimiser", "schedule", "input", "epochs", "pictures_seen")),
+            *(
+                f"{row[name]['mean']:.4f} ({' to '.join(f'{e:.4f}' for e in row[name]['interval'])})"
+                for name in MEASURES
+            ),
+            f"{row['pictures_per_second']:.1f}",
+        )
+        for rank, row in enumerate(result["rows"], 1)
+    ]
+    budget = (
+        "The configurations were run in full."
+        if result["budget"] == "in full"
+        else "Smaller pictures or fewer epochs than the configurations say, the same for all: figures compare within "
+        "this table alone."
+    )
+    return (
+        f"{markdown_table((*columns, *MEASURES.values(), 'pictures/s'), rows)}\n\n"
+        f"`{result['command']}`: tooth against background, mean over {result['pictures']} pictures of "
+        f"`{result['split']}` with 95 % bootstrap intervals. Speed: the network alone in eager PyTorch, one picture at "
+        f"a time, on {result['device']}. {budget}\n"
+    )
+
+
+def device_name() -> str:
+    """What networks are timed on, in words."""
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else processor_name()
+
+
+def _replace(config: Config, budget: Budget, tufts: Path | None) -> Config:
+    changes: dict[str, Any] = {}
+    name = config.name
+    if tufts is not None:
+        changes["data"] = TuftsData(kind="tufts", folder=tufts)
+        changes["network"] = config.network.model_copy(update={"classes": 2})
+        name += "-tufts"
+    if not budget.is_full:
+        last = config.phases[-1]
+        changes["phases"] = [
+            {
+                "height": budget.height or last.height,
+                "width": budget.width or last.width,
+                "epochs": budget.epochs or config.epochs,
+                "batch": last.batch,
+            }
+        ]
+        phase = changes["phases"][0]
+        name += f"-{phase['height']}x{phase['width']}-{phase['epochs']}"
+    # Checked anew, as a file would be.
+    return Config.model_validate({**dict(config), **changes, "name": name})
+
+
+def _train(config: Config, runs: Path) -> Path:
+    """The folder of a run that has ended, now or before."""
+    runs.mkdir(parents=True, exist_ok=True)
+    path = runs / f"{config.name}.yaml"
+    path.write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
+    return train(path, runs, resume=True)
+
+
+def _describe(run: MeasuredRun, pictures_per_second: float) -> dict[str, Any]:
+    config, figures = run.config, run.figures
+    row: dict[str, Any] = {
+        "run": config.name,
+        "batch": config.phases[-1].batch,
+        "optimiser": f"{config.optimiser.name} {config.optimiser.learning_rate:g}",
+        "schedule": _describe_schedule(config),
+        "input": f"{figures.height} x {figures.width}",
+        "epochs": figures.epochs,
+        "pictures_seen": figures.pictures_seen,
+        "pictures_per_second": round(pictures_per_second, 2),
+    }
+    for name in MEASURES:
+        values = [getattr(picture, name) for picture in figures.pictures]
+        row[name] = {
+            "mean": round(statistics.fmean(values), 4),
+            "interval": [round(end, 4) for end in bootstrap_interval(values, _SEED)],
+        }
+    return row
+
+
+def _describe_schedule(config: Config) -> str:
+    schedule = config.scheduler
+    words = (
+        f"{schedule.name} {schedule.factor:g} / {schedule.patience}" if isinstance(schedule, Plateau) else schedule.name
+    )
+    return words if config.early_stopping is None else f"{words}, early stopping {config.early_stopping}"
+
+
+def _time_networks(runs: Sequence[MeasuredRun]) -> list[float]:
+    """Pictures a second of each run's network, the median of several rounds in which all are timed in turn."""
+    device = choose_device()
+    networks = [load_network(run.folder, run.config).to(device) for run in runs]
+    pictures = [torch.zeros(1, run.figures.height, run.figures.width, dtype=torch.uint8, device=device) for run in runs]
+    times: list[list[float]] = [[] for _ in runs]
+    for _ in range(1 + _ROUNDS):
+        for network, picture, own in zip(networks, pictures, times, strict=True):
+            own.append(_time_s(network, picture))
+    # The first time is the warm-up.
+    return [1 / statistics.median(own[1:]) for own in times]
+
+
+def _time_s(network: ToothNetwork, picture: torch.Tensor) -> float:
+    begin = time.perf_counter()
+    with torch.inference_mode():
+        # The GPU works on by itself; looking at a value waits for it.
+        network(picture).amax().item()
+    return time.perf_counter() - begin
+
+
+def _command(paths: Sequence[Path], budget: Budget, split: Split, tufts: Path | None) -> str:
+    options = {"height": budget.height, "width": budget.width, "epochs": budget.epochs, "tufts": tufts}
+    told = "".join(f" --{name} {value}" for name, value in options.items() if value is not None)
+    return f"panoseg sweep {' '.join(map(str, paths))}{told}" + ("" if split == "val" else f" --split {split}")
