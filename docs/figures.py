@@ -198,6 +198,22 @@ def failure_table() -> str:
     )
 
 
+def reading_table() -> str:
+    """What each step from the model's maps to teeth is worth."""
+    result = json.loads((RESULTS / "reading.json").read_text())
+    rows = [
+        (
+            row["way"],
+            f"{row['tooth_f1']:.4f}",
+            f"{row['gain'][0]:+.4f} to {row['gain'][1]:+.4f}" if number else "",
+            f"{row['tooth_dice']:.4f}",
+        )
+        for number, row in enumerate(result["rows"])
+    ]
+    header = [f"`val`, {result['pictures']} pictures", "F1 by tooth", "gain, 95 % interval", "Dice by tooth"]
+    return _table(header, rows) + f"\n`{result['command']}`, on {result['processor']}.\n"
+
+
 def findings_table() -> str:
     """What is noticed about pictures that are none of ours, that are plain, and that were changed."""
     measured = _read("metrics.json")["findings"]
@@ -317,6 +333,7 @@ TABLES: Final[dict[str, Callable[[], str]]] = {
     "stress": stress_table,
     "failures": failure_table,
     "findings": findings_table,
+    "reading": reading_table,
     "speed": speed_table,
     "stages": stages_tables,
     "servers": lambda: serving_tables(_server_rows),

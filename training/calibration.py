@@ -17,19 +17,16 @@ from service.model.interpret import confidences, find_teeth
 from service.model.package import Calibration, CalibrationMethod, Thresholds
 from service.model.session import Prediction
 from training.metrics import right_teeth
-from training.reliability import JudgedTooth, expected_calibration_error, kept_at, lowest_limit, reliability_bins
+from training.reliability import JudgedTooth, expected_calibration_error, kept_at, reliability_bins
 from training.thresholds import CLASSES, Labels
 
 CALIBRATION: Final = "calibration.json"
 """What a package says of how its confidences were fitted."""
 
-RIGHT_ABOVE_UNCERTAIN: Final = 0.98
-"""Share of right teeth among those that are not called uncertain."""
+UNCERTAIN: Final = 0.9
+"""Confidence below which a tooth is uncertain: of ten such teeth more than one would be wrong."""
 
 _FOLDS: Final = 10
-_EVEN: Final = 0.5
-"""Confidence below which a tooth is more likely wrong than right, so uncertain whatever the others are."""
-
 _WORTH: Final = 0.01
 """Of calibration error; about what chance alone gives with a thousand teeth."""
 
@@ -128,13 +125,12 @@ def judge_teeth(predictions: Sequence[Prediction], truths: Sequence[Labels], thr
 
 
 def calibrate(teeth: FoundTeeth) -> Calibrated:
-    """Choose and fit a map, and the confidence below which a tooth is uncertain.
+    """Choose and fit a map, and tell what it is worth.
 
     Each map is fitted to nine tenths of the pictures and judged on the last, ten times. A map takes the place of a
     simpler one where its log loss is lower by more than the standard error of the difference over the pictures (the
     rule of Breiman et al. 1984), or where it is lower at all and the calibration error lower by more than 0.01, which
-    a few teeth that the model is wrongly sure of can hide from the first rule; else the simpler one stays. `uncertain`
-    is the lowest confidence at and above which 98 % of the teeth are right, and at least 0.5.
+    a few teeth that the model is wrongly sure of can hide from the first rule; else the simpler one stays.
 
     Raises:
         CalibrationError: the teeth are of fewer than two pictures, so that nothing can be judged apart.
@@ -156,9 +152,8 @@ def calibrate(teeth: FoundTeeth) -> Calibrated:
             chosen = method
     calibration = _FITS[chosen](teeth)
     judged = teeth.judged(calibration.probabilities(teeth.raw))
-    uncertain = round(max(_EVEN, lowest_limit(judged, RIGHT_ABOVE_UNCERTAIN)), 4)
-    kept = kept_at(judged, uncertain)
-    return Calibrated(calibration, uncertain, len(judged), tuple(candidates), kept.share, kept.precision)
+    kept = kept_at(judged, UNCERTAIN)
+    return Calibrated(calibration, UNCERTAIN, len(judged), tuple(candidates), kept.share, kept.precision)
 
 
 def fit_none(teeth: FoundTeeth) -> Calibration:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 from rich.progress import track
@@ -14,7 +15,6 @@ from service.errors import RequestError
 from service.model.engine import Ticket
 from service.model.package import load_package
 from service.radiograph import Limits, decode
-from service.render.encode import encode_png
 from service.segmentation import Segmentation
 from service.segmenter import Segmenter, Wanted
 from service.settings import Settings
@@ -80,7 +80,7 @@ def _name_foreign(segmenter: Segmenter, uploads: dict[str, bytes]) -> dict[str, 
         except RequestError:
             continue
         named[name] = "not-a-panoramic" in _codes(_segment(segmenter, upload))
-        grey[name] = "not-a-panoramic" in _codes(_segment(segmenter, encode_png(pixels)))
+        grey[name] = "not-a-panoramic" in _codes(_segment(segmenter, _to_png(pixels)))
     return {
         "pictures": len(named),
         "refused": len(uploads) - len(named),
@@ -106,7 +106,7 @@ def _read_changed(segmenter: Segmenter, samples: Sequence[Sample], name: str) ->
     found, lost, areas = [], [], []
     for sample in track(samples, name):
         pixels = np.asarray(sample.pixels, np.uint8)
-        answer = _segment(segmenter, encode_png(np.ascontiguousarray(change(pixels, sample.labels))))
+        answer = _segment(segmenter, _to_png(change(pixels, sample.labels)))
         found.append(code in _codes(answer))
         areas.append(answer.tooth_fraction)
         if code in _SAME_TEETH:
@@ -150,3 +150,7 @@ CHANGES: Final[dict[str, tuple[str, Callable[[Picture, Picture], Picture]]]] = {
     "teeth painted over": ("few-teeth", remove_all),
 }
 """By name: the finding that a changed picture should get, and the change of its pixels and labels."""
+
+
+def _to_png(pixels: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]) -> bytes:
+    return cv2.imencode(".png", pixels)[1].tobytes()

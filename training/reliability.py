@@ -94,21 +94,6 @@ def coverage_curve(teeth: Sequence[JudgedTooth]) -> list[Kept]:
     return [kept_at(teeth, float(limit)) for limit in np.unique(confidences[starts])]
 
 
-def lowest_limit(teeth: Sequence[JudgedTooth], precision: float) -> float:
-    """The lowest limit of confidence at and above which the share of right teeth is at least `precision`.
-
-    It lies halfway to the next confidence below; 0 where all teeth together are that good, and 1 where none are.
-    """
-    if not teeth:
-        return 0.0
-    confidences, right = _arrays(teeth)
-    levels = np.unique(confidences)
-    for below, level in zip([0.0, *levels[:-1]], levels, strict=True):
-        if right[confidences >= level].mean() >= precision:
-            return float((below + level) / 2) if level > levels[0] else 0.0
-    return 1.0
-
-
 def _arrays(teeth: Sequence[JudgedTooth]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Confidences, rising, and with each whether the tooth is right."""
     confidences = np.array([tooth.confidence for tooth in teeth], np.float64)

@@ -6,6 +6,7 @@ arch: its hidden states are the places, its observations the teeth's evidence an
 dynamic programming finds its likeliest path (Viterbi 1967, doi:10.1109/TIT.1967.1054010).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,6 +16,10 @@ import numpy.typing as npt
 from service.dentition.fdi import FDI_NUMBERS
 
 _Scores = npt.NDArray[np.float64]
+
+
+Numbering = Callable[[_Scores, _Scores, _Scores], tuple[int, ...]]
+"""Something that does what `arrange` does."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from service.dentition.arrangement import arrange
+from service.dentition.arrangement import Numbering, arrange
 from service.dentition.fdi import FDI_NUMBERS
 from service.model.package import Thresholds
 from service.model.prepare import ModelInput
@@ -22,7 +22,9 @@ _MOST_TEETH: Final = 64
 _NEIGHBOURHOOD: Final = np.ones((3, 3), np.uint8)
 
 
-def find_teeth(prediction: Prediction, classes: tuple[int, ...], thresholds: Thresholds) -> Labels:
+def find_teeth(
+    prediction: Prediction, classes: tuple[int, ...], thresholds: Thresholds, numbering: Numbering = arrange
+) -> Labels:
     """The FDI number of each pixel of the model's input, 0 where there is no tooth.
 
     A tooth is one piece. Of several pieces with one number the largest is a tooth, and so is each other one that is no
@@ -32,6 +34,7 @@ def find_teeth(prediction: Prediction, classes: tuple[int, ...], thresholds: Thr
 
     Args:
         classes: FDI numbers of the model's classes.
+        numbering: what gives the teeth their numbers, as `arrange` does.
     """
     tooth = prediction.foreground >= 255 * thresholds.foreground
     labels = np.where(tooth, _numbers_of(classes)[prediction.tooth], 0).astype(np.uint8)
@@ -58,7 +61,7 @@ def find_teeth(prediction: Prediction, classes: tuple[int, ...], thresholds: Thr
     # The largest first, so that a piece can lean on one that leans on a tooth.
     for piece in sorted(fragments, key=lambda piece: -piece.area):
         piece.draw(whole, _touched(whole, piece))
-    numbers = _number(whole, prediction.evidence, typical)
+    numbers = _number(whole, prediction.evidence, typical, numbering)
     labels = numbers[whole]
     # A second piece of a tooth that has its number already.
     for number in np.setdiff1d(whole[labels == 0], [0]):
@@ -67,7 +70,9 @@ def find_teeth(prediction: Prediction, classes: tuple[int, ...], thresholds: Thr
     return labels
 
 
-def _number(whole: Labels, evidence: npt.NDArray[np.uint8], typical: float) -> npt.NDArray[np.uint8]:
+def _number(
+    whole: Labels, evidence: npt.NDArray[np.uint8], typical: float, numbering: Numbering
+) -> npt.NDArray[np.uint8]:
     """The FDI number of each numbered piece, `(256,)`, 0 for one that has none.
 
     Args:
@@ -101,7 +106,7 @@ def _number(whole: Labels, evidence: npt.NDArray[np.uint8], typical: float) -> n
     counts = np.diff([*starts, len(order)])
     logarithms = -sums / counts[:, None] / EVIDENCE_STEPS
     substance = np.minimum(1.0, areas[present] / max(typical, 1.0))
-    found[present] = arrange(across / whole.shape[1], logarithms, substance)
+    found[present] = numbering(across / whole.shape[1], logarithms, substance)
     return found
 
 

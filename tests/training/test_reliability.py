@@ -8,13 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from training.reliability import (
-    Bin,
     JudgedTooth,
     Kept,
     coverage_curve,
     expected_calibration_error,
     kept_at,
-    lowest_limit,
     reliability_bins,
 )
 
@@ -45,13 +43,6 @@ def test_a_limit_keeps_the_teeth_at_and_above_it():
     assert kept_at(WORKED, 0.4) == Kept(0.4, 0.75, 1.0)
     assert kept_at(WORKED, 0.0) == Kept(0.0, 1.0, 0.75)
     assert kept_at([], 0.5) == Kept(0.5, 1.0, 1.0)
-
-
-def test_the_lowest_limit_lies_between_what_is_kept_and_what_is_not():
-    assert lowest_limit(WORKED, 0.98) == pytest.approx(0.3)
-    assert lowest_limit(WORKED, 0.75) == 0.0
-    assert lowest_limit([JudgedTooth(11, 0.9, False)], 0.5) == 1.0
-    assert lowest_limit([], 0.98) == 0.0
 
 
 def test_confidence_that_is_drawn_from_is_calibrated_and_another_is_not():
@@ -86,11 +77,3 @@ def test_the_curve_begins_with_all_teeth_and_keeps_fewer_as_the_limit_rises(teet
     curve = coverage_curve(teeth)
     assert curve[0].share == 1.0
     assert all(low.limit < high.limit and low.share > high.share > 0 for low, high in pairwise(curve))
-
-
-@given(some_teeth, st.floats(0.1, 1))
-def test_what_lies_above_the_lowest_limit_is_as_good_as_asked(teeth, precision):
-    limit = lowest_limit(teeth, precision)
-    if limit < 1:
-        assert kept_at(teeth, limit).precision >= precision
-    assert expected_calibration_error([Bin(1, limit, limit)]) == 0
