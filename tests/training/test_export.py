@@ -209,7 +209,7 @@ def test_a_version_that_is_there_is_not_written_over(package: ModelPackage, run:
 def test_eight_bits_that_cost_too_much_make_no_package(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def quantize_badly(fp32: Path, int8: Path, pictures: npt.NDArray[np.uint8], seed: int | None = None) -> None:
+    def quantize_badly(fp32: Path, int8: Path, pictures: npt.NDArray[np.uint8], *, seed: int | None) -> None:
         # Ranges learnt from black pictures clip every other one.
         quantize(fp32, int8, np.zeros_like(pictures[:1]))
 
