@@ -131,7 +131,7 @@ def segment(
             content = segment_answer(told, new_id(), model, uncertain, True, rounded(ticket.clock.read_ms()))
             assert answer.mask is not None
             assert answer.overlay is not None
-            (out / f"{path.stem}.json").write_text(to_json(content, indent=1))
+            (out / f"{path.stem}.json").write_bytes(to_json(content, for_people=True))
             (out / f"{path.stem}.mask.png").write_bytes(answer.mask)
             (out / f"{path.stem}.overlay.jpg").write_bytes(answer.overlay)
     segmenter.close()

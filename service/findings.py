@@ -9,11 +9,13 @@ import numpy.typing as npt
 
 from service.model.package import Thresholds
 from service.model.prepare import ModelInput
-from service.model.session import Prediction
+from service.model.session import VIEWS, Prediction, View
 from service.radiograph import Radiograph
-from service.segmentation import Finding
+from service.segmentation import Finding, Severity
 
 _RING: Final = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (13, 13))
+
+_PANORAMIC: Final = VIEWS.index("panoramic")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,17 +26,22 @@ class Plausibility:
         teeth: how many teeth were found.
         certainty: mean probability of the numbers over the tooth pixels, 0..1; 0 without teeth.
         distance: of the network's features from those of the training pictures.
+        panoramic: probability of an upright panoramic, 0..1.
+        clearance: distance of the outermost tooth from the picture's side, as a share of its width or height; 1 without
+            teeth.
     """
 
     teeth: int
     certainty: float
     distance: float
+    panoramic: float
+    clearance: float
 
     def holds(self, thresholds: Thresholds) -> bool:
-        """Whether a panoramic radiograph can have given this."""
+        """Whether an upright panoramic radiograph can have given this."""
         # A jaw without teeth is a panoramic too: then the network's features alone can tell.
-        familiar = self.distance <= thresholds.max_distance
-        return familiar and (self.teeth == 0 or self.certainty >= thresholds.min_certainty)
+        sure = self.teeth == 0 or self.certainty >= thresholds.min_certainty
+        return sure and self.distance <= thresholds.max_distance and self.panoramic >= thresholds.min_panoramic
 
 
 def measure_plausibility(labels: npt.NDArray[np.uint8], prediction: Prediction) -> Plausibility:
@@ -45,7 +52,22 @@ def measure_plausibility(labels: npt.NDArray[np.uint8], prediction: Prediction) 
     """
     tooth = labels > 0
     certainty = float(prediction.confidence[tooth].mean()) / 255 if tooth.any() else 0.0
-    return Plausibility(np.unique(labels[tooth]).size, certainty, prediction.distance)
+    teeth = np.unique(labels[tooth]).size
+    return Plausibility(teeth, certainty, prediction.distance, prediction.view[_PANORAMIC], measure_clearance(labels))
+
+
+def measure_clearance(labels: npt.NDArray[np.uint8]) -> float:
+    """How far the outermost tooth is from the picture's side, as a share of its width or height; 1 without teeth."""
+    height, width = labels.shape
+    x, y, across, down = cv2.boundingRect((labels > 0).view(np.uint8))
+    if not across:
+        return 1.0
+    return float(min(x / width, (width - x - across) / width, y / height, (height - y - down) / height))
+
+
+def likely_view(prediction: Prediction) -> View:
+    """What the picture most probably shows."""
+    return VIEWS[int(np.argmax(prediction.view))]
 
 
 def tooth_contrast(labels: npt.NDArray[np.uint8], pixels: npt.NDArray[np.uint8]) -> float:
@@ -66,80 +88,66 @@ def judge(
     radiograph: Radiograph,
     model_input: ModelInput,
     plausibility: Plausibility,
-    turned: str | None,
+    turned: View | None,
+    inverted: bool,
     thresholds: Thresholds,
 ) -> tuple[Finding, ...]:
     """Everything worth telling about a picture, the gravest first.
 
     Args:
-        turned: how the picture had to be turned to be read: `inverted`, `sideways`, or None.
+        plausibility: of the reading that the answer rests on, where the picture lies turned that of the upright one.
+        turned: how the picture lies, where it had to be turned to be read.
+        inverted: whether it had to be turned over to be read.
     """
-    findings = []
     plausible = plausibility.holds(thresholds)
+    findings = []
     if radiograph.colourfulness > thresholds.max_colourfulness:
+        text = "The picture is in colour, so it is no radiograph; send it as the capture software saves it."
         findings.append(
-            Finding(
-                "not-a-panoramic",
-                "error",
-                "The picture is in colour, so it is no radiograph; send it as the capture software saves it.",
-                round(radiograph.colourfulness, 3),
-                thresholds.max_colourfulness,
-            )
-        )
-    elif turned == "sideways":
-        findings.append(
-            Finding(
-                "sideways",
-                "error",
-                "The picture lies on its side or its head; turn it so that the upper teeth are on top.",
-                1.0,
-                1.0,
-            )
+            _finding("not-a-panoramic", "error", text, radiograph.colourfulness, thresholds.max_colourfulness)
         )
     elif not plausible:
         findings.append(_not_a_panoramic(plausibility, thresholds))
-    if turned == "inverted":
-        findings.append(
-            Finding(
-                "inverted",
-                "warning",
-                "The picture is a negative (teeth dark); it was turned over before it was read.",
-                1.0,
-                1.0,
-            )
-        )
+    elif turned:
+        findings.append(_turned(turned))
+    if inverted:
+        text = "The picture is a negative (teeth dark); it was turned over before it was read."
+        findings.append(_finding("inverted", "warning", text, 1.0, 1.0))
     if model_input.grey_range < thresholds.low_contrast:
-        findings.append(
-            Finding(
-                "low-contrast",
-                "warning",
-                "The picture uses a small part of its grey scale; check exposure and export.",
-                round(model_input.grey_range, 3),
-                thresholds.low_contrast,
-            )
-        )
+        text = "The picture uses a small part of its grey scale; check exposure and export."
+        findings.append(_finding("low-contrast", "warning", text, model_input.grey_range, thresholds.low_contrast))
+    if plausible and plausibility.clearance < thresholds.min_clearance:
+        text = "Teeth reach the side of the picture, so some are cut off; send it uncut, or take it again."
+        findings.append(_finding("cropped", "warning", text, plausibility.clearance, thresholds.min_clearance))
     if plausible and plausibility.teeth < thresholds.few_teeth:
-        findings.append(
-            Finding(
-                "few-teeth",
-                "warning",
-                "Few teeth were found; where the patient has more, the picture is cut off or of poor quality.",
-                float(plausibility.teeth),
-                float(thresholds.few_teeth),
-            )
-        )
+        findings.append(_few_teeth(plausibility.teeth, thresholds.few_teeth))
     return tuple(findings)
 
 
+def _finding(code: str, severity: Severity, message: str, value: float, limit: float) -> Finding:
+    return Finding(code, severity, message, round(value, 3), limit)
+
+
+def _turned(view: View) -> Finding:
+    if view == "upside-down":
+        text = "The picture stands on its head; turn it so that the upper teeth are on top."
+        return _finding("upside-down", "error", text, 1.0, 1.0)
+    text = "The picture lies on its side; turn it so that the upper teeth are on top."
+    return _finding("sideways", "error", text, 1.0, 1.0)
+
+
+def _few_teeth(teeth: int, limit: int) -> Finding:
+    found = "Few teeth were found" if teeth else "No teeth were found"
+    text = f"{found}; where the patient has more, the picture is cut off or of poor quality."
+    return _finding("few-teeth", "warning", text, teeth, limit)
+
+
 def _not_a_panoramic(plausibility: Plausibility, thresholds: Thresholds) -> Finding:
-    if plausibility.distance > thresholds.max_distance:
+    if plausibility.panoramic < thresholds.min_panoramic:
+        value, limit = plausibility.panoramic, thresholds.min_panoramic
+    elif plausibility.distance > thresholds.max_distance:
         value, limit = plausibility.distance, thresholds.max_distance
     else:
         value, limit = plausibility.certainty, thresholds.min_certainty
-    return Finding(
-        "not-a-panoramic",
-        "error",
-        "The picture does not look like a panoramic radiograph of a dentition; send the panoramic, upright and uncut.",
-        round(value, 3),
-        limit,
-    )
+    text = "The picture does not look like a panoramic radiograph of a dentition; send one that is upright and uncut."
+    return _finding("not-a-panoramic", "error", text, value, limit)

@@ -31,7 +31,7 @@ class Tooth:
 
     Attributes:
         fdi: FDI number (ISO 3950).
-        confidence: mean probability that the model gives this number to the tooth's pixels, 0..1.
+        confidence: probability that the tooth is right (its own number, IoU at least 0.5), 0..1.
         area_px: number of pixels.
         bbox: the smallest box around it.
         polygons: outlines, each a closed ring of (x, y) without the first point again; one for each separate piece.

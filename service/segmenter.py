@@ -1,27 +1,25 @@
 """The way from a radiograph's bytes to its answer, stage by stage; every door calls this and nothing else."""
 
 from dataclasses import dataclass, replace
-from typing import Literal
 
-import cv2
 import numpy as np
 
 from service.errors import NotAPanoramic
-from service.findings import Plausibility, judge, measure_plausibility, tooth_contrast
+from service.findings import Plausibility, judge, likely_view, measure_plausibility, tooth_contrast
+from service.memory import keep_freed_memory
 from service.model.check import check_known_answer
 from service.model.engine import Engine, Ticket
 from service.model.interpret import Labels, confidences, find_teeth, outline_teeth, to_radiograph
 from service.model.package import ModelPackage
 from service.model.prepare import ModelInput, prepare
-from service.model.session import Prediction, open_session
+from service.model.session import Prediction, View, open_session
+from service.model.turn import TURNED, turn_back, turn_upright
 from service.radiograph import Radiograph, decode
 from service.render.draw import MaskKind, draw_mask, draw_overlay
-from service.render.encode import encode_jpeg, encode_png
+from service.render.encode import OverlayFormat, encode_overlay, encode_png
 from service.segmentation import Segmentation
 from service.settings import Settings
 from service.tuning import choose_runtime
-
-OverlayFormat = Literal["jpeg", "png"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +55,19 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Reading:
-    """A prepared picture and what the model makes of it; `turned` tells how it had to be turned to be read."""
+    """A prepared picture and what the model makes of it.
+
+    Attributes:
+        turned: how the picture lies, where it had to be turned to be read.
+        inverted: whether it had to be turned over to be read.
+    """
 
     model_input: ModelInput
     prediction: Prediction
     labels: Labels
     plausibility: Plausibility
-    turned: str | None
+    inverted: bool
+    turned: View | None = None
 
 
 class Segmenter:
@@ -74,6 +78,7 @@ class Segmenter:
     """
 
     def __init__(self, package: ModelPackage, settings: Settings) -> None:
+        keep_freed_memory()
         self.package = package
         self._settings = settings
         self._manifest = package.manifest
@@ -116,7 +121,7 @@ class Segmenter:
                 radiograph,
                 segmentation,
                 None if mask is None else encode_png(mask),
-                None if overlay is None else encode_png(overlay) if wanted.overlay == "png" else encode_jpeg(overlay),
+                None if overlay is None or wanted.overlay is None else encode_overlay(overlay, wanted.overlay),
             )
 
     def close(self) -> None:
@@ -124,28 +129,36 @@ class Segmenter:
         self.engine.close()
 
     def _read(self, model_input: ModelInput, ticket: Ticket) -> _Reading:
-        """What the model makes of a picture; one that makes no sense is read again as a negative, and turned."""
+        """What the model makes of a picture; one that makes no sense is read again, turned upright or over."""
         first = self._read_once(model_input, ticket)
         if self._is_bright_on_dark(first):
             return first
-        negative = ModelInput(255 - model_input.pixels, model_input.content, model_input.grey_range)
-        inverted = self._read_once(negative, ticket, "inverted")
+        if turned := self._read_turned(first, ticket):
+            return turned
+        negative = replace(model_input, pixels=255 - model_input.pixels)
+        inverted = self._read_once(negative, ticket, inverted=True)
         if self._is_bright_on_dark(inverted):
             return inverted
         if self._holds(first):
             return first
-        for turn in (cv2.ROTATE_90_CLOCKWISE, cv2.ROTATE_90_COUNTERCLOCKWISE, cv2.ROTATE_180):
-            turned = cv2.resize(cv2.rotate(model_input.pixels, turn), model_input.pixels.shape[::-1])
-            upright = ModelInput(np.asarray(turned, np.uint8), model_input.content, model_input.grey_range)
-            if self._holds(self._read_once(upright, ticket)):
-                return replace(first, turned="sideways")
-        return first
+        return self._read_turned(inverted, ticket) or first
 
-    def _read_once(self, model_input: ModelInput, ticket: Ticket, turned: str | None = None) -> _Reading:
+    def _read_turned(self, reading: _Reading, ticket: Ticket) -> _Reading | None:
+        """A picture that looks like a turned panoramic, read upright; None where that makes no sense either."""
+        view = likely_view(reading.prediction)
+        if view not in TURNED:
+            return None
+        upright = self._read_once(turn_upright(reading.model_input, view), ticket)
+        if not self._holds(upright):
+            return None
+        labels, prediction = turn_back(upright.labels, upright.prediction, view)
+        return replace(reading, prediction=prediction, labels=labels, plausibility=upright.plausibility, turned=view)
+
+    def _read_once(self, model_input: ModelInput, ticket: Ticket, *, inverted: bool = False) -> _Reading:
         prediction = self.engine.predict(model_input.pixels, ticket)
         with ticket.clock.stage("interpret"):
             labels = find_teeth(prediction, self._manifest.classes, self._manifest.thresholds)
-            return _Reading(model_input, prediction, labels, measure_plausibility(labels, prediction), turned)
+            return _Reading(model_input, prediction, labels, measure_plausibility(labels, prediction), inverted)
 
     def _holds(self, reading: _Reading) -> bool:
         return reading.plausibility.holds(self._manifest.thresholds)
@@ -158,12 +171,18 @@ class Segmenter:
         thresholds = self._manifest.thresholds
         height, width = radiograph.pixels.shape
         labels = to_radiograph(reading.labels, reading.prediction, reading.model_input, height, width, thresholds)
-        sure = confidences(reading.labels, reading.prediction)
+        sure = self._confidences(reading)
         return Segmentation(
             labels,
             outline_teeth(labels, reading.labels, reading.model_input, sure),
-            judge(radiograph, reading.model_input, reading.plausibility, reading.turned, thresholds),
+            judge(radiograph, reading.model_input, reading.plausibility, reading.turned, reading.inverted, thresholds),
         )
+
+    def _confidences(self, reading: _Reading) -> dict[int, float]:
+        """For each FDI number that was found, the probability that the tooth is right."""
+        raw = confidences(reading.labels, reading.prediction, self._manifest.classes)
+        told = self._manifest.calibration.probabilities(np.array(list(raw.values()), np.float64))
+        return dict(zip(raw, told.tolist(), strict=True))
 
 
 def _refuse_what_is_no_panoramic(segmentation: Segmentation) -> None:

@@ -64,6 +64,17 @@ def png_of_samples(samples, colour_type, *, extra=b""):
     return png_file(width, height, stream, bits=samples.dtype.itemsize * 8, colour_type=colour_type, extra=extra)
 
 
+def png_of_filtered_rows(samples, filters):
+    """A grey PNG of 8 or 16 bits; `filters` tells of each row whether it is filtered: 0 none, 1 left, 2 above."""
+    height, width = samples.shape
+    rows = samples.astype(samples.dtype.newbyteorder(">")).view(np.uint8).reshape(height, -1)
+    to_the_left = np.pad(rows, ((0, 0), (samples.dtype.itemsize, 0)))[:, : rows.shape[1]]
+    above = np.pad(rows, ((1, 0), (0, 0)))[:height]
+    predicted = np.stack([np.zeros_like(rows), to_the_left, above])[filters, np.arange(height)]
+    filtered = np.column_stack([np.array(filters, np.uint8), rows - predicted])
+    return png_file(width, height, zlib.compress(filtered.tobytes()), bits=samples.dtype.itemsize * 8)
+
+
 def exif(orientation):
     block = Image.Exif()
     block[0x0112] = orientation

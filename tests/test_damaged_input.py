@@ -385,3 +385,20 @@ def test_a_stream_that_ends_its_decoders_process_is_damaged_and_leaves_ours_runn
     stream[stream.index(b"\xff\xc4")] = 0xF2
     with pytest.raises(DamagedImage):
         decode(dicom(DEEP_NOISE, bits=12, syntax=JPEGLosslessSV1, stream=bytes(stream)), Limits())
+
+
+@pytest.mark.parametrize("place", [0, 2, 3])
+@pytest.mark.parametrize("value", [3, 9, 24])
+def test_a_png_of_a_depth_or_method_that_does_not_exist_is_refused(place, value):
+    header = bytearray(FILES["png"][16:29])
+    header[8 + place] = value
+    damaged = FILES["png"][:8] + png_chunk(b"IHDR", bytes(header)) + FILES["png"][33:]
+    with pytest.raises(DamagedImage):
+        decode(damaged, ANY_SIZE)
+
+
+def test_a_png_whose_stream_s_own_checksum_is_wrong_is_refused():
+    rows = np.pad(NOISE, ((0, 0), (1, 0))).tobytes()
+    stream = zlib.compress(rows)
+    with pytest.raises(DamagedImage):
+        decode(png_file(140, 130, stream[:-1] + bytes([stream[-1] ^ 1])), ANY_SIZE)

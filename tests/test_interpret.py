@@ -29,6 +29,8 @@ THRESHOLDS = Thresholds(
 
 HEIGHT, WIDTH = 64, 128
 
+UPRIGHT = (1.0, 0.0, 0.0, 0.0, 0.0)
+
 
 def predict(*rectangles: tuple[int, int, int, int, int]) -> Prediction:
     """A prediction whose teeth are rectangles: FDI number, x, y, width, height."""
@@ -40,7 +42,8 @@ def predict(*rectangles: tuple[int, int, int, int, int]) -> Prediction:
         foreground[y : y + height, x : x + width] = 255
     of_cell = tooth[EVIDENCE_CELL // 2 :: EVIDENCE_CELL, EVIDENCE_CELL // 2 :: EVIDENCE_CELL]
     np.put_along_axis(evidence, of_cell[:, :, None].astype(np.intp) - 1, 0, axis=2)
-    return Prediction(tooth, foreground, np.full((HEIGHT, WIDTH), 204, np.uint8), 1.0, evidence)
+    confidence = np.full((HEIGHT, WIDTH), 204, np.uint8)
+    return Prediction(tooth, foreground, confidence, 1.0, UPRIGHT, evidence)
 
 
 def numbers(labels: np.ndarray) -> dict[int, int]:
@@ -84,13 +87,29 @@ def test_a_speck_is_no_tooth() -> None:
     assert numbers(find_teeth(predict((11, 10, 10, 3, 3)), CLASSES, THRESHOLDS)) == {}
 
 
+@given(st.integers(0, 2**32))
+def test_a_picture_of_anything_gives_each_number_once_and_in_one_place(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    shape = (generator.integers(2, HEIGHT), generator.integers(2, WIDTH))
+    coarse = generator.integers(0, 33, shape, np.uint8)
+    tooth = cv2.resize(coarse, (WIDTH, HEIGHT), interpolation=cv2.INTER_NEAREST)
+    evidence = generator.integers(0, 256, (HEIGHT // EVIDENCE_CELL, WIDTH // EVIDENCE_CELL, 32), np.uint8)
+    foreground = np.where(tooth > 0, 255, 0).astype(np.uint8)
+    prediction = Prediction(np.maximum(tooth, 1), foreground, foreground, 1.0, UPRIGHT, evidence)
+    labels = find_teeth(prediction, CLASSES, THRESHOLDS.model_copy(update={"min_tooth_area": 1}))
+    assert not labels[foreground == 0].any()
+    for fdi in np.unique(labels[labels > 0]):
+        count, _ = cv2.connectedComponents((labels == fdi).view(np.uint8), connectivity=8)
+        assert count == 2
+
+
 def test_nothing_found_is_an_answer_too() -> None:
     prediction = predict()
     labels = find_teeth(prediction, CLASSES, THRESHOLDS)
     model_input = ModelInput(np.zeros((HEIGHT, WIDTH), np.uint8), Box(0, 0, 300, 200), 1.0)
     large = to_radiograph(labels, prediction, model_input, 200, 300, THRESHOLDS)
     assert not large.any()
-    assert outline_teeth(large, labels, model_input, confidences(labels, prediction)) == ()
+    assert outline_teeth(large, labels, model_input, confidences(labels, prediction, CLASSES)) == ()
 
 
 @given(
@@ -124,7 +143,7 @@ def test_outlines_boxes_and_areas_tell_of_the_same_pixels(size: tuple[int, int])
     prediction = predict((18, 3, 4, 14, 22), (17, 17, 6, 12, 22), (47, 20, 40, 15, 20))
     labels = find_teeth(prediction, CLASSES, THRESHOLDS)
     large = to_radiograph(labels, prediction, model_input, height, width, THRESHOLDS)
-    teeth = outline_teeth(large, labels, model_input, confidences(labels, prediction))
+    teeth = outline_teeth(large, labels, model_input, confidences(labels, prediction, CLASSES))
     assert [tooth.fdi for tooth in teeth] == [17, 18, 47]
     for tooth in teeth:
         mask = large == tooth.fdi

@@ -20,6 +20,7 @@ from training.metrics import (
     match_missing,
     match_teeth,
     pixel_accuracy,
+    right_teeth,
 )
 
 NOTHING = [[0, 0], [0, 0]]
@@ -173,6 +174,13 @@ def test_each_tooth_is_judged_as_a_mask_of_its_own(predicted, truth):
     numbers = [fdi for fdi in FDI_NUMBERS if (truth == fdi).any()]
     assert agreement.dice == pytest.approx([dice(predicted == fdi, truth == fdi) for fdi in numbers])
     assert agreement.teeth.right == sum(iou(predicted == fdi, truth == fdi) >= 0.5 for fdi in numbers)
+
+
+def test_the_right_teeth_are_those_that_are_counted():
+    predicted, truth = labels([11, 11, 12, 0]), labels([11, 11, 13, 0])
+    assert right_teeth(predicted, truth) == {11}
+    assert right_teeth(predicted, labels([11, 0, 0, 0]), threshold=0.6) == set()
+    assert right_teeth(predicted, labels([11, 0, 0, 0])) == {11}
 
 
 def test_missing_teeth_are_compared_as_sets():

@@ -48,6 +48,25 @@ def test_a_missing_file_is_named(copied: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("raw", "confidence"),
+    [
+        ([0, 1], [0.5, 0.4]),
+        ([0, 0.5], [0, 1]),
+        ([0, 0.5, 0.5, 1], [0, 0, 1, 1]),
+        ([0, 1], [0, 0.5, 1]),
+        ([0, 1], [0, 2]),
+    ],
+    ids=["falling", "not to 1", "twice the same", "too long", "no probability"],
+)
+def test_a_table_of_confidences_that_makes_no_sense_is_refused(
+    copied: Path, raw: list[float], confidence: list[float]
+) -> None:
+    edit_manifest(copied, calibration={"method": "isotonic", "raw": raw, "confidence": confidence})
+    with pytest.raises(ModelPackageError, match=r"cannot be used.*calibration"):
+        load_package(copied)
+
+
+@pytest.mark.parametrize(
     "changes",
     [{"classes": [0, 11, 11]}, {"classes": [11, 12]}, {"classes": [0, 51]}, {"surprise": 1}, {"files": []}],
     ids=["twice", "without background", "no permanent tooth", "unknown key", "no files"],

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.model.prepare import Fit, ModelInput, find_content, prepare
+from service.model.shrink import shrink
 from service.segmentation import Box
 from training.phantom import Phantom
 
@@ -78,3 +79,21 @@ def test_a_picture_of_one_value_is_all_content_and_stays_readable(value: int) ->
     assert find_content(pixels) == Box(0, 0, 600, 300)
     assert prepare(pixels, FIT).pixels.shape == (256, 512)
     assert prepare(pixels, FIT).grey_range == 0
+
+
+@given(
+    size=st.tuples(st.integers(1, 400), st.integers(1, 500)),
+    fit_size=st.tuples(st.integers(1, 300), st.integers(1, 300)),
+    seed=st.integers(0, 9),
+)
+def test_shrinking_gives_the_mean_of_each_area(size: tuple[int, int], fit_size: tuple[int, int], seed: int) -> None:
+    pixels = np.random.default_rng(seed).integers(0, 256, size).astype(np.uint8)
+    height, width = fit_size
+    expected = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
+    assert np.abs(shrink(pixels, height, width).astype(int) - expected).max() <= 1
+
+
+def test_a_part_of_a_picture_shrinks_as_if_it_stood_alone() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (700, 900)).astype(np.uint8)
+    part = pixels[31:600, 57:801]
+    assert (shrink(part, 256, 512) == shrink(part.copy(), 256, 512)).all()

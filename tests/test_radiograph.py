@@ -23,7 +23,7 @@ from pydicom.uid import (
 )
 
 from service.radiograph import Limits, decode
-from tests.encoders import dicom, exif, png_chunk, png_of_samples, white_is_zero, with_pillow
+from tests.encoders import dicom, exif, png_chunk, png_of_filtered_rows, png_of_samples, white_is_zero, with_pillow
 
 ANY_SIZE = Limits(min_side=1)
 LOSSLESS_SYNTAXES = (
@@ -289,3 +289,25 @@ def test_nothing_of_the_patient_reaches_a_log_or_a_warning(caplog, recwarn, capf
         written = capfd.readouterr()
         told = [caplog.text, written.out, written.err, *(str(warning.message) for warning in recwarn.list)]
         assert not any("Erika" in text or "ermann" in text for text in told)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    size=st.tuples(st.integers(1, 40), st.integers(1, 90)),
+    dtype=st.sampled_from([np.uint8, np.uint16]),
+    kinds=st.sampled_from([(0,), (1,), (0, 1), (0, 1, 2)]),
+    data=st.data(),
+)
+def test_a_png_is_the_same_picture_however_its_rows_are_filtered(size, dtype, kinds, data):
+    samples = data.draw(arrays.arrays(dtype, size))
+    filters = data.draw(st.lists(st.sampled_from(kinds), min_size=size[0], max_size=size[0]))
+    plain = decode(png_of_samples(samples, 0), ANY_SIZE)
+    assert (decode(png_of_filtered_rows(samples, filters), ANY_SIZE).pixels == plain.pixels).all()
+    if dtype == np.uint8:
+        assert (plain.pixels == samples).all()
+
+
+@pytest.mark.parametrize("height", [1, 127, 1435])
+def test_a_large_png_s_differences_add_up(height):
+    samples = np.random.default_rng(height).integers(0, 256, (height, 2943)).astype(np.uint8)
+    assert (decode(png_of_filtered_rows(samples, [1] * height), ANY_SIZE).pixels == samples).all()

@@ -6,10 +6,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
 from PIL import Image
 
 from service.render.draw import PALETTE, draw_mask, draw_overlay
-from service.render.encode import encode_jpeg, encode_png
+from service.render.encode import OverlayFormat, encode_jpeg, encode_overlay, encode_png
 from service.segmentation import Box, Segmentation, Tooth
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -38,8 +41,8 @@ def pictures() -> dict[str, np.ndarray]:
     return {
         "mask": draw_mask(segmentation, "binary"),
         "mask-fdi": draw_mask(segmentation, "fdi"),
-        "overlay": draw_overlay(pixels, segmentation, 0.4),
-        "overlay-full": draw_overlay(pixels, segmentation, 1.0),
+        "overlay": draw_overlay(pixels, segmentation, 0.4).to_rgb(),
+        "overlay-full": draw_overlay(pixels, segmentation, 1.0).to_rgb(),
     }
 
 
@@ -54,13 +57,14 @@ def test_a_picture_is_the_golden_one(name: str) -> None:
 
 def test_without_opacity_the_overlay_is_the_radiograph() -> None:
     pixels, segmentation = draw_scene()
-    assert (draw_overlay(pixels, segmentation, 0.0) == pixels[:, :, np.newaxis]).all()
+    assert (draw_overlay(pixels, segmentation, 0.0).to_rgb() == pixels[:, :, np.newaxis]).all()
 
 
 def test_sixteen_bits_are_drawn_as_the_same_grey() -> None:
     pixels, segmentation = draw_scene()
     deep = pixels.astype(np.uint16) * 257
-    assert (draw_overlay(deep, segmentation, 0.4) == draw_overlay(pixels, segmentation, 0.4)).all()
+    of_16_bits, of_8_bits = draw_overlay(deep, segmentation, 0.4), draw_overlay(pixels, segmentation, 0.4)
+    assert (of_16_bits.to_rgb() == of_8_bits.to_rgb()).all()
 
 
 def test_neighbours_have_colours_that_can_be_told_apart() -> None:
@@ -76,6 +80,38 @@ def test_neighbours_have_colours_that_can_be_told_apart() -> None:
 def test_a_png_holds_every_pixel(name: str) -> None:
     picture = pictures()[name]
     assert (np.asarray(Image.open(io.BytesIO(encode_png(picture)))) == picture).all()
+
+
+@given(
+    picture=arrays.arrays(
+        np.uint8, st.tuples(st.integers(1, 40), st.integers(1, 70)), elements=st.sampled_from([0, 11, 48, 255])
+    )
+)
+def test_any_mask_comes_back_from_its_png(picture: np.ndarray) -> None:
+    assert (np.asarray(Image.open(io.BytesIO(encode_png(picture)))) == picture).all()
+
+
+@pytest.mark.parametrize("size", [(300, 600), (299, 601), (131, 128)])
+@pytest.mark.parametrize("overlay_format", ["jpeg", "png"])
+def test_an_overlay_s_file_holds_the_picture_in_its_colours(
+    size: tuple[int, int], overlay_format: OverlayFormat
+) -> None:
+    pixels, segmentation = draw_scene()
+    height, width = size
+    pixels, labels = (
+        cv2.resize(plane, (width, height), interpolation=cv2.INTER_NEAREST) for plane in (pixels, segmentation.labels)
+    )
+    teeth = tuple(tooth for tooth in segmentation.teeth if tooth.bbox.x + tooth.bbox.width <= width)
+    overlay = draw_overlay(pixels, Segmentation(labels, teeth, ()), 0.4)
+    decoded = np.asarray(Image.open(io.BytesIO(encode_overlay(overlay, overlay_format))))
+    assert decoded.shape == (height, width, 3)
+    assert np.abs(decoded.astype(int) - overlay.to_rgb().astype(int)).mean() < 3
+
+
+def test_a_tooth_shines_through_in_its_colour() -> None:
+    pixels, segmentation = draw_scene()
+    opaque = draw_overlay(pixels, segmentation, 1.0).to_rgb()
+    assert np.abs(opaque[70, 250].astype(int) - PALETTE[11]).max() <= 3
 
 
 def test_a_jpeg_holds_the_picture_in_its_colours() -> None:

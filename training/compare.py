@@ -19,7 +19,7 @@ _NOT_COMPARED: Final = ("name", "seed")
 """Runs that differ in nothing else are one row."""
 
 
-def compare(folders: Sequence[Path], out: Path, *, again: bool = False) -> dict[str, Any]:
+def compare(folders: Sequence[Path], out: Path, *, again: bool = False, command: str | None = None) -> dict[str, Any]:
     """Compare runs with the first one on the validation pictures; write the table as JSON and, beside it, as Markdown.
 
     Runs whose configurations differ in `name` and `seed` alone are pooled into one row. What is told of it is the mean
@@ -29,6 +29,7 @@ def compare(folders: Sequence[Path], out: Path, *, again: bool = False) -> dict[
         folders: of the runs, the baseline's first.
         out: the JSON file; the Markdown file has its name with another ending.
         again: measure runs anew that have been measured before.
+        command: what made the table; None tells of `panoseg compare`.
 
     Returns:
         What was written as JSON.
@@ -45,7 +46,7 @@ def compare(folders: Sequence[Path], out: Path, *, again: bool = False) -> dict[
     baseline, *others = groups.values()
     rows = [_describe(baseline, baseline), *(_describe(group, baseline) for group in others)]
     result = {
-        "command": "panoseg compare " + " ".join(map(str, folders)),
+        "command": command or "panoseg compare " + " ".join(map(str, folders)),
         "date": datetime.now(UTC).date().isoformat(),
         "split": "val",
         "pictures": len(runs[0].figures.pictures),

@@ -167,7 +167,10 @@ class Config(_Part):
     Attributes:
         name: of the run's folder below `runs/`.
         phases: input sizes in order, small first and the exported one last.
-        begin_with: folder of another run whose weights this one begins with; None begins with random ones.
+        begin_with: folder of another run, or of a model package, whose weights this one begins with; None begins with
+            random ones.
+        frozen_statistics: whether batch normalisation keeps the means and variances that it begins with, as it must
+            where the weights come from a package, directly or by way of another run.
         average_decay: decay of the moving average of the weights that is validated and exported; None keeps none.
         precision: `auto` takes bf16 where the processor multiplies it natively, and fp32 elsewhere.
         repeat: how often an epoch shows each training picture of a category; those not named are shown once.
@@ -185,6 +188,7 @@ class Config(_Part):
     augmentation: Augmentation = Augmentation()
     begin_with: Path | None = None
     repeat: dict[str, Annotated[int, Field(gt=0)]] = {}
+    frozen_statistics: bool = False
     average_decay: float | None = Field(default=None, gt=0, lt=1)
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     early_stopping: int | None = Field(default=None, gt=0)

@@ -1,9 +1,10 @@
 """Takes the eight bits out of a quantised graph again: the same network in float32, from the file that ships.
 
-For comparisons with what others run, and for providers that are faster in floating point. The weights keep what
-rounding to eight bits did to them; the activations are exact again.
+For fine-tuning, for comparisons with what others run, and for providers that are faster in floating point. The weights
+keep what rounding to eight bits did to them; the activations are exact again.
 """
 
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import numpy as np
@@ -13,9 +14,16 @@ from onnx import helper, numpy_helper
 _QUANTISE: Final = "QuantizeLinear"
 _DEQUANTISE: Final = "DequantizeLinear"
 
+WEIGHT: Final = "_DequantizeLinear_Output"
+"""What `to_float` leaves at the end of the name of a weight that was eight bits; the rest is PyTorch's name of it."""
+
 
 def to_float(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The same graph without its QuantizeLinear and DequantizeLinear nodes."""
+    """The same graph without its QuantizeLinear and DequantizeLinear nodes.
+
+    ONNX Runtime leaves a Relu out where its result becomes unsigned bytes that count from 0, which cut off whatever is
+    below; it is put back.
+    """
     result = onnx.ModelProto()
     result.CopyFrom(model)
     graph = result.graph
@@ -31,7 +39,16 @@ def to_float(model: onnx.ModelProto) -> onnx.ModelProto:
             weights.append(numpy_helper.from_array(_dequantise(node, constants), output))
         else:
             replaced[output] = producers[source].input[0]
-    kept = [node for node in graph.node if node.op_type not in (_QUANTISE, _DEQUANTISE)]
+    rectified = _rectified(graph.node, producers, constants)
+    kept = []
+    for node in graph.node:
+        if node.op_type in (_QUANTISE, _DEQUANTISE):
+            continue
+        kept.append(node)
+        if node.output[0] in rectified:
+            output, before = node.output[0], f"{node.output[0]}_before_relu"
+            node.output[0] = before
+            kept.append(helper.make_node("Relu", [before], [output], f"{node.name}_relu"))
     for node in kept:
         for index, name in enumerate(node.input):
             while name in replaced:
@@ -43,6 +60,21 @@ def to_float(model: onnx.ModelProto) -> onnx.ModelProto:
     graph.node.extend(kept)
     graph.initializer.extend(floats)
     return result
+
+
+def _rectified(
+    nodes: Iterable[onnx.NodeProto],
+    producers: Mapping[str, onnx.NodeProto],
+    constants: Mapping[str, onnx.TensorProto],
+) -> set[str]:
+    """Names of the sums that are quantised to bytes which know nothing below 0."""
+    found = set()
+    for node in nodes:
+        if node.op_type == _QUANTISE and node.input[0] in producers:
+            zero = numpy_helper.to_array(constants[node.input[2]])
+            if producers[node.input[0]].op_type in ("Conv", "Add") and zero.dtype == np.uint8 and not zero.any():
+                found.add(node.input[0])
+    return found
 
 
 def cut(model: onnx.ModelProto, source: str, target: str, source_shape: tuple[int, ...]) -> onnx.ModelProto:

@@ -23,6 +23,7 @@ from training.data import Sample, load_splits
 from training.data.samples import TOOTH
 from training.metrics import (
     Counts,
+    Labels,
     ToothAgreement,
     bootstrap_interval,
     dice,
@@ -30,9 +31,21 @@ from training.metrics import (
     match_missing,
     match_teeth,
     pixel_accuracy,
+    right_teeth,
+)
+from training.reliability import (
+    JudgedTooth,
+    Kept,
+    coverage_curve,
+    expected_calibration_error,
+    kept_at,
+    reliability_bins,
 )
 
 METRICS: Final = "metrics.json"
+
+STRESS: Final = "stress"
+"""Where `metrics.json` has what `training.stress` measures."""
 
 _SEED: Final = 0
 _PATIENCE_S: Final = 600.0
@@ -40,7 +53,7 @@ _PATIENCE_S: Final = 600.0
 
 @dataclass(frozen=True, slots=True)
 class PictureScore:
-    """How well one picture was read; `teeth` and `missing` are empty where the truth has no numbers."""
+    """How well one picture was read; `teeth`, `judged` and `missing` are empty where the truth has no numbers."""
 
     name: str
     category: str
@@ -48,6 +61,7 @@ class PictureScore:
     iou: float
     pixel_accuracy: float
     teeth: ToothAgreement
+    judged: tuple[JudgedTooth, ...]
     missing: Counts
     findings: tuple[str, ...]
 
@@ -79,6 +93,7 @@ def evaluate(package_folder: Path, config_path: Path, split: str) -> dict[str, A
         "provider": provider,
         "processor": processor_name(),
         **summarise(scores),
+        **describe_confidence(scores, segmenter.package.manifest.thresholds.uncertain),
         "by_category": {name: summarise(group) for name, group in _by_category(scores).items()},
         "by_picture": [_row(picture) for picture in scores],
     }
@@ -93,8 +108,12 @@ def evaluate(package_folder: Path, config_path: Path, split: str) -> dict[str, A
 def _tell_in_manifest(package_folder: Path, summary: dict[str, Any]) -> None:
     """Put the main figures where `/v1/models` tells them from."""
     manifest = read_manifest(package_folder)
-    names = ("pictures", "dice", "iou", "pixel_accuracy", "tooth", "missing")
-    told = manifest.model_copy(update={"metrics": {"test": {name: summary[name] for name in names}}})
+    names = ["pictures", "dice", "iou", "pixel_accuracy"]
+    figures = {name: summary[name] for name in names}
+    if summary["tooth"]["true"]:  # masks without numbers say nothing of these
+        figures |= {name: summary[name] for name in ("tooth", "missing", "uncertain")}
+        figures["ece"] = summary["calibration"]["ece"]
+    told = manifest.model_copy(update={"metrics": {"test": figures}})
     (package_folder / MANIFEST).write_text(told.model_dump_json(indent=1) + "\n")
 
 
@@ -115,9 +134,47 @@ def score(segmentation: Segmentation, sample: Sample) -> PictureScore:
         iou(predicted, truth),
         pixel_accuracy(predicted, truth),
         match_teeth(segmentation.labels, sample.labels) if numbered else ToothAgreement(),
+        judge(segmentation, sample.labels) if numbered else (),
         match_missing(segmentation.missing, set(FDI_NUMBERS) - true_teeth) if numbered else Counts(),
         tuple(finding.code for finding in segmentation.findings),
     )
+
+
+def judge(segmentation: Segmentation, truth: Labels) -> tuple[JudgedTooth, ...]:
+    """Each tooth of an answer with its confidence, and whether it is right.
+
+    Args:
+        truth: FDI numbers, in pixels of the radiograph.
+    """
+    right = right_teeth(segmentation.labels, truth)
+    return tuple(JudgedTooth(tooth.fdi, tooth.confidence, tooth.fdi in right) for tooth in segmentation.teeth)
+
+
+def describe_confidence(scores: Sequence[PictureScore], uncertain: float) -> dict[str, Any]:
+    """How far confidences can be believed, what a limit keeps, and what the package's own limit does.
+
+    Args:
+        uncertain: confidence below which a tooth is called uncertain.
+
+    Returns:
+        `calibration` with the expected calibration error and its bins, `coverage`, the curve of kept teeth against
+        their precision, and `uncertain`, with the share of the wrong teeth that are called so.
+    """
+    teeth = [tooth for picture in scores for tooth in picture.judged]
+    bins, kept = reliability_bins(teeth), kept_at(teeth, uncertain)
+    wrong = [tooth for tooth in teeth if not tooth.right]
+    caught = sum(tooth.confidence < uncertain for tooth in wrong)
+    return {
+        "calibration": {
+            "ece": round(expected_calibration_error(bins), 4),
+            "bins": [
+                {"teeth": one.teeth, "confidence": round(one.confidence, 4), "right": round(one.right, 4)}
+                for one in bins
+            ],
+        },
+        "coverage": [_kept(point) for point in coverage_curve(teeth)],
+        "uncertain": {**_kept(kept), "wrong_caught": round(caught / len(wrong), 4) if wrong else 1.0},
+    }
 
 
 def summarise(scores: Sequence[PictureScore]) -> dict[str, Any]:
@@ -139,6 +196,10 @@ def summarise(scores: Sequence[PictureScore]) -> dict[str, Any]:
 def _mean(values: Sequence[float]) -> dict[str, Any]:
     low, high = bootstrap_interval(values, _SEED)
     return {"mean": round(float(np.mean(values)), 4), "interval": [round(low, 4), round(high, 4)]}
+
+
+def _kept(kept: Kept) -> dict[str, float]:
+    return {"limit": round(kept.limit, 4), "kept": round(kept.share, 4), "precision": round(kept.precision, 4)}
 
 
 def _agreement(counts: Counts) -> dict[str, Any]:

@@ -26,17 +26,23 @@ from service.model.package import (
     Training,
     file_sha256,
     load_package,
+    read_manifest,
 )
 from service.model.prepare import Fit, prepare
 from service.model.session import Prediction, Session, open_session
 from service.render.encode import encode_png
+from training.begin import is_package
+from training.calibration import CALIBRATION, calibrate, judge_teeth
 from training.checkpoint import CONFIG, load_network
-from training.config import ConfigError, load_config
+from training.config import Config, ConfigError, load_config
 from training.data import Sample, load_splits
 from training.data.loader import prepare_sample
-from training.graph import ExportError, ServiceGraph, learn_familiarity, write_onnx
+from training.data.numbering import number_splits
+from training.foreign import read_foreign
+from training.graph import ExportError, ServiceGraph, learn_familiarity, measure_features, write_onnx
 from training.quantize import CALIBRATION_PICTURES, quantize
 from training.thresholds import CLASSES, Labels, agree_by_tooth, choose_thresholds, mean_dice
+from training.view import learn_views, make_examples
 
 FP32, INT8, QUANTISATION = "model.fp32.onnx", "model.int8.onnx", "quantisation.json"
 
@@ -96,15 +102,18 @@ def export(
     run: Path,
     models: Path,
     name: str,
-    version: str,
+    version: str | None,
     provenance: Provenance,
     *,
+    foreign: Path | None = None,
     largest_loss: float = LARGEST_LOSS,
 ) -> Path:
     """Write the package `models/<name>/<version>` from a run; the float32 file stays in the run's folder.
 
     Args:
         run: the folder `runs/<name>` that training filled; `best.ckpt` is taken, or `last.ckpt` where there is none.
+        version: None takes the next whole number.
+        foreign: a folder of pictures that are no panoramics, to tell from them; None leaves it to drawings.
         largest_loss: of mean Dice on the validation pictures, from the float32 file to the int8 file.
 
     Returns:
@@ -112,11 +121,13 @@ def export(
 
     Raises:
         ConfigError: the run's network does not number teeth.
+        CalibrationError: teeth were found in fewer than two validation pictures.
         DataError: the run's data are broken.
         CheckpointError: the run has no checkpoint that fits it.
         ExportError: the version is there already, a file's answers differ from PyTorch's, or eight bits cost more than
             `largest_loss`.
     """
+    version = version or _next_version(models / name)
     folder = models / name / version
     _refuse_taken_or_unfit_names(folder, name, version)
     config = load_config(run / CONFIG)
@@ -124,18 +135,27 @@ def export(
         raise ConfigError(f"{run} tells tooth from background only; a service model needs numbered teeth (kind: coco).")
     network = load_network(run, config)
     size = config.phases[-1]
-    splits = load_splits(config.data, names=("train", "val"))
-    train_pictures, _ = _prepare(splits.train, size.height, size.width)
-    pictures, truths = _prepare(splits.val, size.height, size.width)
+    splits = number_splits(load_splits(config.data, names=("train", "val")), config)
+    fit = Fit(size.height, size.width)
+    train_pictures, train_truths = prepare_truths(splits.train, size.height, size.width)
+    pictures, truths = prepare_truths(splits.val, size.height, size.width)
 
-    graph = ServiceGraph(network, learn_familiarity(network, train_pictures))
+    others = list(read_foreign(foreign, fit).values()) if foreign else []
+    examples = make_examples(train_pictures, train_truths, config.augmentation, others)
+    graph = ServiceGraph(
+        network,
+        learn_familiarity(measure_features(network, train_pictures)),
+        learn_views(measure_features(network, examples.pictures), examples.views),
+    )
     fp32, int8 = run / FP32, run / INT8
     write_onnx(graph, size.height, size.width, fp32)
     _check_against_pytorch(graph, fp32, pictures[:_CHECKED_PICTURES])
     calibration = train_pictures[:: max(1, len(train_pictures) // CALIBRATION_PICTURES)]
-    quantize(fp32, int8, calibration)
+    quantize(fp32, int8, calibration, seed=config.seed if config.frozen_statistics else None)
     predictions = _predict(int8, "int8", pictures)
     thresholds = choose_thresholds(predictions, truths)
+    calibrated = calibrate(judge_teeth(predictions, truths, thresholds))
+    thresholds = thresholds.model_copy(update={"uncertain": calibrated.uncertain})
     loss = _measure_loss(_predict(fp32, "fp32", pictures), predictions, truths, thresholds, largest_loss)
     if loss.fp32_dice - loss.int8_dice > largest_loss:
         raise ExportError(
@@ -143,7 +163,6 @@ def export(
             f"{loss.int8_dice:.4f}, and {largest_loss} is allowed."
         )
 
-    fit = Fit(size.height, size.width)
     manifest = Manifest(
         name=name,
         version=version,
@@ -152,6 +171,7 @@ def export(
         input=InputFit(**asdict(fit)),
         classes=CLASSES,
         thresholds=thresholds,
+        calibration=calibrated.calibration,
         known_answer=KnownAnswer(
             picture="known-answer.png", labels="known-answer-labels.png", min_agreement=_SAME_ANSWER
         ),
@@ -160,6 +180,7 @@ def export(
             data_licence=provenance.data_licence,
             pictures=len(splits.train),
             recipe=config.name,
+            begun_with=_begun_with(config),
         ),
     )
     # Made in the run's folder and moved when the service itself has run it, so that a package that is there is whole.
@@ -169,9 +190,22 @@ def export(
     shutil.move(int8, made / INT8)
     (made / MANIFEST).write_text(manifest.model_dump_json(indent=1) + "\n")
     (made / QUANTISATION).write_text(json.dumps(asdict(loss), indent=1) + "\n")
+    (made / CALIBRATION).write_text(json.dumps(calibrated.evidence(), indent=1) + "\n")
     _write_known_answer(made, manifest)
     folder.parent.mkdir(parents=True, exist_ok=True)
     return Path(shutil.move(made, folder))
+
+
+def _next_version(packages: Path) -> str:
+    taken = [int(folder.name) for folder in packages.glob("*") if folder.name.isdigit()]
+    return str(max(taken, default=0) + 1)
+
+
+def _begun_with(config: Config) -> str | None:
+    if config.begin_with is None or not is_package(config.begin_with):
+        return None
+    manifest = read_manifest(config.begin_with)
+    return f"{manifest.name}/{manifest.version}"
 
 
 def _refuse_taken_or_unfit_names(folder: Path, name: str, version: str) -> None:
@@ -184,7 +218,7 @@ def _refuse_taken_or_unfit_names(folder: Path, name: str, version: str) -> None:
         raise ExportError(f"{folder} is there already; what a version holds does not change, so give another version.")
 
 
-def _prepare(samples: Sequence[Sample], height: int, width: int) -> tuple[npt.NDArray[np.uint8], list[Labels]]:
+def prepare_truths(samples: Sequence[Sample], height: int, width: int) -> tuple[npt.NDArray[np.uint8], list[Labels]]:
     """Pictures `(pictures, height, width)` and the FDI numbers of their pixels."""
     prepared = [prepare_sample(sample, height, width, len(CLASSES)) for sample in samples]
     numbers = np.array(CLASSES, np.uint8)
@@ -195,7 +229,7 @@ def _check_against_pytorch(graph: ServiceGraph, fp32: Path, pictures: npt.NDArra
     noise = np.random.default_rng(0).integers(0, 256, pictures[:2].shape, np.uint8)
     both = np.concatenate([noise, pictures])
     with torch.inference_mode():
-        tooth, foreground, _, distance = (output.numpy() for output in graph(torch.from_numpy(both)))
+        tooth, foreground, _, distance, view, evidence = (output.numpy() for output in graph(torch.from_numpy(both)))
     told = _predict(fp32, "fp32", both)
     expected = np.where(foreground >= 128, tooth, 0)
     found = np.stack([np.where(prediction.foreground >= 128, prediction.tooth, 0) for prediction in told])
@@ -204,6 +238,11 @@ def _check_against_pytorch(graph: ServiceGraph, fp32: Path, pictures: npt.NDArra
         raise ExportError(f"{fp32} labels {agreement:.3%} of the pixels as PyTorch does; {_SAME_LABELS:.1%} must be.")
     if not np.allclose(distance, [prediction.distance for prediction in told], rtol=0.01):
         raise ExportError(f"{fp32} gives other distances from the training pictures than PyTorch does.")
+    if not np.allclose(view, [prediction.view for prediction in told], atol=0.01):
+        raise ExportError(f"{fp32} tells panoramics from other pictures in another way than PyTorch does.")
+    apart = np.abs(evidence.astype(int) - np.stack([prediction.evidence for prediction in told]))
+    if float((apart <= 2).mean()) < _SAME_LABELS:
+        raise ExportError(f"{fp32} gives other evidence for the teeth's numbers than PyTorch does.")
 
 
 def _measure_loss(

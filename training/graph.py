@@ -1,4 +1,4 @@
-"""The network as the service runs it: with what follows it, and with a measure of how strange a picture is to it."""
+"""The network as the service runs it: with what follows it, and what its features tell of the picture as a whole."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +12,12 @@ from torch import Tensor, nn
 from service.errors import SetupError
 from service.model.session import EVIDENCE_CELL, EVIDENCE_STEPS
 from training.network import DEVIATION, MEAN, ToothNetwork
+from training.view import ViewRule
 
 OPSET: Final = 20
 """Of ONNX's operators; ONNX Runtime knows it from 1.17 on, TensorRT from 10."""
 
-OUTPUTS: Final = ("tooth", "foreground", "confidence", "distance", "evidence")
+OUTPUTS: Final = ("tooth", "foreground", "confidence", "distance", "view", "evidence")
 
 _BATCH: Final = 8
 
@@ -44,23 +45,26 @@ class Familiarity:
 
 
 class ServiceGraph(nn.Module):
-    """`pixels` `(batch, height, width)` `uint8` to the five outputs that `service.model.session` reads.
+    """`pixels` `(batch, height, width)` `uint8` to the six outputs that `service.model.session` reads.
 
     Args:
         network: trained, with 33 classes; made ready for inference here.
         familiarity: constants of `distance`.
+        view: constants of `view`.
     """
 
-    def __init__(self, network: ToothNetwork, familiarity: Familiarity) -> None:
+    def __init__(self, network: ToothNetwork, familiarity: Familiarity, view: ViewRule) -> None:
         super().__init__()
         self.unet = network.unet
         self.eval()
         self.register_buffer("mean", torch.from_numpy(familiarity.mean))
         self.register_buffer("precision", torch.from_numpy(familiarity.precision))
         self.scale = familiarity.scale
+        self.register_buffer("view_weights", torch.from_numpy(view.weights))
+        self.register_buffer("view_bias", torch.from_numpy(view.bias))
 
-    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """`tooth`, `foreground`, `confidence`, `distance` and `evidence` of prepared pictures."""
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """The outputs of prepared pictures, in the order of `OUTPUTS`."""
         maps = self.unet.encoder(scale_pixels(pixels))
         logits = self.unet.segmentation_head(self.unet.decoder(maps))
         # Classes last: ONNX Runtime reduces over neighbours in memory in half the time, and its int8 kernels end so.
@@ -70,13 +74,15 @@ class ServiceGraph(nn.Module):
         # Softmax of only what is asked for: everything relative to the best tooth.
         others = (teeth - best.unsqueeze(-1)).exp().sum(dim=-1)
         whole = others + (background - best).clamp(max=_LARGEST_EXPONENT).exp()
-        away = average(maps[-1]) - self.mean
+        features = average(maps[-1])
+        away = features - self.mean
         squared = ((away @ self.precision) * away).sum(dim=1)
         return (
             (tooth + 1).to(torch.uint8),
             (255 * others / whole).round().to(torch.uint8),
             (255 / whole).round().to(torch.uint8),
             squared.clamp(min=0).sqrt() / self.scale,
+            (features @ self.view_weights.T + self.view_bias).softmax(dim=1),
             weigh_cells(logits[:, 1:]),
         )
 
@@ -97,24 +103,29 @@ def average(features: Tensor) -> Tensor:
     return features.mean(dim=(2, 3))
 
 
-def learn_familiarity(network: ToothNetwork, pictures: npt.NDArray[np.uint8]) -> Familiarity:
+def measure_features(network: ToothNetwork, pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+    """The network's deepest features of pictures, `(pictures, features)`.
+
+    Args:
+        pictures: `(pictures, height, width)`, prepared as the service prepares them.
+    """
+    network.eval()
+    with torch.inference_mode():
+        features = [
+            average(network.unet.encoder(scale_pixels(batch))[-1]) for batch in torch.from_numpy(pictures).split(_BATCH)
+        ]
+    return torch.cat(features).double().numpy()
+
+
+def learn_familiarity(points: npt.NDArray[np.float64]) -> Familiarity:
     """Where pictures lie in the space of the network's deepest features.
 
     There are fewer pictures than features, so the covariance is shrunk towards a multiple of the identity, by the share
     that Ledoit and Wolf (2004, A well-conditioned estimator for large-dimensional covariance matrices) derive.
 
     Args:
-        pictures: `(pictures, height, width)`, prepared as the service prepares them; at least 2.
+        points: `(pictures, features)`, at least 2.
     """
-    network.eval()
-    with torch.inference_mode():
-        features = torch.cat(
-            [
-                average(network.unet.encoder(scale_pixels(batch))[-1])
-                for batch in torch.from_numpy(pictures).split(_BATCH)
-            ]
-        )
-    points = features.double().numpy()
     mean = points.mean(axis=0)
     precision = np.linalg.inv(shrink_covariance(points - mean))
     distances = np.sqrt(((points - mean) @ precision * (points - mean)).sum(axis=1))

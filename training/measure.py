@@ -14,7 +14,7 @@ from rich.progress import track
 
 from service.model.interpret import find_teeth
 from service.model.package import file_sha256
-from service.model.session import Prediction
+from service.model.session import VIEWS, Prediction
 from training.checkpoint import BEST, CONFIG, LAST, epochs_done, load_network
 from training.config import Config, Data, load_config
 from training.data import Sample, load_splits
@@ -24,6 +24,7 @@ from training.graph import Familiarity, ServiceGraph
 from training.metrics import Figures, ToothAgreement, dice, iou, match_teeth, pixel_accuracy
 from training.network import ToothNetwork
 from training.thresholds import CLASSES, choose_thresholds
+from training.view import ViewRule
 
 Split = Literal["val", "test"]
 
@@ -124,7 +125,8 @@ def service_graph(network: ToothNetwork, device: torch.device) -> ServiceGraph:
     """The network with what the service runs behind it, on a device; its `distance` means nothing."""
     features = network.unet.encoder.out_channels[-1]
     nowhere = Familiarity(np.zeros(features, np.float32), np.eye(features, dtype=np.float32), 1.0)
-    return ServiceGraph(network, nowhere).to(device)
+    no_view = ViewRule(np.zeros((len(VIEWS), features), np.float32), np.zeros(len(VIEWS), np.float32))
+    return ServiceGraph(network, nowhere, no_view).to(device)
 
 
 def choose_device() -> torch.device:
@@ -147,7 +149,7 @@ def _measure_pictures(
     numbers = np.array(CLASSES if classes > 2 else (0, TOOTH), np.uint8)
     prepared = [prepare_sample(sample, size.height, size.width, classes) for sample in samples]
     truths = [numbers[truth] for _, truth in prepared]
-    predictions = [_predict(graph, pixels) for pixels, _ in track(prepared, title)]
+    predictions = [predict(graph, pixels) for pixels, _ in track(prepared, title)]
     if classes > 2:
         thresholds = choose_thresholds(predictions, truths)
         found = [find_teeth(prediction, CLASSES, thresholds) for prediction in predictions]
@@ -165,11 +167,12 @@ def _measure_pictures(
     )
 
 
-def _predict(graph: ServiceGraph, pixels: npt.NDArray[np.uint8]) -> Prediction:
+def predict(graph: ServiceGraph, pixels: npt.NDArray[np.uint8]) -> Prediction:
+    """What a graph of `service_graph` says of one prepared picture; of its distance and view it knows nothing."""
     with torch.inference_mode():
-        outputs = graph(torch.from_numpy(pixels).unsqueeze(0).to(choose_device()))
-    tooth, foreground, confidence, _, evidence = (output[0].cpu().numpy() for output in outputs)
-    return Prediction(tooth, foreground, confidence, distance=1.0, evidence=evidence)
+        outputs = graph(torch.from_numpy(pixels).unsqueeze(0).to(graph.mean.device))
+    tooth, foreground, confidence, _, view, evidence = (output[0].cpu().numpy() for output in outputs)
+    return Prediction(tooth, foreground, confidence, distance=1.0, view=tuple(view.tolist()), evidence=evidence)
 
 
 def _part_and_whole(teeth: ToothAgreement, measure: str) -> tuple[float, float]:

@@ -135,24 +135,55 @@ def match_teeth(predicted: Labels, truth: Labels, threshold: float = 0.5) -> Too
     Raises:
         ValueError: the shapes differ, a map holds anything but 0 and FDI numbers, or `threshold` is out of range.
     """
-    if predicted.shape != truth.shape:
-        raise ValueError(f"a prediction of shape {predicted.shape} does not fit a truth of {truth.shape}")
-    if not 0 < threshold <= 1:
-        raise ValueError(f"threshold {threshold} is not above 0 and at most 1")
-    # One pass over the pixels: how many have each pair of numbers.
-    pairs = np.bincount(truth.ravel().astype(np.intp) * 256 + predicted.ravel(), minlength=256 * 256).reshape(256, 256)
-    true_areas, predicted_areas = pairs.sum(axis=1), pairs.sum(axis=0)
-    numbers = np.array(FDI_NUMBERS)
-    for areas in (true_areas, predicted_areas):
-        if areas[0] + areas[numbers].sum() != truth.size:
-            raise ValueError("a label map holds values that are neither 0 nor an FDI number")
-    shared, own, given = pairs[numbers, numbers], true_areas[numbers], predicted_areas[numbers]
-    right = shared >= threshold * np.maximum(own + given - shared, 1)
-    true = own > 0
+    areas = _ToothAreas.of(predicted, truth)
+    true = areas.true > 0
     return ToothAgreement(
-        Counts(int(right.sum()), int((given > 0).sum()), int(true.sum())),
-        tuple((2 * shared[true] / (own + given)[true]).tolist()),
+        Counts(int(areas.right(threshold).sum()), int((areas.predicted > 0).sum()), int(true.sum())),
+        tuple((2 * areas.shared[true] / (areas.true + areas.predicted)[true]).tolist()),
     )
+
+
+def right_teeth(predicted: Labels, truth: Labels, threshold: float = 0.5) -> set[int]:
+    """FDI numbers of the predicted teeth that are right, as `match_teeth` counts them.
+
+    Args:
+        predicted: `(height, width)`, a pixel's FDI number, 0 for background.
+        truth: the same shape.
+        threshold: above 0, at most 1.
+
+    Raises:
+        ValueError: as `match_teeth`.
+    """
+    return set(np.array(FDI_NUMBERS)[_ToothAreas.of(predicted, truth).right(threshold)].tolist())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _ToothAreas:
+    """Pixels of each FDI number, in the order of `FDI_NUMBERS`: predicted, true, and both at once."""
+
+    predicted: npt.NDArray[np.intp]
+    true: npt.NDArray[np.intp]
+    shared: npt.NDArray[np.intp]
+
+    @classmethod
+    def of(cls, predicted: Labels, truth: Labels) -> "_ToothAreas":
+        if predicted.shape != truth.shape:
+            raise ValueError(f"a prediction of shape {predicted.shape} does not fit a truth of {truth.shape}")
+        # One pass over the pixels: how many have each pair of numbers.
+        counts = np.bincount(truth.ravel().astype(np.intp) * 256 + predicted.ravel(), minlength=256 * 256)
+        pairs = counts.reshape(256, 256)
+        true_areas, predicted_areas = pairs.sum(axis=1), pairs.sum(axis=0)
+        numbers = np.array(FDI_NUMBERS)
+        for areas in (true_areas, predicted_areas):
+            if areas[0] + areas[numbers].sum() != truth.size:
+                raise ValueError("a label map holds values that are neither 0 nor an FDI number")
+        return cls(predicted_areas[numbers], true_areas[numbers], pairs[numbers, numbers])
+
+    def right(self, threshold: float) -> Mask:
+        if not 0 < threshold <= 1:
+            raise ValueError(f"threshold {threshold} is not above 0 and at most 1")
+        union = np.maximum(self.predicted + self.true - self.shared, 1)
+        return np.asarray(self.shared >= threshold * union, np.bool_)
 
 
 def match_missing(predicted: Collection[int], truth: Collection[int]) -> Counts:

@@ -7,7 +7,7 @@ radiographs alone.
 """
 
 import argparse
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,7 +47,11 @@ class Phantom:
 
 
 def draw_phantom(
-    seed: int, height: int = _HEIGHT, width: int = _WIDTH, missing: Collection[int] | None = None
+    seed: int,
+    height: int = _HEIGHT,
+    width: int = _WIDTH,
+    missing: Collection[int] | None = None,
+    also: Callable[[npt.NDArray[np.float32], dict[int, Placed]], None] | None = None,
 ) -> Phantom:
     """Draw a radiograph; the same arguments give the same picture.
 
@@ -56,6 +60,8 @@ def draw_phantom(
         height: of the picture, in pixels.
         width: of the picture, in pixels; a panoramic is about twice as wide as high.
         missing: FDI numbers of the teeth to leave out; None leaves it to the seed.
+        also: adds to what weakens the rays, in pixels of the canvas, what is no tooth of the 32, given where every
+            tooth has its place; the labels know nothing of it.
 
     Raises:
         ValueError: `missing` holds what is no FDI number, or `seed` is negative.
@@ -74,6 +80,8 @@ def draw_phantom(
     for fdi, stream in zip(FDI_NUMBERS, streams, strict=True):
         if fdi not in absent:
             draw_tooth(canvas, labels, places[fdi], stream)
+    if also is not None:
+        also(canvas, places)
     return Phantom(_expose(canvas, height, width, generator), _resize_labels(labels, height, width))
 
 

@@ -18,8 +18,8 @@ from service.settings import Settings
 from training.checkpoint import CONFIG
 from training.config import load_config
 from training.data import Sample, load_splits
-from training.evaluate import METRICS, segment_sample
-from training.report_curves import draw_learning, draw_spread, read_curves
+from training.evaluate import METRICS, STRESS, segment_sample
+from training.report_curves import draw_confidence, draw_learning, draw_spread, read_curves
 from training.report_pictures import FALSE, MISSED, Views, draw_views
 
 QUANTISATION: Final = "quantisation.json"
@@ -82,6 +82,14 @@ MEASURES: Final = (
     ),
     Measure("Missing teeth, precision", "of the teeth said to be missing, how many are", ("missing", "precision")),
     Measure("Missing teeth, recall", "of the missing teeth, how many are said to be", ("missing", "recall")),
+    Measure("Missing teeth, F1", "of both together", ("missing", "f1")),
+    Measure(
+        "Calibration error",
+        "expected, by tooth: how far confidence is from the share that is right, over tenths of the teeth",
+        ("calibration", "ece"),
+    ),
+    Measure("Certain teeth", "share of the found teeth that is not marked uncertain", ("uncertain", "kept")),
+    Measure("Certain teeth, right", "share of them that is right", ("uncertain", "precision")),
 )
 
 
@@ -128,6 +136,8 @@ def report(package_folder: Path, run: Path | None, config_path: Path, split: str
         measures=MEASURES,
         find=find_figure,
         learning=learning,
+        confidence=_draw_confidence(metrics[split]),
+        stress=_fresh_stress(package, metrics),
         run=run,
         spread=Markup(draw_spread([row["dice"] for row in metrics[split]["by_picture"]])),  # noqa: S704 - drawn here
         shown=_show(package, places, samples),
@@ -173,7 +183,22 @@ def _read_metrics(package: ModelPackage, config_path: Path, split: str) -> dict[
         raise ReportError(f"{package.folder} has not been measured on its {split} pictures; run: {command}")
     if metrics[split]["sha256"] not in {file.sha256 for file in package.manifest.files}:
         raise ReportError(f"{path} is of another file than {package.folder} holds; run: {command}")
+    for name in ("val", "test"):
+        if name in metrics and "calibration" not in metrics[name]:
+            again = command.removesuffix(split) + name
+            raise ReportError(f"{path} says nothing of the confidence on the {name} pictures; run: {again}")
     return metrics
+
+
+def _draw_confidence(summary: dict[str, Any]) -> Markup | None:
+    """None where the truth has no numbers, so that no tooth could be judged."""
+    return Markup(draw_confidence(summary)) if summary["coverage"] else None  # noqa: S704 - drawn here
+
+
+def _fresh_stress(package: ModelPackage, metrics: dict[str, Any]) -> dict[str, Any] | None:
+    """What changes of the pictures cost, where it was measured with the file that the package holds."""
+    stress: dict[str, Any] | None = metrics.get(STRESS)
+    return stress if stress and stress["sha256"] in {file.sha256 for file in package.manifest.files} else None
 
 
 def _draw_learning(run: Path) -> Markup:

@@ -1,11 +1,11 @@
-"""Draws the report's curves as SVG: learning, epoch by epoch, and how the pictures' figures are spread."""
+"""Draws the report's curves as SVG: learning, how figures are spread, and how far confidence can be believed."""
 
 import csv
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -101,6 +101,40 @@ def draw_spread(dice: Sequence[float]) -> str:
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
         axes.legend(loc="upper left")
         return _to_svg(figure, "Pictures by their Dice")
+
+
+def draw_confidence(summary: Mapping[str, Any]) -> str:
+    """The reliability of confidences, and precision against the teeth that a limit keeps, as an SVG element.
+
+    Args:
+        summary: of a split in `metrics.json`.
+    """
+    bins, curve, limit = summary["calibration"]["bins"], summary["coverage"], summary["uncertain"]
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(11, 3.6), layout="constrained")
+        reliability, coverage = figure.subplots(1, 2)
+        reliability.plot([0, 1], [0, 1], color=_QUIET, linewidth=0.8, linestyle="--", label="as it should be")
+        told, right = ([one[key] for one in bins] for key in ("confidence", "right"))
+        reliability.plot(
+            told, right, "o-", color=_FIRST, linewidth=1.2, markersize=4, label="a tenth of the teeth each"
+        )
+        reliability.set_title(f"Reliability: expected calibration error {summary['calibration']['ece']:.3f}")
+        reliability.set_xlabel("mean confidence")
+        reliability.set_ylabel("share that is right")
+        low = min([0.9, *told, *right])
+        reliability.set(xlim=(low - 0.02, 1.005), ylim=(low - 0.02, 1.005))
+        reliability.legend(loc="upper left")
+        coverage.plot([point["kept"] for point in curve], [point["precision"] for point in curve], color=_FIRST)
+        coverage.plot(
+            limit["kept"], limit["precision"], "o", color=_SECOND, label=f"certain, from {limit['limit']:.2f} on"
+        )
+        coverage.set_title("What is kept as the limit rises")
+        coverage.set_xlabel("share of the found teeth that is kept")
+        coverage.set_ylabel("share of them that is right")
+        coverage.set_xlim(0, 1.02)
+        coverage.set_ylim(min([0.9, *(point["precision"] for point in curve)]) - 0.01, 1.005)
+        coverage.legend(loc="lower left")
+        return _to_svg(figure, "Confidence")
 
 
 def _plot(axes: Axes, curves: Mapping[str, Curve], names: Mapping[str, str]) -> None:

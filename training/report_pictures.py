@@ -52,17 +52,31 @@ def draw_views(pixels: Grey, found: Labels, truth: Labels) -> Views:
         found: FDI number of each pixel as the model says, the same shape.
         truth: the same in truth, or `TOOTH` where the number is unknown.
     """
+    return Views(*(_data_uri(view) for view in _draw_four(pixels, found, truth)))
+
+
+def draw_sheet(pixels: Grey, found: Labels, truth: Labels) -> Picture:
+    """A radiograph's four pictures on one, `(height, width, 3)`: radiograph and answer, truth and difference.
+
+    Args:
+        pixels, found, truth: as `draw_views` takes them.
+    """
+    radiograph, answer, true, difference = _draw_four(pixels, found, truth)
+    return np.vstack([np.hstack([radiograph, answer]), np.hstack([true, difference])])
+
+
+def _draw_four(pixels: Grey, found: Labels, truth: Labels) -> tuple[Picture, Picture, Picture, Picture]:
     size = shown_size(*pixels.shape)
     shown = np.asarray(cv2.resize(to_8_bits(pixels), size, interpolation=cv2.INTER_AREA), np.uint8)
     found, truth = (
         np.asarray(cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST_EXACT), np.uint8)
         for labels in (found, truth)
     )
-    return Views(
-        _data_uri(np.asarray(cv2.cvtColor(shown, cv2.COLOR_GRAY2RGB), np.uint8)),
-        _data_uri(_draw_labels(shown, found)),
-        _data_uri(_draw_labels(shown, truth)),
-        _data_uri(draw_difference(shown, found > 0, truth > 0)),
+    return (
+        np.asarray(cv2.cvtColor(shown, cv2.COLOR_GRAY2RGB), np.uint8),
+        _draw_labels(shown, found),
+        _draw_labels(shown, truth),
+        draw_difference(shown, found > 0, truth > 0),
     )
 
 
@@ -90,7 +104,7 @@ def draw_difference(grey: Picture, found: npt.NDArray[np.bool_], truth: npt.NDAr
 
 def _draw_labels(grey: Picture, labels: Labels) -> Picture:
     if not (labels == TOOTH).any():
-        return draw_overlay(grey, segmentation_of(labels), _OPACITY)
+        return draw_overlay(grey, segmentation_of(labels), _OPACITY).to_rgb()
     # Teeth without numbers have no colours of their own.
     picture = np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB), np.uint8)
     tooth = labels > 0

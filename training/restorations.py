@@ -52,6 +52,16 @@ def restore(
     return np.clip(np.rint(changed), 0, 255).astype(np.uint8), classes
 
 
+def remove_all(pixels: Picture, classes: Picture) -> Picture:
+    """A picture with all its teeth painted over: a jaw without teeth.
+
+    Args:
+        pixels: `(height, width)`, prepared.
+        classes: the same shape; 0 background.
+    """
+    return np.asarray(np.clip(np.rint(_paint_over(pixels.astype(np.float32), classes, classes > 0)), 0, 255), np.uint8)
+
+
 def _some_of(classes: Picture, generator: np.random.Generator, most: float) -> npt.NDArray[np.uint8]:
     numbers = np.unique(classes[classes > 0])
     return numbers[generator.random(numbers.size) < generator.uniform(0, most)]

@@ -3,7 +3,7 @@
 import lightning
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR, ReduceLROnPlateau
 
 from training.config import Config, OneCycle
@@ -25,6 +25,15 @@ class ToothTask(lightning.LightningModule):
         self.network = ToothNetwork(config.network)
         self._config = config
         self._steps = steps
+        self.train()
+
+    def train(self, mode: bool = True) -> "ToothTask":
+        super().train(mode)
+        if self._config.frozen_statistics:
+            for module in self.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
+        return self
 
     @property
     def in_last_phase(self) -> bool:

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from service.dentition.fdi import FDI_NUMBERS
-from service.findings import measure_plausibility
+from service.findings import measure_clearance, measure_plausibility
 from service.model.interpret import find_teeth
 from service.model.package import Thresholds
 from service.model.session import Prediction
@@ -23,9 +23,20 @@ _SHARES_OF_THE_SMALLEST_TOOTH: Final = (0.0, 0.125, 0.25)
 _SHARES_OF_THE_TYPICAL_TOOTH: Final = (0.0, 0.15, 0.25, 0.35)
 
 _MARGIN: Final = 0.25
-"""By how much a picture may be stranger than the strangest validation picture and still pass for a panoramic.
+"""By how much a picture's numbers may be more doubtful than those of the most doubtful validation picture.
 
 A few dozen pictures cannot show where one in a hundred lies; the strangest of them plus a quarter is beyond it.
+"""
+
+_DISTANCE_MARGIN: Final = 0.5
+"""The same for the distance. Other machines lie further out than the validation pictures, which are of the training
+pictures' own; what lies between is left to the view, which tells more surely."""
+
+_CLEAREST: Final = 0.02
+"""A tooth nearer to the side than this share of the width or height may be cut off.
+
+The model seldom calls the last few pixels tooth where a tooth is cut: most such teeth end within 0.012 of the side. The
+outermost tooth of the 300 training pictures is 0.041 from it.
 """
 
 
@@ -36,9 +47,13 @@ def choose_thresholds(predictions: Sequence[Prediction], truths: Sequence[Labels
     * `min_tooth_area`: of 0, an eighth and a quarter of the smallest true tooth the one with the highest F1 of
       teeth, the smallest of those that tie.
     * `min_share_of_typical_area`: of 0 to 0.35 the one with the highest F1 of teeth, the smallest of those that tie.
-    * `max_distance`, `min_certainty`: distance and doubt of the strangest picture, and a quarter more.
+    * `min_certainty`: doubt of the most doubtful picture, and a quarter more.
+    * `max_distance`: distance of the strangest picture, and half as much more.
+    * `min_panoramic`: half of what the least likely picture has, and no more than a half.
+    * `min_clearance`: half of what the outermost true tooth has, and no more than 0.02.
 
-    The others are no matter of the model: they say when people should look.
+    `uncertain` is chosen with the calibration (`training.calibration`). The others are no matter of the model: they say
+    when people should look.
 
     Args:
         predictions: what the file that ships says of each picture.
@@ -51,6 +66,8 @@ def choose_thresholds(predictions: Sequence[Prediction], truths: Sequence[Labels
         uncertain=0.6,
         low_contrast=0.15,
         few_teeth=10,
+        min_clearance=0.0,
+        min_panoramic=0.0,
         min_certainty=0.0,
         max_distance=1e9,
         max_colourfulness=0.1,
@@ -75,7 +92,9 @@ def choose_thresholds(predictions: Sequence[Prediction], truths: Sequence[Labels
     ]
     return thresholds.model_copy(
         update={
-            "max_distance": round((1 + _MARGIN) * max(reading.distance for reading in readings), 3),
+            "max_distance": round((1 + _DISTANCE_MARGIN) * max(reading.distance for reading in readings), 3),
+            "min_panoramic": round(0.5 * min(reading.panoramic for reading in readings), 3),
+            "min_clearance": round(min(_CLEAREST, 0.5 * min(measure_clearance(truth) for truth in truths)), 4),
             "min_certainty": max(0.0, round(1 - (1 + _MARGIN) * max(1 - reading.certainty for reading in readings), 3)),
         }
     )

@@ -2,11 +2,13 @@
 
 import csv
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 import lightning
 import torch
+import yaml
 from lightning.pytorch.callbacks import (
     Callback,
     EarlyStopping,
@@ -17,14 +19,20 @@ from lightning.pytorch.callbacks import (
 )
 from lightning.pytorch.loggers import CSVLogger
 
-from training.checkpoint import CONFIG, LAST, is_finished, load_network
+from training.begin import begin_network, is_package
+from training.checkpoint import CONFIG, LAST, is_finished
 from training.config import Config, ConfigError, load_config
-from training.data import load_splits
+from training.data import Splits, load_splits
+from training.data.leaks import refuse_leaks
 from training.data.loader import ToothData
+from training.data.numbering import number_splits
+from training.data.splits import has_test
 from training.task import ToothTask
 
 
-def train(config_path: Path, runs: Path, *, resume: bool) -> Path:
+def train(
+    config_path: Path, runs: Path, *, resume: bool, begin_with: Path | None = None, allow_leaks: bool = False
+) -> Path:
     """Train; the run's folder `runs/<name>` gets the configuration, `log/*.csv`, `last.ckpt` and `best.ckpt`.
 
     `last.ckpt` is written after every epoch and holds all that is needed to go on: network, its moving average,
@@ -32,6 +40,8 @@ def train(config_path: Path, runs: Path, *, resume: bool) -> Path:
 
     Args:
         resume: go on from `last.ckpt`; where there is none yet, start. A run that has ended stays as it is.
+        begin_with: a package or a run to begin with, in place of the one that the configuration names.
+        allow_leaks: begin even where a picture or a patient is in two splits.
 
     Returns:
         The run's folder.
@@ -39,9 +49,13 @@ def train(config_path: Path, runs: Path, *, resume: bool) -> Path:
     Raises:
         ConfigError: the run's folder is there already and `resume` is not asked for, or holds another configuration.
         CheckpointError: there are no weights of this network to begin with.
-        DataError: the data are broken.
+        ModelPackageError: the package to begin with is damaged.
+        DataError: the data are broken, or splits share a picture or a patient.
     """
     config = load_config(config_path)
+    if begin_with is not None:
+        frozen = config.frozen_statistics or is_package(begin_with)
+        config = config.model_copy(update={"begin_with": begin_with, "frozen_statistics": frozen})
     folder = runs / config.name
     last = folder / LAST
     if folder.exists() and not resume:
@@ -52,9 +66,14 @@ def train(config_path: Path, runs: Path, *, resume: bool) -> Path:
     if last.exists() and is_finished(folder, config):
         return folder
     lightning.seed_everything(config.seed, verbose=False)
-    data = ToothData(load_splits(config.data, names=("train", "val")), config)
+    data = ToothData(_load_data(config, allow_leaks), config)
+    task = ToothTask(config, data.steps())
+    if config.begin_with is not None and not last.exists():
+        task.network.load_state_dict(begin_network(config).state_dict())
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / CONFIG).write_bytes(config_path.read_bytes())
+    # As it was written, with its comments, unless the command line says otherwise.
+    told = config_path.read_text() if begin_with is None else _to_yaml(config)
+    (folder / CONFIG).write_text(told)
     logger = CSVLogger(folder, name="", version="log")
     if last.exists():
         _keep_log(logger, last)
@@ -72,11 +91,25 @@ def train(config_path: Path, runs: Path, *, resume: bool) -> Path:
         callbacks=_callbacks(config, folder),
         enable_model_summary=False,
     )
-    task = ToothTask(config, data.steps())
-    if config.begin_with is not None and not last.exists():
-        task.network.load_state_dict(load_network(config.begin_with, config).state_dict())
+    if config.frozen_statistics:
+        warnings.filterwarnings("ignore", r"Found \d+ module\(s\) in eval mode")
     trainer.fit(task, data, ckpt_path=last if last.exists() else None, weights_only=False)
     return folder
+
+
+def _load_data(config: Config, allow_leaks: bool) -> Splits:
+    """The pictures to learn from and to choose by, once those to report on have been held against them."""
+    # Phantoms are drawn from seeds of their own in each split.
+    checked = not allow_leaks and config.data.kind != "phantom"
+    names = ("train", "val", "test") if checked and has_test(config.data) else ("train", "val")
+    splits = load_splits(config.data, names=names)
+    if checked:
+        refuse_leaks(splits)
+    return number_splits(replace(splits, test=()), config)
+
+
+def _to_yaml(config: Config) -> str:
+    return yaml.safe_dump(config.model_dump(mode="json", exclude_unset=True), sort_keys=False)
 
 
 def choose_precision(config: Config) -> Literal["bf16-mixed", "32-true"]:

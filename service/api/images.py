@@ -11,7 +11,8 @@ from service.api.state import ServiceState, State
 from service.api.uploads import in_time, read_upload
 from service.errors import InvalidParameter
 from service.model.engine import Ticket
-from service.segmenter import Answer, OverlayFormat, Segmenter, Wanted
+from service.render.encode import OverlayFormat
+from service.segmenter import Answer, Segmenter, Wanted
 
 router: Final = APIRouter(prefix="/v1", tags=["radiographs"])
 

@@ -1,8 +1,9 @@
 """The JSON that goes over the wire; the contract that other people's programs hold on to."""
 
-import base64
 from typing import Any, Literal
 
+import orjson
+import pybase64
 from pydantic import BaseModel, Field
 
 from service.latency import LatencyReport, Percentiles
@@ -39,7 +40,9 @@ class ToothAnswer(BaseModel):
 
     fdi: int = Field(description="FDI number (ISO 3950).", examples=[11])
     universal: int = Field(description="Universal number, 1 to 32.", examples=[8])
-    confidence: float = Field(description="Mean probability of this number over the tooth's pixels.", ge=0, le=1)
+    confidence: float = Field(
+        description="Probability that the tooth is right: that its own number stands there.", ge=0, le=1
+    )
     uncertain: bool = Field(description="Whether the confidence is below the model's own limit.")
     area_px: int
     bbox: tuple[int, int, int, int] = Field(description="x, y, width, height.")
@@ -189,12 +192,13 @@ def segment_answer(
     )
 
 
-def to_json(answer: SegmentAnswer, indent: int | None = None) -> str:
-    """The answer as it goes over the wire, without the parts that were not asked for."""
+def to_json(answer: SegmentAnswer, for_people: bool = False) -> bytes:
+    """The answer as it goes over the wire, without the parts that were not asked for; for people, with line breaks."""
     left_out: dict[str, Any] = {name: True for name in ("mask", "overlay") if getattr(answer, name) is None}
     if any(tooth.polygons is None for tooth in answer.teeth):
         left_out["teeth"] = {"__all__": {"polygons"}}
-    return answer.model_dump_json(exclude=left_out, indent=indent)
+    # Orjson takes half of Pydantic's time for pictures of this size.
+    return orjson.dumps(answer.model_dump(exclude=left_out), option=orjson.OPT_INDENT_2 if for_people else None)
 
 
 def rounded(timings_ms: dict[str, float]) -> dict[str, float]:
@@ -261,4 +265,4 @@ def _encoded(picture: bytes | None) -> Encoded | None:
     if picture is None:
         return None
     media_type = "image/png" if picture.startswith(b"\x89PNG") else "image/jpeg"
-    return Encoded(media_type=media_type, data=base64.b64encode(picture).decode("ascii"))
+    return Encoded(media_type=media_type, data=pybase64.b64encode_as_string(picture))

@@ -16,6 +16,9 @@ from service.segmentation import Box, Tooth
 
 Labels = npt.NDArray[np.uint8]
 
+_MOST_TEETH: Final = 64
+"""Pieces that can be teeth; only of pictures that show no jaw there are more."""
+
 _NEIGHBOURHOOD: Final = np.ones((3, 3), np.uint8)
 
 
@@ -30,10 +33,8 @@ def find_teeth(prediction: Prediction, classes: tuple[int, ...], thresholds: Thr
     Args:
         classes: FDI numbers of the model's classes.
     """
-    table = np.zeros(256, np.uint8)
-    table[: len(classes)] = classes
     tooth = prediction.foreground >= 255 * thresholds.foreground
-    labels = np.where(tooth, table[prediction.tooth], 0).astype(np.uint8)
+    labels = np.where(tooth, _numbers_of(classes)[prediction.tooth], 0).astype(np.uint8)
     ranked = [sorted(_pieces(labels, fdi), key=lambda piece: -piece.area) for fdi in _numbers_in(labels)]
     large = [pieces[0].area for pieces in ranked if pieces[0].area >= thresholds.min_tooth_area]
     typical = float(np.median(large)) if large else 0.0
@@ -44,11 +45,14 @@ def find_teeth(prediction: Prediction, classes: tuple[int, ...], thresholds: Thr
         for rank, piece in enumerate(pieces):
             alike = piece.area >= thresholds.min_tooth_area and (rank == 0 or piece.area >= max(least, 1))
             (teeth if alike else fragments).append(piece)
+    teeth.sort(key=lambda piece: -piece.area)
+    fragments += teeth[_MOST_TEETH:]
+    del teeth[_MOST_TEETH:]
     # Numbers of pieces, until each has its FDI number.
     whole = np.zeros_like(labels)
     for number, piece in enumerate(teeth, start=1):
         piece.draw(whole, number)
-    for piece in sorted(teeth, key=lambda piece: piece.area):
+    for piece in reversed(teeth):
         if piece.area < least and (neighbour := _touched(whole, piece)):
             piece.draw(whole, neighbour)
     # The largest first, so that a piece can lean on one that leans on a tooth.
@@ -154,17 +158,18 @@ def to_radiograph(
     numbers = np.where(labels > 0, labels, cv2.dilate(labels, _NEIGHBOURHOOD))
     foreground = np.where(numbers > 0, prediction.foreground, 0).astype(np.uint8)
     content = model_input.content
-    enlarged = cv2.resize(foreground, (content.width, content.height), interpolation=cv2.INTER_LINEAR)
-    _, mask = cv2.threshold(enlarged, 255 * thresholds.foreground - 0.5, 255, cv2.THRESH_BINARY)
+    mask = cv2.resize(foreground, (content.width, content.height), interpolation=cv2.INTER_LINEAR)
+    cv2.threshold(mask, 255 * thresholds.foreground - 0.5, 255, cv2.THRESH_BINARY, mask)
     labels_as_sent = np.zeros((height, width), np.uint8)
     nearest = np.zeros((height, width), np.uint8)
     for fdi in _numbers_in(labels):
-        box = _surroundings(numbers, fdi, model_input)
+        place = _surroundings(numbers, fdi)
+        box = _in_radiograph(place, model_input)
         area = (slice(box.y, box.y + box.height), slice(box.x, box.x + box.width))
-        closeness = _enlarge((numbers == fdi).view(np.uint8) * np.uint8(255), box, model_input)
+        closeness = _enlarge(numbers, fdi, place, box)
         nearer = cv2.compare(closeness, nearest[area], cv2.CMP_GT)
         cv2.copyTo(closeness, nearer, nearest[area])
-        labels_as_sent[area][nearer.view(bool)] = fdi
+        cv2.copyTo(np.full_like(nearer, fdi), nearer, labels_as_sent[area])
     inside = labels_as_sent[content.y : content.y + content.height, content.x : content.x + content.width]
     cv2.bitwise_and(inside, mask, inside)
     return labels_as_sent
@@ -174,16 +179,41 @@ def _numbers_in(labels: Labels) -> list[int]:
     return [int(fdi) for fdi in np.flatnonzero(np.bincount(labels.ravel(), minlength=256)) if fdi]
 
 
-def _enlarge(small: npt.NDArray[np.uint8], box: Box, model_input: ModelInput) -> npt.NDArray[np.uint8]:
-    """A map in pixels of the model's input, smoothed, as a box of the radiograph sees it."""
+def _surroundings(small: Labels, fdi: int) -> Box:
+    """A box of the model's input, three pixels wider than a tooth on each side, so that its smooth edge lies within."""
     height, width = small.shape
-    left, top = model_input.from_radiograph(box.x, box.y)
-    step_x, step_y = width / model_input.content.width, height / model_input.content.height
-    to_small = np.array([[step_x, 0, left], [0, step_y, top]], np.float64)
-    smooth = cv2.GaussianBlur(small, (3, 3), 0)
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    enlarged = cv2.warpAffine(smooth, to_small, (box.width, box.height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(enlarged, np.uint8)
+    x, y, across, down = cv2.boundingRect((small == fdi).view(np.uint8))
+    left, top = max(0, x - 3), max(0, y - 3)
+    return Box(left, top, min(width, x + across + 3) - left, min(height, y + down + 3) - top)
+
+
+def _in_radiograph(place: Box, model_input: ModelInput) -> Box:
+    """A box of the model's input in pixels of the radiograph, rounded to whole ones."""
+    height, width = model_input.pixels.shape
+    content = model_input.content
+    left, right = _whole_pixels(place.x, place.x + place.width, content.width / width)
+    top, bottom = _whole_pixels(place.y, place.y + place.height, content.height / height)
+    return Box(content.x + left, content.y + top, right - left, bottom - top)
+
+
+def _whole_pixels(first: int, after: int, step: float) -> tuple[int, int]:
+    """A span enlarged and rounded to whole pixels, at least one."""
+    left, right = round(first * step), round(after * step)
+    return min(left, max(0, right - 1)), max(right, 1)
+
+
+def _enlarge(small: Labels, fdi: int, place: Box, box: Box) -> npt.NDArray[np.uint8]:
+    """How close each pixel of a box of the radiograph is to a tooth, 0..255: its pixels, smoothed and enlarged.
+
+    That the box is rounded to whole pixels shifts a line between two teeth by half a pixel of the radiograph at most.
+
+    Args:
+        small: FDI numbers in pixels of the model's input.
+        place: the box, in those.
+    """
+    cut = small[place.y : place.y + place.height, place.x : place.x + place.width]
+    smooth = cv2.GaussianBlur((cut == fdi).view(np.uint8) * np.uint8(255), (3, 3), 0)
+    return np.asarray(cv2.resize(smooth, (box.width, box.height), interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
 def outline_teeth(
@@ -196,29 +226,15 @@ def outline_teeth(
         small: the same in pixels of the model's input, which tells cheaply where to look for each.
         confidences: by FDI number.
     """
-    areas = cv2.calcHist([labels], [0], None, [256], [0, 256]).ravel()
-    return tuple(
-        _outline_tooth(labels, fdi, _surroundings(small, fdi, model_input), int(areas[fdi]), confidences[fdi])
+    teeth = (
+        _outline_tooth(labels, fdi, _in_radiograph(_surroundings(small, fdi), model_input), confidences[fdi])
         for fdi in FDI_NUMBERS
-        if areas[fdi]
+        if fdi in confidences
     )
+    return tuple(tooth for tooth in teeth if tooth.area_px)
 
 
-def _surroundings(small: Labels, fdi: int, model_input: ModelInput) -> Box:
-    """A box of the radiograph that surely holds a tooth: two pixels of the model wider than it on each side."""
-    content = model_input.content
-    x, y, width, height = cv2.boundingRect((small == fdi).view(np.uint8))
-    left, top = model_input.to_radiograph(x - 2, y - 2)
-    right, bottom = model_input.to_radiograph(x + width + 2, y + height + 2)
-    box_left, box_top = max(content.x, int(left)), max(content.y, int(top))
-    box_right, box_bottom = (
-        min(content.x + content.width, int(right) + 1),
-        min(content.y + content.height, int(bottom) + 1),
-    )
-    return Box(box_left, box_top, box_right - box_left, box_bottom - box_top)
-
-
-def _outline_tooth(labels: Labels, fdi: int, near: Box, area: int, confidence: float) -> Tooth:
+def _outline_tooth(labels: Labels, fdi: int, near: Box, confidence: float) -> Tooth:
     cut = (labels[near.y : near.y + near.height, near.x : near.x + near.width] == fdi).view(np.uint8)
     contours, _ = cv2.findContours(cut, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE, offset=(near.x, near.y))
     x, y, width, height = cv2.boundingRect(cut)
@@ -226,12 +242,27 @@ def _outline_tooth(labels: Labels, fdi: int, near: Box, area: int, confidence: f
     tolerance = max(0.5, labels.shape[1] / 3000)
     polygons = (cv2.approxPolyDP(contour, tolerance, closed=True)[:, 0].tolist() for contour in contours)
     rings = tuple(tuple((px, py) for px, py in polygon) for polygon in polygons if len(polygon) > 2)
-    return Tooth(fdi, confidence, area, Box(x + near.x, y + near.y, width, height), rings)
+    return Tooth(fdi, confidence, cv2.countNonZero(cut), Box(x + near.x, y + near.y, width, height), rings)
 
 
-def confidences(labels: Labels, prediction: Prediction) -> dict[int, float]:
-    """For each FDI number in `labels`, the mean probability of the model's word over the tooth's pixels."""
+def confidences(labels: Labels, prediction: Prediction, classes: tuple[int, ...]) -> dict[int, float]:
+    """For each FDI number in `labels`, the mean probability of the number over the tooth's pixels.
+
+    A pixel for which the model has another number counts as nothing. How often a tooth of that probability is right is
+    told by the package's `Calibration`.
+
+    Args:
+        classes: FDI numbers of the model's classes.
+    """
+    agreed = np.where(_numbers_of(classes)[prediction.tooth] == labels, prediction.confidence, 0)
     flat = labels.ravel()
     areas = np.bincount(flat, minlength=49)
-    sums = np.bincount(flat, weights=prediction.confidence.ravel(), minlength=49)
+    sums = np.bincount(flat, weights=agreed.ravel(), minlength=49)
     return {int(fdi): float(sums[fdi] / areas[fdi] / 255) for fdi in np.flatnonzero(areas) if fdi}
+
+
+def _numbers_of(classes: tuple[int, ...]) -> npt.NDArray[np.uint8]:
+    """The FDI number of each class, `(256,)`, 0 where there is no such class."""
+    table = np.zeros(256, np.uint8)
+    table[: len(classes)] = classes
+    return table

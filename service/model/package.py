@@ -2,9 +2,12 @@
 
 import hashlib
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+import numpy as np
+import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from service.dentition.fdi import FDI_NUMBERS
@@ -14,6 +17,8 @@ from service.model.prepare import Fit
 MANIFEST = "manifest.json"
 
 Precision = Literal["fp32", "fp16", "int8"]
+
+Probability = Annotated[float, Field(ge=0, le=1)]
 
 
 class _Part(BaseModel):
@@ -50,9 +55,12 @@ class Thresholds(_Part):
         min_tooth_area: pixels of the model's input that a tooth has at least.
         min_share_of_typical_area: a tooth smaller than this share of the picture's median tooth, and touching another,
             is part of that one.
-        uncertain: confidence below which a tooth is shown as uncertain.
+        uncertain: confidence, after calibration, below which a tooth is shown as uncertain.
         low_contrast: share of the grey scale between black and white percentile below which a picture is flat.
         few_teeth: number of teeth below which few is said.
+        min_clearance: distance of the outermost tooth from the picture's side, as a share of its width or height, below
+            which teeth are cut off.
+        min_panoramic: probability of an upright panoramic below which the picture is none.
         min_certainty: mean probability of the tooth pixels' numbers below which the picture is none of ours.
         max_distance: distance of the network's features from the training pictures' above which it is none of ours.
         max_colourfulness: difference between colour channels above which a picture is a photograph.
@@ -64,9 +72,44 @@ class Thresholds(_Part):
     uncertain: float = Field(ge=0, le=1)
     low_contrast: float = Field(ge=0, le=1)
     few_teeth: int = Field(ge=0, le=32)
+    min_clearance: float = Field(ge=0, lt=0.5)
+    min_panoramic: float = Field(ge=0, le=1)
     min_certainty: float = Field(ge=0, le=1)
     max_distance: float = Field(gt=0)
     max_colourfulness: float = Field(ge=0, le=1)
+
+
+CalibrationMethod = Literal["none", "logistic", "isotonic"]
+
+
+class Calibration(_Part):
+    """What turns the mean probability of a tooth into the probability that the tooth is right, as a table.
+
+    A tooth is right where its own number stands there with an intersection over union of at least 0.5.
+
+    Attributes:
+        method: how it was fitted, on the validation split.
+        raw: mean probabilities, rising from 0 to 1.
+        confidence: what each stands for, never falling; what lies between two is read off the line between them.
+    """
+
+    method: CalibrationMethod
+    raw: tuple[Probability, ...] = Field(min_length=2)
+    confidence: tuple[Probability, ...]
+
+    @model_validator(mode="after")
+    def _is_a_rising_table(self) -> "Calibration":
+        if len(self.raw) != len(self.confidence):
+            raise ValueError("raw and confidence must be as long as each other")
+        if any(low >= high for low, high in pairwise(self.raw)) or (self.raw[0], self.raw[-1]) != (0, 1):
+            raise ValueError("raw must rise from 0 to 1")
+        if any(low > high for low, high in pairwise(self.confidence)):
+            raise ValueError("confidence must not fall")
+        return self
+
+    def probabilities(self, raw: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Mean probabilities to the probabilities that the teeth are right, both 0..1."""
+        return np.asarray(np.interp(raw, self.raw, self.confidence), np.float64)
 
 
 class KnownAnswer(_Part):
@@ -83,12 +126,13 @@ class KnownAnswer(_Part):
 
 
 class Training(_Part):
-    """What the model was made from."""
+    """What the model was made from; `begun_with` is the package `name/version` that it was trained further from."""
 
     data: str
     data_licence: str
     pictures: int
     recipe: str
+    begun_with: str | None = None
 
 
 class Manifest(_Part):
@@ -106,6 +150,7 @@ class Manifest(_Part):
     input: InputFit
     classes: tuple[int, ...]
     thresholds: Thresholds
+    calibration: Calibration
     known_answer: KnownAnswer
     training: Training
     metrics: dict[str, Any] = {}

@@ -8,10 +8,10 @@ for a flat picture.
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
+from service.model.shrink import shrink
 from service.segmentation import Box, Grey
 
 _FRAME_SAMPLES = 512
@@ -79,7 +79,7 @@ def prepare(pixels: Grey, fit: Fit) -> ModelInput:
     """
     content = find_content(pixels)
     cut = pixels[content.y : content.y + content.height, content.x : content.x + content.width]
-    resized = cv2.resize(cut, (fit.width, fit.height), interpolation=cv2.INTER_AREA)
+    resized = shrink(cut, fit.height, fit.width)
     low, high = np.percentile(resized, (fit.low_percentile, fit.high_percentile))
     return ModelInput(_stretch(resized, low, high), content, float(high - low) / np.iinfo(pixels.dtype).max)
 
@@ -88,29 +88,41 @@ def find_content(pixels: Grey) -> Box:
     """The part of a picture inside a frame of one colour; the whole picture where there is no frame."""
     height, width = pixels.shape
     step_y, step_x = max(1, height // _FRAME_SAMPLES), max(1, width // _FRAME_SAMPLES)
-    sample = pixels[::step_y, ::step_x].astype(np.float32)
+    sample: Grey = pixels[::step_y, ::step_x].copy()
     top, bottom = _inside(sample, step_y, height)
     left, right = _inside(sample[top // step_y : -(-bottom // step_y)].T, step_x, width)
     return Box(left, top, right - left, bottom - top)
 
 
-def _inside(lines: npt.NDArray[np.float32], step: int, length: int) -> tuple[int, int]:
+def _inside(lines: Grey, step: int, length: int) -> tuple[int, int]:
     """First and one past the last of the picture's lines that are not frame; `lines` is every `step`-th of them."""
-    tolerance = _FRAME_SPREAD * (float(lines.max()) - float(lines.min()))
+    tolerance = _FRAME_SPREAD * (int(lines.max()) - int(lines.min()))
     first, after = _count_frame(lines, tolerance), _count_frame(lines[::-1], tolerance)
     if len(lines) - first - after < _LARGEST_FRAME * len(lines):
         return 0, length
     return first * step, length if after == 0 else (len(lines) - after) * step
 
 
-def _count_frame(lines: npt.NDArray[np.float32], tolerance: float) -> int:
+def _count_frame(lines: Grey, tolerance: float) -> int:
     """How many lines from the first on are of one colour, that of the first."""
-    colour = float(np.median(lines[0]))
+    (colour,) = _percentiles(lines[0], 50)
     for count, line in enumerate(lines):
-        low, high = np.percentile(line, (5, 95))
+        low, high = _percentiles(line, 5, 95)
         if low < colour - tolerance or high > colour + tolerance:
             return count
     return len(lines)
+
+
+def _percentiles(line: Grey, *percentages: float) -> list[float]:
+    """As NumPy's, with its linear interpolation, but without what it needs for other dtypes and axes."""
+    ordered = np.sort(line)
+    found = []
+    for percentage in percentages:
+        place = percentage / 100 * (len(ordered) - 1)
+        below = int(place)
+        low, high = float(ordered[below]), float(ordered[min(below + 1, len(ordered) - 1)])
+        found.append(low + (place - below) * (high - low))
+    return found
 
 
 def _stretch(pixels: npt.NDArray[np.generic], low: float, high: float) -> npt.NDArray[np.uint8]:

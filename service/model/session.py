@@ -39,6 +39,12 @@ _LIBRARIES: Final[dict[str, tuple[str, ...]]] = {
 }
 """What a provider loads, to tell an administrator which of it is missing (onnxruntime-gpu 1.27 and later: CUDA 13)."""
 
+View = Literal["panoramic", "upside-down", "left-side-down", "right-side-down", "foreign"]
+
+VIEWS: Final[tuple[View, ...]] = ("panoramic", "upside-down", "left-side-down", "right-side-down", "foreign")
+"""What a picture can show, in the order of the graph's output `view`: a panoramic, one that lies on its head or on the
+left or right side of the picture as it should be, or something else."""
+
 _EXTRAS: Final[dict[str, str]] = {"cuda": "gpu", "tensorrt": "gpu", "openvino": "openvino", "cpu": "cpu"}
 
 
@@ -56,6 +62,7 @@ class Prediction:
         foreground: probability that the pixel is tooth, times 255.
         confidence: probability of the class `tooth`, times 255.
         distance: how far the network's features lie from those of the training pictures; about 1 for those.
+        view: probability of each of `VIEWS`.
         evidence: `(rows, columns, 32)`, for each cell of `EVIDENCE_CELL` pixels a side how little it looks like each
             tooth: minus the natural logarithm of the tooth's probability among the teeth, times `EVIDENCE_STEPS`.
     """
@@ -64,6 +71,7 @@ class Prediction:
     foreground: npt.NDArray[np.uint8]
     confidence: npt.NDArray[np.uint8]
     distance: float
+    view: tuple[float, ...]
     evidence: npt.NDArray[np.uint8]
 
 
@@ -84,10 +92,11 @@ class Session:
 
     def run(self, pixels: npt.NDArray[np.uint8]) -> list[Prediction]:
         """Predict for prepared pictures, `(batch, height, width)` `uint8`."""
-        outputs = self._runtime.run(["tooth", "foreground", "confidence", "distance", "evidence"], {"pixels": pixels})
+        names = ["tooth", "foreground", "confidence", "distance", "view", "evidence"]
+        outputs = self._runtime.run(names, {"pixels": pixels})
         return [
-            Prediction(tooth, foreground, confidence, float(distance), evidence)
-            for tooth, foreground, confidence, distance, evidence in zip(*outputs, strict=True)
+            Prediction(tooth, foreground, confidence, float(distance), tuple(view.tolist()), evidence)
+            for tooth, foreground, confidence, distance, view, evidence in zip(*outputs, strict=True)
         ]
 
 

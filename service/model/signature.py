@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from service.dentition.fdi import FDI_NUMBERS
 from service.model.package import Manifest
+from service.model.session import EVIDENCE_CELL, VIEWS
 
 Datatype = Literal["UINT8", "FP32", "BYTES"]
 """Element types by their names in the Open Inference Protocol."""
@@ -31,7 +33,11 @@ def graph_input(manifest: Manifest) -> Tensor:
 
 
 def graph_outputs(manifest: Manifest) -> tuple[Tensor, ...]:
-    """The maps, and the distance, which the graph itself gives without a dimension of its own; see `Prediction`."""
-    size = (manifest.input.height, manifest.input.width)
-    maps = (Tensor(name, "UINT8", size) for name in ("tooth", "foreground", "confidence"))
-    return (*maps, Tensor("distance", "FP32", (1,)))
+    """What the graph gives, in its order; see `Prediction`. The distance has no dimension of its own there."""
+    height, width = manifest.input.height, manifest.input.width
+    return (
+        *(Tensor(name, "UINT8", (height, width)) for name in ("tooth", "foreground", "confidence")),
+        Tensor("distance", "FP32", (1,)),
+        Tensor("view", "FP32", (len(VIEWS),)),
+        Tensor("evidence", "UINT8", (height // EVIDENCE_CELL, width // EVIDENCE_CELL, len(FDI_NUMBERS))),
+    )

@@ -1,6 +1,11 @@
-"""Draws an answer: the mask, and the overlay of coloured, numbered teeth on the radiograph."""
+"""Draws an answer: the mask, and the overlay of coloured, numbered teeth on the radiograph.
+
+The overlay is drawn as JPEG keeps it, brightness apart from colour and colour at half the size: the radiograph's own
+grey values are the brightness, and a JPEG file takes the planes as they are.
+"""
 
 import colorsys
+from dataclasses import dataclass
 from typing import Final, Literal
 
 import cv2
@@ -27,17 +32,50 @@ def _colour(fdi: int) -> tuple[int, int, int]:
 PALETTE: Final = {fdi: _colour(fdi) for fdi in FDI_NUMBERS}
 """Red, green and blue of each FDI number."""
 
-_TABLE: Final = np.zeros((256, 3), np.uint8)
-_TABLE[list(PALETTE)] = list(PALETTE.values())
+_NEUTRAL: Final = 128
+"""Of both colour planes, where there is no colour."""
 
-_IS_TOOTH: Final = np.array([0, *[255] * 255], np.uint8)
+
+def _plane(weights: tuple[float, float, float], neutral: int) -> Picture:
+    """A plane's value for each FDI number's colour, `(256,)`; `neutral` for all other numbers."""
+    table = np.full(256, neutral, np.uint8)
+    for fdi, colour in PALETTE.items():
+        table[fdi] = round(neutral + float(np.dot(weights, colour)))
+    return table
+
+
+_LUMA: Final = _plane((0.299, 0.587, 0.114), 0)
+_BLUE: Final = _plane((-0.168736, -0.331264, 0.5), _NEUTRAL)
+_RED: Final = _plane((0.5, -0.418688, -0.081312), _NEUTRAL)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Overlay:
+    """A picture as YCbCr over the full range (JFIF, ITU-R BT.601), `uint8`.
+
+    Attributes:
+        luma: `(height, width)`.
+        blue, red: `((height + 1) // 2, (width + 1) // 2)`.
+    """
+
+    luma: Picture
+    blue: Picture
+    red: Picture
+
+    def to_rgb(self) -> Picture:
+        """The picture as `(height, width, 3)`, RGB."""
+        height, width = self.luma.shape
+        red, blue = (
+            cv2.resize(plane, (width, height), interpolation=cv2.INTER_NEAREST) for plane in (self.red, self.blue)
+        )
+        return np.asarray(cv2.cvtColor(cv2.merge([self.luma, red, blue]), cv2.COLOR_YCrCb2RGB), np.uint8)
 
 
 def draw_mask(segmentation: Segmentation, kind: MaskKind) -> Picture:
     """The mask, `(height, width)` `uint8`: 255 where there is tooth, or each pixel's FDI number."""
     if kind == "fdi":
         return segmentation.labels
-    return np.asarray(cv2.LUT(segmentation.labels, _IS_TOOTH), np.uint8)
+    return np.asarray(cv2.threshold(segmentation.labels, 0, 255, cv2.THRESH_BINARY)[1], np.uint8)
 
 
 def to_8_bits(pixels: Grey) -> Picture:
@@ -45,42 +83,60 @@ def to_8_bits(pixels: Grey) -> Picture:
     return np.asarray(pixels if pixels.dtype == np.uint8 else pixels >> 8, np.uint8)
 
 
-def draw_overlay(pixels: Grey, segmentation: Segmentation, opacity: float) -> Picture:
-    """The radiograph with its teeth in colour, outlined and numbered, `(height, width, 3)` `uint8`, RGB.
+def draw_overlay(pixels: Grey, segmentation: Segmentation, opacity: float) -> Overlay:
+    """The radiograph with its teeth in colour, outlined and numbered.
 
     Args:
         pixels: the radiograph.
         opacity: of the colour, 0..1; at 0 the picture is the radiograph alone.
     """
-    picture = np.asarray(cv2.cvtColor(to_8_bits(pixels), cv2.COLOR_GRAY2RGB), np.uint8)
-    if opacity > 0:
-        for tooth in segmentation.teeth:
-            box = tooth.bbox
-            area = (slice(box.y, box.y + box.height), slice(box.x, box.x + box.width))
-            inside = (segmentation.labels[area] == tooth.fdi).view(np.uint8)
-            colour = PALETTE[tooth.fdi]
-            tinted = cv2.addWeighted(
-                picture[area], 1 - opacity, np.full((*inside.shape, 3), colour, np.uint8), opacity, 0
-            )
-            cv2.copyTo(tinted, inside, picture[area])
-        _draw_outlines(picture, segmentation)
-        _draw_numbers(picture, segmentation)
-    return picture
+    luma = to_8_bits(pixels).copy()
+    height, width = luma.shape
+    half = ((width + 1) // 2, (height + 1) // 2)
+    if opacity == 0:
+        return Overlay(luma, *(np.full(half[::-1], _NEUTRAL, np.uint8) for _ in range(2)))
+    for tooth in segmentation.teeth:
+        box = tooth.bbox
+        area = (slice(box.y, box.y + box.height), slice(box.x, box.x + box.width))
+        inside = (segmentation.labels[area] == tooth.fdi).view(np.uint8)
+        tinted = cv2.convertScaleAbs(luma[area], alpha=1 - opacity, beta=opacity * float(_LUMA[tooth.fdi]))
+        cv2.copyTo(tinted, inside, luma[area])
+    numbers = cv2.resize(segmentation.labels, half, interpolation=cv2.INTER_NEAREST)
+    blue, red = (np.asarray(cv2.LUT(numbers, _tint(table, opacity)), np.uint8) for table in (_BLUE, _RED))
+    overlay = Overlay(luma, blue, red)
+    _draw_outlines(overlay, segmentation)
+    _draw_numbers(overlay, segmentation)
+    return overlay
 
 
-def _draw_outlines(picture: Picture, segmentation: Segmentation) -> None:
-    thickness = max(1, picture.shape[1] // 1000)
+def _tint(table: Picture, opacity: float) -> Picture:
+    """A colour plane's values by FDI number, at an opacity."""
+    return np.rint(_NEUTRAL + opacity * (table - np.float64(_NEUTRAL))).astype(np.uint8)
+
+
+def _draw_outlines(overlay: Overlay, segmentation: Segmentation) -> None:
+    thickness = max(1, overlay.luma.shape[1] // 1000)
     for tooth in segmentation.teeth:
         rings = [np.array(ring, np.int32) for ring in tooth.polygons]
-        cv2.polylines(picture, rings, True, PALETTE[tooth.fdi], thickness, cv2.LINE_8)
+        cv2.polylines(overlay.luma, rings, True, int(_LUMA[tooth.fdi]), thickness, cv2.LINE_8)
+        for plane, table in ((overlay.blue, _BLUE), (overlay.red, _RED)):
+            # Of the points' coordinates one bit counts halves.
+            cv2.polylines(plane, rings, True, int(table[tooth.fdi]), max(1, thickness // 2), cv2.LINE_8, shift=1)
 
 
-def _draw_numbers(picture: Picture, segmentation: Segmentation) -> None:
-    scale = max(0.4, picture.shape[1] / 2200)
+def _draw_numbers(overlay: Overlay, segmentation: Segmentation) -> None:
+    """White letters on a black rim; as both are without colour, the colour planes know but their place."""
+    scale = max(0.4, overlay.luma.shape[1] / 2200)
     thickness = max(1, round(2 * scale))
     for tooth in segmentation.teeth:
         text = str(tooth.fdi)
         (width, height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, thickness)
-        at = (tooth.bbox.x + (tooth.bbox.width - width) // 2, tooth.bbox.y + (tooth.bbox.height + height) // 2)
-        for colour, strength in (((0, 0, 0), 3 * thickness), ((255, 255, 255), thickness)):
-            cv2.putText(picture, text, at, cv2.FONT_HERSHEY_SIMPLEX, scale, colour, strength, cv2.LINE_AA)
+        x, y = tooth.bbox.x + (tooth.bbox.width - width) // 2, tooth.bbox.y + (tooth.bbox.height + height) // 2
+        for grey, strength in ((0, 3 * thickness), (255, thickness)):
+            _write(overlay.luma, text, (x, y), scale, grey, strength)
+        for plane in (overlay.blue, overlay.red):
+            _write(plane, text, (x // 2, y // 2), scale / 2, _NEUTRAL, max(1, 3 * thickness // 2))
+
+
+def _write(plane: Picture, text: str, at: tuple[int, int], scale: float, value: int, strength: int) -> None:
+    cv2.putText(plane, text, at, cv2.FONT_HERSHEY_SIMPLEX, scale, value, strength, cv2.LINE_AA)

@@ -32,6 +32,7 @@ def test_the_services_commands_need_nothing_of_training():
     "arguments",
     [
         ("train", "--config", "x.yaml"),
+        ("check", "--config", "x.yaml"),
         ("evaluate", "x", "--config", "x.yaml"),
         ("report", "x", "--config", "x.yaml"),
         ("compare", "x"),

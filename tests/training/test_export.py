@@ -163,11 +163,19 @@ def test_the_package_holds_one_small_file_and_says_what_eight_bits_cost(package:
         "known-answer.png",
         "known-answer-labels.png",
         "quantisation.json",
+        "calibration.json",
     }
     assert (package.folder / "model.int8.onnx").stat().st_size < 0.3 * (run / FP32).stat().st_size
     told = json.loads((package.folder / "quantisation.json").read_text())
     assert 0 < told["int8_dice"] <= 1
     assert told["fp32_dice"] - told["int8_dice"] <= 0.03
+
+
+def test_the_packages_confidences_are_fitted_to_its_own_validation_pictures(package: ModelPackage) -> None:
+    told = json.loads((package.folder / "calibration.json").read_text())
+    assert told["method"] == package.manifest.calibration.method
+    assert told["uncertain"]["limit"] == package.manifest.thresholds.uncertain
+    assert 0 < told["teeth"] <= PICTURES["val"] * 32
 
 
 def test_every_convolution_of_the_package_multiplies_weights_of_seven_bits(package: ModelPackage) -> None:

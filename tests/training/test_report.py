@@ -127,6 +127,45 @@ def test_the_page_says_what_was_measured_with_what_on_what(page, measured, run):
     assert f"panoseg report {measured[0]}" in page.text
 
 
+def test_the_page_shows_how_far_confidence_can_be_believed(page, measured):
+    figures = json.loads((measured[0] / "metrics.json").read_text())["test"]
+    assert "How far its confidence can be believed" in page.headings
+    assert f"expected calibration error {figures['calibration']['ece']:.3f}" in page.text
+    assert f"{100 * figures['uncertain']['precision']:.1f} % are right" in page.text
+
+
+def test_what_changes_cost_is_shown_where_it_was_measured_with_the_same_file(page, measured, config, tmp_path):
+    assert "What changes of the picture cost" not in page.headings
+    folder = tmp_path / "package"
+    shutil.copytree(measured[0], folder)
+    metrics = json.loads((folder / "metrics.json").read_text())
+    change = {
+        "meaning": "turned upside down",
+        "dice_loss": {"mean": 0.4321, "interval": [0.4, 0.5]},
+        "tooth_f1_loss": {"mean": 0.9, "interval": [0.8, 1.0]},
+        "findings": {"sideways": 0.25},
+        "unnamed": {"pictures": 3, "dice_loss": 0.4},
+        "limit": 0.03,
+        "holds": False,
+    }
+    told = {**metrics["test"], "split": "val", "dice": 0.9, "tooth_f1": 0.9, "changes": [change]}
+    for sha256, shown in ((metrics["test"]["sha256"], True), ("0" * 64, False)):
+        (folder / "metrics.json").write_text(json.dumps({**metrics, "stress": {**told, "sha256": sha256}}))
+        written = Page(report(folder, None, config, "test", tmp_path / "stressed.html").read_text())
+        assert ("What changes of the picture cost" in written.headings) == shown
+        assert ("0.4321" in written.text and "not held" in written.text) == shown
+
+
+def test_figures_from_before_confidence_was_measured_are_refused(measured, config, tmp_path):
+    folder = tmp_path / "package"
+    shutil.copytree(measured[0], folder)
+    metrics = json.loads((folder / "metrics.json").read_text())
+    del metrics["test"]["calibration"]
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    with pytest.raises(ReportError, match=r"nothing of the confidence .* --split test"):
+        report(folder, None, config, "test", tmp_path / "report.html")
+
+
 def test_the_page_sets_published_figures_beside_and_says_that_they_are_of_other_pictures(page):
     for figure in ("0.9078", "0.8322", "0.9778", "0.917 to 0.926", "0.883 to 0.893", "0.989"):
         assert figure in page.text

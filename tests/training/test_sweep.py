@@ -9,6 +9,7 @@ import pytest
 import torch
 import yaml
 
+from training.ablation import ablate
 from training.checkpoint import LAST, epochs_done, is_finished
 from training.compare import compare, find_changes, to_markdown
 from training.config import ConfigError, load_config
@@ -226,3 +227,29 @@ def test_what_a_configuration_changes_is_told_key_by_key(tmp_path, changes, told
         path.write_text(yaml.safe_dump(content))
     baseline, changed = map(load_config, paths)
     assert find_changes(changed, baseline) == told
+
+
+def test_an_ablation_is_one_file_and_goes_on_where_it_was_stopped(folder):
+    recipe = CONFIG | {"name": "whole", "early_stopping": None, "phases": [CONFIG["phases"][0] | {"epochs": 1}]}
+    path = folder / "ablation.yaml"
+    changes = {"mirrored": {"augmentation": {"mirror": 0.5}}, "slower": {"optimiser": {"learning_rate": 1e-4}}}
+    path.write_text(yaml.safe_dump({"recipe": recipe, "changes": changes}))
+    table = ablate(path, folder / "ablation", folder / "ablation.json")
+    assert [row["changes"] for row in table["rows"]] == [
+        [],
+        ["augmentation.mirror: 0.0 → 0.5"],
+        ["optimiser.learning_rate: 0.001 → 0.0001"],
+    ]
+    assert table["same_budget"]
+    (trained,) = (folder / "ablation").glob("*mirrored*/last.ckpt")
+    before = trained.stat().st_mtime_ns
+    assert ablate(path, folder / "ablation", folder / "ablation.json")["rows"] == table["rows"]
+    assert trained.stat().st_mtime_ns == before
+
+
+def test_an_ablation_that_cannot_be_run_is_told_of_before_anything_is_trained(folder):
+    path = folder / "broken.yaml"
+    path.write_text(yaml.safe_dump({"recipe": CONFIG, "changes": {"odd": {"optimiser": {"learning_rate": -1}}}}))
+    with pytest.raises(ConfigError, match="learning_rate"):
+        ablate(path, folder / "broken", folder / "broken.json")
+    assert not (folder / "broken").exists()

@@ -17,7 +17,7 @@ def load_coco(annotations: Path, images: Path) -> tuple[Sample, ...]:
 
     Args:
         annotations: the COCO file; `category_id` is the tooth's FDI number, `segmentation` an RLE (compressed or not)
-            or a list of polygons.
+            or a list of polygons; a picture's `patient_id`, where it has one, tells whose it is.
         images: the folder that holds its `file_name`s.
 
     Raises:
@@ -53,7 +53,8 @@ def _load_sample(entry: dict[str, Any], teeth: list[dict[str, Any]], images: Pat
     # Neighbours overlap by about 2 % of their pixels: the smaller tooth is drawn last, and keeps them.
     for fdi, mask in sorted(masks, key=lambda pair: -int(pair[1].sum())):
         labels[mask] = fdi
-    return Sample(entry["file_name"], data, radiograph.pixels, labels, str(entry.get("ufba_category", "")))
+    category, patient = (str(entry.get(key, "")) for key in ("ufba_category", "patient_id"))
+    return Sample(entry["file_name"], data, radiograph.pixels, labels, category, patient)
 
 
 def _decode_mask(tooth: dict[str, Any], height: int, width: int, annotations: Path) -> npt.NDArray[np.bool_]:

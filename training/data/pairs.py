@@ -1,10 +1,15 @@
 """A folder of pictures and a folder of masks of the same names: tooth or not, without numbers."""
 
+import csv
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
 from training.data.samples import TOOTH, DataError, Sample, read_radiograph
+
+PATIENTS: Final = "patients.csv"
 
 
 def load_pairs(folder: Path) -> tuple[Sample, ...]:
@@ -12,10 +17,12 @@ def load_pairs(folder: Path) -> tuple[Sample, ...]:
 
     Args:
         folder: holds `images/` and `masks/`; a mask has its picture's name, whatever the ending, and is tooth where its
-            grey value is above half of its range.
+            grey value is above half of its range. `patients.csv`, where there is one, has the columns `picture` (a file
+            name in `images/`) and `patient`.
 
     Raises:
-        DataError: no pictures, a picture without a mask or the other way round, or a mask of another size.
+        DataError: no pictures, a picture without a mask or the other way round, a mask of another size, or a
+            `patients.csv` that leaves a picture out.
     """
     images, masks = ({path.stem: path for path in sorted((folder / part).glob("*.*"))} for part in ("images", "masks"))
     if not images:
@@ -23,10 +30,25 @@ def load_pairs(folder: Path) -> tuple[Sample, ...]:
     if alone := sorted(images.keys() ^ masks.keys()):
         missing = "mask" if alone[0] in images else "picture"
         raise DataError(f"{(images | masks)[alone[0]]} has no {missing} of the same name.")
-    return tuple(load_pair(images[name], masks[name]) for name in images)
+    patients = _read_patients(folder / PATIENTS, [image.name for image in images.values()])
+    return tuple(load_pair(images[name], masks[name], patients.get(images[name].name, "")) for name in images)
 
 
-def load_pair(image: Path, mask: Path) -> Sample:
+def _read_patients(path: Path, pictures: Sequence[str]) -> dict[str, str]:
+    """Whose each picture is; nothing where there is no such file."""
+    if not path.exists():
+        return {}
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        rows = csv.DictReader(file)
+        if not {"picture", "patient"} <= set(rows.fieldnames or ()):
+            raise DataError(f"{path} must begin with a line that names the columns picture and patient.")
+        patients = {row["picture"]: row["patient"] or "" for row in rows}
+    if unknown := [name for name in pictures if not patients.get(name)]:
+        raise DataError(f"{path} does not say whose picture {unknown[0]} is; give every picture a line.")
+    return patients
+
+
+def load_pair(image: Path, mask: Path, patient: str = "") -> Sample:
     """Load one picture with its mask, which is tooth where its grey value is above half of its range.
 
     Raises:
@@ -40,4 +62,4 @@ def load_pair(image: Path, mask: Path) -> Sample:
             f"{radiograph.pixels.shape[1]} x {radiograph.pixels.shape[0]}."
         )
     labels = np.where(truth > np.iinfo(truth.dtype).max // 2, TOOTH, 0).astype(np.uint8)
-    return Sample(image.name, data, radiograph.pixels, labels)
+    return Sample(image.name, data, radiograph.pixels, labels, patient=patient)

@@ -28,6 +28,7 @@ class Sample:
         pixels: `(height, width)` `uint8` or `uint16`.
         labels: `(height, width)` `uint8`: FDI number of the tooth, `TOOTH` where the number is unknown, 0 elsewhere.
         category: the data set's own group of pictures; empty where it has none.
+        patient: who is shown, by whatever the data call them; empty where they do not tell.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Sample:
     pixels: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
     labels: npt.NDArray[np.uint8]
     category: str = ""
+    patient: str = ""
 
 
 def read_radiograph(path: Path) -> tuple[bytes, Radiograph]:

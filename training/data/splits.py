@@ -45,6 +45,13 @@ def load_splits(source: Data, *, names: Sequence[str] = ("train", "val", "test")
     return splits
 
 
+def has_test(source: Data) -> bool:
+    """Whether a data source has pictures to report on; training itself can do without."""
+    if isinstance(source, CocoData):
+        return (source.folder / source.test).exists()
+    return not isinstance(source, PairsData) or (source.folder / "test").exists()
+
+
 def _refuse_shared_pictures(splits: Splits) -> None:
     seen: dict[str, tuple[str, str]] = {}
     for split in ("train", "val", "test"):

@@ -69,6 +69,8 @@ def _run_graph(segmenter: Segmenter, inference: Inference, ticket: Ticket) -> Ma
     outputs = {name: np.stack([getattr(prediction, name) for prediction in predictions]) for name in inference.outputs}
     if "distance" in outputs:
         outputs["distance"] = outputs["distance"].astype(np.float32)[:, np.newaxis]
+    if "view" in outputs:
+        outputs["view"] = outputs["view"].astype(np.float32)
     return outputs
 
 
@@ -85,5 +87,5 @@ def _segment_radiographs(segmenter: Segmenter, inference: Inference, ticket: Tic
         if "segmentation" in results:
             told = replace(answer, mask=None)  # an output of its own
             content = segment_answer(told, new_id(), model, uncertain, True, rounded(ticket.clock.read_ms()))
-            results["segmentation"].append(to_json(content).encode())
+            results["segmentation"].append(to_json(content))
     return results

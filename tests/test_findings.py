@@ -1,0 +1,104 @@
+"""What is noticed about a picture, through the door that every picture takes."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from service.dentition.fdi import FDI_NUMBERS
+from service.model.engine import Ticket
+from service.segmentation import Segmentation
+from service.segmenter import Segmenter, Wanted
+from training.foreign import cut_out, draw_foreign
+from training.metrics import dice, match_teeth
+from training.phantom import Phantom, draw_phantom
+
+FULL_SIZE = Path(__file__).resolve().parents[2] / "shared" / "data" / "panoramic-fullsize"
+
+
+def segment(segmenter: Segmenter, pixels: np.ndarray) -> Segmentation:
+    upload = cv2.imencode(".png", np.ascontiguousarray(pixels))[1].tobytes()
+    return segmenter.segment(upload, Wanted(), Ticket(600)).segmentation
+
+
+def codes(answer: Segmentation) -> list[str]:
+    return [finding.code for finding in answer.findings]
+
+
+def test_nothing_grave_is_said_of_a_plain_panoramic_nor_of_its_mirror_image(
+    segmenter: Segmenter, phantom: Phantom
+) -> None:
+    for pixels in (phantom.pixels, phantom.pixels[:, ::-1]):
+        answer = segment(segmenter, pixels)
+        assert answer.suitable
+        assert not {"inverted", "cropped", "few-teeth"} & set(codes(answer))
+
+
+@pytest.mark.parametrize(
+    ("quarters", "code"), [(1, "sideways"), (2, "upside-down"), (3, "sideways")], ids=["left", "on its head", "right"]
+)
+def test_a_turned_picture_is_named_and_its_teeth_are_found_where_they_lie(
+    segmenter: Segmenter, phantom: Phantom, quarters: int, code: str
+) -> None:
+    answer = segment(segmenter, np.rot90(phantom.pixels, quarters))
+    assert codes(answer) == [code]
+    assert not answer.suitable
+    truth = np.rot90(phantom.labels, quarters)
+    assert dice(answer.labels > 0, truth > 0) > 0.6
+    expected = set(np.unique(segment(segmenter, phantom.pixels).labels)) - {0}
+    assert len(expected & {tooth.fdi for tooth in answer.teeth}) > 0.7 * len(expected)
+
+
+def test_a_picture_on_its_head_keeps_its_numbers(segmenter: Segmenter, phantom: Phantom) -> None:
+    upright = segment(segmenter, phantom.pixels).labels
+    turned = segment(segmenter, phantom.pixels[::-1, ::-1]).labels
+    assert match_teeth(turned[::-1, ::-1], upright).teeth.f1 > 0.95
+
+
+@settings(max_examples=12)
+@given(seed=st.integers(10_000, 2**31))
+def test_a_drawing_of_anything_else_is_named(segmenter: Segmenter, seed: int) -> None:
+    answer = segment(segmenter, draw_foreign(seed))
+    assert "not-a-panoramic" in codes(answer)
+    assert not answer.suitable
+
+
+def test_a_few_teeth_cut_out_of_a_panoramic_are_none(segmenter: Segmenter, phantom: Phantom) -> None:
+    for seed in range(4):
+        answer = segment(segmenter, cut_out(phantom.pixels, np.random.default_rng(seed)))
+        assert "not-a-panoramic" in codes(answer)
+
+
+def test_a_jaw_without_teeth_is_told_and_not_refused(segmenter: Segmenter) -> None:
+    answer = segment(segmenter, draw_phantom(7, missing=FDI_NUMBERS).pixels)
+    assert answer.suitable
+    assert "few-teeth" in codes(answer)
+    assert answer.tooth_fraction < 0.003
+
+
+def test_teeth_that_the_side_cuts_off_are_told_and_a_frame_cuts_nothing(segmenter: Segmenter, phantom: Phantom) -> None:
+    rows = np.flatnonzero((phantom.labels > 0).any(axis=1))
+    columns = np.flatnonzero((phantom.labels > 0).any(axis=0))
+    wide = phantom.pixels.shape[1]
+    below = int(rows[-1] - 0.15 * (rows[-1] - rows[0]))
+    left = int(columns[0] + 0.04 * wide)
+    assert "cropped" in codes(segment(segmenter, phantom.pixels[:below]))
+    assert "cropped" in codes(segment(segmenter, phantom.pixels[:, left:]))
+    framed = cv2.copyMakeBorder(phantom.pixels, 80, 20, 0, 130, cv2.BORDER_CONSTANT, value=255)
+    assert "cropped" not in codes(segment(segmenter, framed))
+
+
+@pytest.mark.skipif(not FULL_SIZE.is_dir(), reason="needs ../shared/data/panoramic-fullsize, which is not committed")
+def test_radiographs_of_another_machine_are_told_apart_from_their_turned_and_cut_selves(segmenter: Segmenter) -> None:
+    for path in sorted(FULL_SIZE.glob("*.png"))[:4]:
+        pixels = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+        assert pixels is not None
+        assert codes(segment(segmenter, pixels)) == []
+        assert codes(segment(segmenter, 255 - pixels)) == ["inverted"]
+        assert "upside-down" in codes(segment(segmenter, pixels[::-1, ::-1]))
+        assert "sideways" in codes(segment(segmenter, np.rot90(pixels)))
+        cut = segment(segmenter, cut_out(pixels, np.random.default_rng(0)))
+        assert "not-a-panoramic" in codes(cut)

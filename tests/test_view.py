@@ -1,0 +1,112 @@
+"""What the view is learnt from, and what the limits that go with it promise."""
+
+import gzip
+import json
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.findings import measure_clearance
+from service.model.prepare import Fit, prepare
+from service.model.session import VIEWS, Prediction
+from training.config import Augmentation
+from training.foreign import draw_foreign, read_foreign
+from training.gather import Source, gather
+from training.phantom import Phantom
+from training.thresholds import choose_thresholds
+from training.view import learn_views, make_examples
+
+FIT = Fit(64, 128)
+
+
+@given(seed=st.integers(0, 2**31))
+def test_a_drawing_is_the_same_for_the_same_seed(seed: int) -> None:
+    np.testing.assert_array_equal(draw_foreign(seed), draw_foreign(seed))
+
+
+def test_the_rule_tells_apart_what_can_be_told_apart_however_few_a_view_has() -> None:
+    generator = np.random.default_rng(0)
+    views = np.repeat(np.arange(len(VIEWS)), [200, 40, 40, 40, 100])
+    features = 3.0 * np.eye(len(VIEWS), 16)[views] + 0.4 * generator.standard_normal((views.size, 16)) + 7
+    rule = learn_views(features[::2], views[::2])
+    told = (features[1::2] @ rule.weights.T + rule.bias).argmax(axis=1)
+    assert (told == views[1::2]).mean() > 0.98
+
+
+def test_there_are_examples_of_every_view_and_a_turned_picture_is_one_turned(phantom: Phantom) -> None:
+    pixels = prepare(phantom.pixels, FIT).pixels
+    truth = cv2.resize(phantom.labels, (FIT.width, FIT.height), interpolation=cv2.INTER_NEAREST)
+    foreign = np.full((FIT.height, FIT.width), 200, np.uint8)
+    examples = make_examples([pixels] * 4, [truth] * 4, Augmentation(), [foreign])
+    assert set(examples.views) == set(range(len(VIEWS)))
+    of = {view: examples.pictures[examples.views == index] for index, view in enumerate(VIEWS)}
+    assert any((picture == pixels[::-1, ::-1]).all() for picture in of["upside-down"])
+    assert any((picture == foreign).all() for picture in of["foreign"])
+    left = cv2.resize(np.rot90(pixels).copy(), (FIT.width, FIT.height), interpolation=cv2.INTER_AREA)
+    assert any((picture == left).all() for picture in of["left-side-down"])
+
+
+@given(
+    panoramic=st.lists(st.floats(0.05, 1), min_size=2, max_size=6),
+    distance=st.floats(0.5, 5),
+    top=st.integers(0, 20),
+)
+def test_no_validation_picture_breaks_the_limits_that_it_helped_to_choose(
+    panoramic: list[float], distance: float, top: int
+) -> None:
+    truth = np.zeros((64, 128), np.uint8)
+    truth[top : top + 20, 40:52] = 11
+    shown = np.where(truth > 0, 230, 5).astype(np.uint8)
+    evidence = np.zeros((16, 32, 32), np.uint8)
+    predictions = [
+        Prediction(
+            np.ones_like(truth), shown, shown, distance * (1 + index / 10), (share, 1 - share, 0, 0, 0), evidence
+        )
+        for index, share in enumerate(panoramic)
+    ]
+    limits = choose_thresholds(predictions, [truth] * len(predictions))
+    assert all(prediction.view[0] >= limits.min_panoramic for prediction in predictions)
+    assert all(prediction.distance <= limits.max_distance for prediction in predictions)
+    assert limits.min_panoramic <= 0.5
+    assert limits.min_clearance <= measure_clearance(truth) / 2 + 1e-4
+
+
+@given(left=st.integers(0, 30), top=st.integers(0, 30), across=st.integers(1, 30), down=st.integers(1, 30))
+def test_clearance_is_the_distance_to_the_nearest_side(left: int, top: int, across: int, down: int) -> None:
+    labels = np.zeros((64, 128), np.uint8)
+    labels[top : top + down, left : left + across] = 47
+    nearest = min(left / 128, (128 - left - across) / 128, top / 64, (64 - top - down) / 64)
+    assert measure_clearance(labels) == pytest.approx(nearest)
+    assert measure_clearance(np.zeros_like(labels)) == 1.0
+
+
+@pytest.mark.skipif(shutil.which("npm") is None, reason="needs npm to pack a package")
+def test_a_package_gives_each_of_its_pictures_once_and_a_volume_its_slices(tmp_path: Path) -> None:
+    package = tmp_path / "made"
+    (package / "data").mkdir(parents=True)
+    (package / "package.json").write_text(json.dumps({"name": "made", "version": "1.0.0"}))
+    for name, seed in (("one.png", 1), ("same.png", 1), ("other.png", 2)):
+        cv2.imwrite(str(package / "data" / name), draw_foreign(seed))
+    (package / "data" / "text.png").write_text("no picture")
+    (package / "elsewhere.png").write_bytes((package / "data" / "one.png").read_bytes())
+    (package / "data" / "head.nii.gz").write_bytes(gzip.compress(nifti()))
+    folder = tmp_path / "pictures"
+    source = Source("npm", str(package), "*/data/*", "")
+    given = gather(folder, (source, Source("npm", str(tmp_path / "missing"), "*", "")))
+    assert list(given.values()) == [2 + 12, 0]
+    assert len(read_foreign(folder, FIT)) == 2 + 12
+
+
+def nifti() -> bytes:
+    """A volume of 60 x 50 x 40 bytes in which no two planes are alike."""
+    header = np.zeros(352, np.uint8)
+    header[40:48].view("<i2")[:] = (3, 60, 50, 40)
+    header[70:72].view("<i2")[0] = 2
+    header[108:112].view("<f4")[0] = 352
+    values = np.random.default_rng(0).integers(0, 256, 60 * 50 * 40, np.uint8)
+    return header.tobytes() + values.tobytes()

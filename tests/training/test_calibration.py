@@ -1,0 +1,160 @@
+"""Confidence says how often a tooth is right, and keeps the order that the network gave."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from service.model.engine import Ticket
+from service.model.interpret import confidences, find_teeth
+from service.model.package import load_package
+from service.model.prepare import prepare
+from service.model.session import open_session
+from service.segmenter import Segmenter, Wanted
+from service.settings import Settings
+from training.calibration import (
+    CalibrationError,
+    FoundTeeth,
+    calibrate,
+    fit_isotonic,
+    fit_logistic,
+    fit_none,
+)
+from training.cli import app
+from training.reliability import expected_calibration_error, reliability_bins
+
+PICTURES, TEETH = 60, 28
+
+
+def draw_teeth(seed, chance, pictures=PICTURES):
+    """Teeth whose mean probability is drawn, and which are right with the chance that follows from it."""
+    generator = np.random.default_rng(seed)
+    raw = generator.beta(6, 1, pictures * TEETH)
+    right = (generator.random(raw.size) < chance(raw)).astype(float)
+    picture = np.repeat(np.arange(pictures), TEETH)
+    return FoundTeeth(picture, np.tile(np.arange(11, 11 + TEETH), pictures), raw, right)
+
+
+def error_on(calibration, teeth):
+    return expected_calibration_error(reliability_bins(teeth.judged(calibration.probabilities(teeth.raw))))
+
+
+def overconfident(raw):
+    odds = (raw / (1 - raw)) ** 0.4
+    return odds / (1 + odds)
+
+
+def with_a_step(raw):
+    return np.where(raw < 0.75, 0.35, 0.99)
+
+
+def test_probabilities_that_are_right_already_stay_as_they_are():
+    assert calibrate(draw_teeth(0, lambda raw: raw)).calibration.method == "none"
+
+
+@pytest.mark.parametrize(("chance", "method"), [(overconfident, "logistic"), (with_a_step, "isotonic")])
+def test_the_simplest_map_that_fits_is_taken_and_holds_for_other_pictures(chance, method):
+    fitted, others = draw_teeth(1, chance), draw_teeth(2, chance, pictures=400)
+    calibration = calibrate(fitted).calibration
+    assert calibration.method == method
+    assert error_on(calibration, others) < 0.03 < error_on(fit_none(fitted), others)
+
+
+def test_teeth_above_the_limit_of_uncertain_are_right_as_often_as_promised():
+    calibrated = calibrate(draw_teeth(3, with_a_step))
+    others = draw_teeth(4, with_a_step, pictures=400)
+    told = calibrated.calibration.probabilities(others.raw)
+    assert 0.5 <= calibrated.uncertain < 1
+    assert calibrated.precision >= 0.98
+    assert others.right[told >= calibrated.uncertain].mean() == pytest.approx(0.98, abs=0.01)
+
+
+def test_a_tooth_that_is_more_likely_wrong_than_right_is_uncertain_however_good_the_others_are():
+    assert calibrate(draw_teeth(5, lambda raw: np.full_like(raw, 0.999))).uncertain == 0.5
+
+
+def test_the_maps_that_were_compared_are_told_with_what_they_do_on_other_pictures():
+    told = calibrate(draw_teeth(1, overconfident)).evidence()
+    assert set(told["candidates"]) == {"none", "logistic", "isotonic"}
+    assert told["candidates"]["logistic"]["log_loss"] < told["candidates"]["none"]["log_loss"]
+    assert told["teeth"] == PICTURES * TEETH
+
+
+teeth_of_some_pictures = st.lists(
+    st.tuples(st.integers(0, 4), st.floats(0, 1), st.booleans()), min_size=1, max_size=60
+).map(lambda rows: FoundTeeth(*np.array([(picture, 11, raw, right) for picture, raw, right in rows]).T))
+
+
+@given(teeth_of_some_pictures, st.sampled_from([fit_none, fit_logistic, fit_isotonic]))
+def test_no_map_turns_the_order_round_or_leaves_the_scale(teeth, fit):
+    told = fit(teeth).probabilities(np.linspace(0, 1, 200))
+    assert (np.diff(told) >= 0).all()
+    assert 0 <= told.min() <= told.max() <= 1
+
+
+@pytest.mark.parametrize("right", [0.0, 1.0])
+@pytest.mark.parametrize("fit", [fit_logistic, fit_isotonic])
+def test_teeth_that_are_all_right_or_all_wrong_give_no_certainty(fit, right):
+    teeth = FoundTeeth(np.arange(20), np.full(20, 11), np.linspace(0.5, 0.9, 20), np.full(20, right))
+    told = fit(teeth).probabilities(teeth.raw)
+    assert ((told > 0.02) & (told < 0.98)).all()
+    assert ((told > 0.5) == (right > 0.5)).all()
+
+
+def test_one_picture_is_too_few():
+    with pytest.raises(CalibrationError, match="fewer than two"):
+        calibrate(draw_teeth(0, overconfident, pictures=1))
+
+
+def test_the_answer_tells_what_the_packages_table_makes_of_the_mean_probability(
+    segmenter, package, phantom, phantom_png
+):
+    answer = segmenter.segment(phantom_png, Wanted(), Ticket(60)).segmentation
+    picture = prepare(phantom.pixels, package.manifest.input.fit()).pixels
+    (prediction,) = open_session(package, "cpu").run(picture[np.newaxis])
+    raw = confidences(
+        find_teeth(prediction, package.manifest.classes, package.manifest.thresholds),
+        prediction,
+        package.manifest.classes,
+    )
+    table = package.manifest.calibration
+    for tooth in answer.teeth:
+        assert tooth.confidence == pytest.approx(np.interp(raw[tooth.fdi], table.raw, table.confidence))
+
+
+def test_calibrating_a_package_changes_its_confidences_and_nothing_else(package, phantom_png, tmp_path):
+    folder, config = tmp_path / "1", tmp_path / "drawn.yaml"
+    shutil.copytree(package.folder, folder)
+    config.write_text(
+        yaml.safe_dump(
+            {
+                "name": "drawn",
+                "data": {"kind": "phantom", "train": 1, "val": 4, "test": 1, "seed": 3},
+                "phases": [{"height": 64, "width": 128, "epochs": 1, "batch": 1}],
+                "optimiser": {"name": "adam", "learning_rate": 0.001},
+                "scheduler": {"name": "one-cycle"},
+            }
+        )
+    )
+    before = load_package(folder).manifest
+    said = CliRunner().invoke(app, ["calibrate", str(folder), "--config", str(config)])
+    assert said.exit_code == 0, said.output
+    changed = load_package(folder)
+    told = json.loads((folder / "calibration.json").read_text())
+    assert json.loads(said.output) == told
+    assert told["uncertain"]["limit"] == changed.manifest.thresholds.uncertain
+    same = before.thresholds.model_copy(update={"uncertain": changed.manifest.thresholds.uncertain})
+    assert changed.manifest == before.model_copy(
+        update={"calibration": changed.manifest.calibration, "thresholds": same}
+    )
+    segmenters = [Segmenter(one, Settings()) for one in (package, changed)]
+    old, new = (one.segment(phantom_png, Wanted(), Ticket(60)).segmentation for one in segmenters)
+    for one in segmenters:
+        one.close()
+    assert np.array_equal(old.labels, new.labels)
+    assert [tooth.fdi for tooth in old.teeth] == [tooth.fdi for tooth in new.teeth]

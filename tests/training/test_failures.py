@@ -1,0 +1,55 @@
+"""The worst pictures of a split are drawn for someone to look at, with all but the sentences written down."""
+
+import json
+import shutil
+
+import cv2
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from training.cli import app
+from training.failures import FailuresError, choose_worst, read_failures
+
+CONFIG = {
+    "name": "drawn",
+    "data": {"kind": "phantom", "train": 1, "val": 1, "test": 2, "seed": 7},
+    "phases": [{"height": 64, "width": 128, "epochs": 1, "batch": 1}],
+    "optimiser": {"name": "adam", "learning_rate": 0.001},
+    "scheduler": {"name": "one-cycle"},
+}
+
+
+def test_the_worst_have_the_lowest_dice():
+    rows = [{"name": str(number), "dice": abs(number - 7) / 10} for number in range(15)]
+    assert [row["name"] for row in choose_worst(rows, 3)] == ["7", "6", "8"]
+    assert len(choose_worst(rows[:4])) == 4
+
+
+def test_what_is_drawn_becomes_the_packages_failures_with_a_sentence_each(package, tmp_path):
+    folder, config, out = tmp_path / "package", tmp_path / "drawn.yaml", tmp_path / "out"
+    shutil.copytree(package.folder, folder)
+    config.write_text(yaml.safe_dump(CONFIG))
+    (folder / "metrics.json").unlink()
+    arguments = [str(folder), "--config", str(config)]
+    unmeasured = CliRunner().invoke(app, ["failures", *arguments, "--out", str(out)])
+    assert unmeasured.exit_code == 2
+    assert "panoseg evaluate" in unmeasured.output
+    assert CliRunner().invoke(app, ["evaluate", *arguments]).exit_code == 0
+    drawn = CliRunner().invoke(app, ["failures", *arguments, "--out", str(out)])
+    assert drawn.exit_code == 0, drawn.output
+
+    sheets = sorted(out.glob("*.jpg"))
+    rows = choose_worst(json.loads((folder / "metrics.json").read_text())["test"]["by_picture"])
+    assert [sheet.stem for sheet in sheets] == [
+        f"{place:02}-{row['name'].removesuffix('.png')}" for place, row in enumerate(rows, start=1)
+    ]
+    assert cv2.imread(str(sheets[0])).shape == (960, 1920, 3)
+
+    (folder / "failures.yaml").write_text((out / "failures.yaml").read_text())
+    with pytest.raises(FailuresError, match="have no sentence"):
+        read_failures(folder)
+    told = yaml.safe_load((out / "failures.yaml").read_text())
+    told["pictures"] = dict.fromkeys(told["pictures"], "A premolar is missed.")
+    (folder / "failures.yaml").write_text(yaml.safe_dump(told))
+    assert [failure.figures["name"] for failure in read_failures(folder)] == [row["name"] for row in rows]

@@ -1,0 +1,132 @@
+"""Each known change moves the truth along with the picture, and its cost is told with what was found."""
+
+import json
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from service.radiograph import Limits, decode
+from training.cli import app
+from training.evaluate import PictureScore
+from training.metrics import Counts, ToothAgreement, dice
+from training.stress import describe
+from training.stress_changes import STRESSES, UNCHANGED, Stress
+
+BY_NAME = {change.name: change for change in STRESSES}
+
+CONFIG = {
+    "name": "drawn",
+    "data": {"kind": "phantom", "train": 1, "val": 2, "test": 1, "seed": 7},
+    "phases": [{"height": 64, "width": 128, "epochs": 1, "batch": 1}],
+    "optimiser": {"name": "adam", "learning_rate": 0.001},
+    "scheduler": {"name": "one-cycle"},
+}
+
+
+@pytest.fixture(scope="module", params=[(512, 512), (360, 720)], ids=["squeezed", "panoramic"])
+def marked(request):
+    """A picture that is bright where its truth is a tooth, so that the two can be held against each other."""
+    height, width = request.param
+    labels = np.zeros((height, width), np.uint8)
+    cv2.ellipse(labels, (width // 3, height // 2), (width // 9, height // 5), 20, 0, 360, 16, -1)
+    cv2.rectangle(labels, (width // 2, height // 4), (width * 2 // 3, height // 2), 26, -1)
+    picture = np.where(labels > 0, 190, 60).astype(np.uint8)
+    # Black and white somewhere, so that what spreads grey values has nothing to spread.
+    picture[:2, :2], picture[:2, -2:] = 0, 255
+    return picture, labels
+
+
+@pytest.mark.parametrize("change", STRESSES, ids=lambda change: change.name)
+def test_the_truth_moves_with_the_picture(change, marked):
+    data, labels = change.change(*marked)
+    pixels = decode(data, Limits()).pixels
+    assert labels.shape == pixels.shape
+    assert set(np.unique(labels)) == {0, 16, 26}
+    floats = pixels.astype(float) / np.iinfo(pixels.dtype).max
+    # A white frame is brighter than any tooth here.
+    smooth = np.where(floats > 0.95, 0, cv2.GaussianBlur(floats, (0, 0), 2))
+    tooth, ground = np.median(smooth[labels > 0]), np.median(smooth[labels == 0])
+    assert (tooth < ground) == (change.name == "negative")
+    parted = np.abs(smooth - tooth) < np.abs(smooth - ground)
+    assert dice(parted, labels > 0) > 0.95
+
+
+def test_no_change_is_none(marked):
+    pixels, labels = marked
+    data, same = UNCHANGED.change(pixels, labels)
+    assert np.array_equal(decode(data, Limits()).pixels, pixels)
+    assert np.array_equal(same, labels)
+
+
+@pytest.mark.parametrize("width", [512, 1024, 3000])
+def test_a_squeezed_picture_gets_its_shape_back_and_another_keeps_its_own(width, marked):
+    pixels, labels = marked
+    height, wide = decode(BY_NAME[f"width-{width}"].change(pixels, labels)[0], Limits()).pixels.shape
+    assert wide == width
+    assert wide / height == pytest.approx(2.0 if pixels.shape[0] != pixels.shape[1] else 1991 / 1127, rel=0.01)
+
+
+def test_twelve_bits_lie_in_sixteen_and_a_photograph_is_in_colour(marked):
+    twelve = cv2.imdecode(np.frombuffer(BY_NAME["12-in-16"].change(*marked)[0], np.uint8), cv2.IMREAD_UNCHANGED)
+    assert twelve.dtype == np.uint16
+    assert twelve.max() < 4096
+    assert decode(BY_NAME["photograph"].change(*marked)[0], Limits()).colourfulness > 0.02
+    assert BY_NAME["jpeg-20"].change(*marked)[0].startswith(b"\xff\xd8")
+
+
+def scored(value, *findings, right=10):
+    teeth = ToothAgreement(Counts(right, 10, 10), (value,))
+    return PictureScore("p", "", value, value, value, teeth, (), Counts(), findings)
+
+
+def test_a_loss_is_told_with_its_interval_and_with_what_was_found():
+    before = [scored(0.9), scored(0.9, "few-teeth")]
+    after = [scored(0.8, "low-contrast", right=5), scored(0.88, "few-teeth")]
+    told = describe(Stress("s", "s", UNCHANGED.change), before, after)
+    assert told["dice_loss"]["mean"] == pytest.approx(0.06)
+    assert told["dice_loss"]["interval"] == pytest.approx([0.02, 0.1])
+    assert told["tooth_f1_loss"] == {"mean": 0.25, "interval": [0.0, 0.5]}
+    assert told["findings"] == {"few-teeth": 0.5, "low-contrast": 0.5}
+
+
+def test_a_loss_beyond_the_limit_holds_only_where_a_finding_says_so():
+    before = [scored(0.9), scored(0.9)]
+    change = Stress("s", "s", UNCHANGED.change, largest_loss=0.03)
+    assert describe(change, before, [scored(0.88), scored(0.88)])["holds"]
+    assert not describe(change, before, [scored(0.8), scored(0.8)])["holds"]
+    told = describe(change, before, [scored(0.4, "not-a-panoramic"), scored(0.88)])
+    assert told["holds"]
+    assert told["unnamed"] == {"pictures": 1, "dice_loss": pytest.approx(0.02)}
+    assert describe(change, before, [scored(0.4, "not-a-panoramic")] * 2)["holds"]
+    # What was found before the change says nothing of the change.
+    assert not describe(change, [scored(0.9, "few-teeth")], [scored(0.4, "few-teeth")])["holds"]
+
+
+def test_a_negative_must_be_named_and_answered():
+    before = [scored(0.9), scored(0.9)]
+    change = Stress("s", "s", UNCHANGED.change, finding="inverted")
+    assert describe(change, before, [scored(0.9, "inverted")] * 2)["holds"]
+    assert not describe(change, before, [scored(0.9, "inverted"), scored(0.9)])["holds"]
+    assert not describe(change, before, [scored(0.5, "inverted")] * 2)["holds"]
+
+
+def test_the_command_measures_every_change_of_the_validation_pictures(package, tmp_path):
+    folder, config = tmp_path / "package", tmp_path / "drawn.yaml"
+    shutil.copytree(package.folder, folder)
+    config.write_text(yaml.safe_dump(CONFIG))
+    kept = json.loads((folder / "metrics.json").read_text())["val"]
+    said = CliRunner().invoke(app, ["evaluate", str(folder), "--config", str(config), "--stress"])
+    assert said.exit_code == 0, said.output
+    metrics = json.loads((folder / "metrics.json").read_text())
+    told = metrics["stress"]
+    assert metrics["val"] == kept
+    assert (told["split"], told["pictures"]) == ("val", 2)
+    assert told["command"].endswith("--split val --stress")
+    assert {row["name"] for row in told["changes"]} == set(BY_NAME)
+    rows = {row["name"]: row for row in told["changes"]}
+    assert abs(rows["12-in-16"]["dice_loss"]["mean"]) < 0.01
+    assert rows["negative"]["findings"]["inverted"] == 1.0

@@ -1,0 +1,76 @@
+"""One recipe and what becomes of it with each of its parts changed: trained one after the other, then compared."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from training.compare import compare
+from training.config import Config, ConfigError
+from training.train import train
+
+
+class Ablation(BaseModel):
+    """A recipe and the changes to try, one at a time.
+
+    Attributes:
+        recipe: a run's configuration; its name is the baseline's, and begins those of the others.
+        changes: by name, what is put in the recipe's place, as deep as it goes; a map is merged, all else replaced.
+        seeds: of each run.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    recipe: dict[str, Any]
+    changes: dict[str, dict[str, Any]]
+    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+
+    def configs(self) -> list[Config]:
+        """The baseline's runs, then each change's."""
+        changes: dict[str, dict[str, Any]] = {"": {}, **self.changes}
+        return [
+            Config.model_validate(
+                {
+                    **_merge(self.recipe, change),
+                    "seed": seed,
+                    "name": "-".join(filter(None, (self.recipe["name"], name, f"seed-{seed}"))),
+                }
+            )
+            for name, change in changes.items()
+            for seed in self.seeds
+        ]
+
+
+def ablate(path: Path, runs: Path, out: Path) -> dict[str, Any]:
+    """Train the recipe and each change of it, or go on where they were stopped; then write the table of `compare`.
+
+    Args:
+        path: the YAML file of an `Ablation`.
+        runs: folder of the runs.
+        out: the table's JSON file; the Markdown file has its name with another ending.
+
+    Raises:
+        ConfigError, CheckpointError, DataError: a configuration, run or data set cannot be used.
+    """
+    try:
+        configs = Ablation.model_validate(yaml.safe_load(path.read_text())).configs()
+    except FileNotFoundError as error:
+        raise ConfigError(f"There is no file {path}.") from error
+    except (yaml.YAMLError, ValidationError, KeyError) as error:
+        raise ConfigError(f"{path} holds no recipe with changes that can be run: {error}") from error
+    runs.mkdir(parents=True, exist_ok=True)
+    folders = []
+    for config in configs:
+        file = runs / f"{config.name}.yaml"
+        file.write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
+        folders.append(train(file, runs, resume=True))
+    return compare(folders, out, command=f"panoseg ablate {path}")
+
+
+def _merge(recipe: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(recipe)
+    for key, value in change.items():
+        deeper = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merge(merged[key], value) if deeper else value
+    return merged

@@ -1,0 +1,253 @@
+"""Fits what a tooth's confidence says to how often such teeth are right, on the validation pictures.
+
+What a network calls its probability is none: it comes from a loss that is content with the right number. So the mean
+probability of a tooth is mapped to the share of such teeth that are right. Three maps are compared, the simplest first:
+none, a logistic curve of the logit (Platt 1999; two parameters), and a rising line of any shape (isotonic regression).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from service.errors import SetupError
+from service.model.interpret import confidences, find_teeth
+from service.model.package import Calibration, CalibrationMethod, Thresholds
+from service.model.session import Prediction
+from training.metrics import right_teeth
+from training.reliability import JudgedTooth, expected_calibration_error, kept_at, lowest_limit, reliability_bins
+from training.thresholds import CLASSES, Labels
+
+CALIBRATION: Final = "calibration.json"
+"""What a package says of how its confidences were fitted."""
+
+RIGHT_ABOVE_UNCERTAIN: Final = 0.98
+"""Share of right teeth among those that are not called uncertain."""
+
+_FOLDS: Final = 10
+_EVEN: Final = 0.5
+"""Confidence below which a tooth is more likely wrong than right, so uncertain whatever the others are."""
+
+_WORTH: Final = 0.01
+"""Of calibration error; about what chance alone gives with a thousand teeth."""
+
+_LEAST: Final = 1e-4
+"""Nothing is held for more certain than this, or a single tooth would decide the comparison."""
+
+Numbers = npt.NDArray[np.float64]
+
+
+class CalibrationError(SetupError):
+    """Validation pictures that tell too little to fit confidence to."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundTeeth:
+    """Teeth that a model found in some pictures, one item each in four arrays.
+
+    Attributes:
+        picture: number of the picture.
+        fdi: number of the tooth.
+        raw: mean probability over the tooth's pixels, 0..1.
+        right: 1 where the tooth is right (its own number, IoU at least 0.5), 0 where not.
+    """
+
+    picture: npt.NDArray[np.intp]
+    fdi: npt.NDArray[np.intp]
+    raw: Numbers
+    right: Numbers
+
+    def of(self, chosen: npt.NDArray[np.bool_]) -> "FoundTeeth":
+        """Some of them."""
+        return FoundTeeth(self.picture[chosen], self.fdi[chosen], self.raw[chosen], self.right[chosen])
+
+    def judged(self, sure: Numbers) -> list[JudgedTooth]:
+        """Each with a confidence of its own."""
+        return [
+            JudgedTooth(int(fdi), float(confidence), bool(right))
+            for fdi, confidence, right in zip(self.fdi, sure, self.right, strict=True)
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """How well one map does on pictures that it was not fitted to.
+
+    Attributes:
+        method: the map.
+        log_loss: mean over the teeth of minus the logarithm of the confidence in what is true.
+        calibration_error: expected calibration error by tooth.
+    """
+
+    method: CalibrationMethod
+    log_loss: float
+    calibration_error: float
+
+
+@dataclass(frozen=True, slots=True)
+class Calibrated:
+    """A package's calibration, the confidence below which a tooth is uncertain, and what both rest on.
+
+    Attributes:
+        teeth: how many teeth of the validation pictures they were fitted to.
+        candidates: the maps that were compared, by cross-validation over the pictures.
+        kept, precision: share of those teeth that is not uncertain, and the share of them that is right.
+    """
+
+    calibration: Calibration
+    uncertain: float
+    teeth: int
+    candidates: tuple[Candidate, ...]
+    kept: float
+    precision: float
+
+    def evidence(self) -> dict[str, Any]:
+        """All but the table itself, as `calibration.json` has it."""
+        return {
+            "method": self.calibration.method,
+            "teeth": self.teeth,
+            "candidates": {
+                one.method: {"log_loss": round(one.log_loss, 4), "ece": round(one.calibration_error, 4)}
+                for one in self.candidates
+            },
+            "uncertain": {"limit": self.uncertain, "kept": round(self.kept, 4), "precision": round(self.precision, 4)},
+        }
+
+
+def judge_teeth(predictions: Sequence[Prediction], truths: Sequence[Labels], thresholds: Thresholds) -> FoundTeeth:
+    """The teeth of each picture as the service finds them, in pixels of the model's input, and which are right."""
+    rows: list[tuple[int, int, float, bool]] = []
+    for picture, (prediction, truth) in enumerate(zip(predictions, truths, strict=True)):
+        labels = find_teeth(prediction, CLASSES, thresholds)
+        right = right_teeth(labels, truth)
+        rows += [(picture, fdi, raw, fdi in right) for fdi, raw in confidences(labels, prediction, CLASSES).items()]
+    picture, fdi, raw, right = np.array(rows, np.float64).reshape(-1, 4).T
+    return FoundTeeth(picture.astype(np.intp), fdi.astype(np.intp), raw, right)
+
+
+def calibrate(teeth: FoundTeeth) -> Calibrated:
+    """Choose and fit a map, and the confidence below which a tooth is uncertain.
+
+    Each map is fitted to nine tenths of the pictures and judged on the last, ten times. A map takes the place of a
+    simpler one where its log loss is lower by more than the standard error of the difference over the pictures (the
+    rule of Breiman et al. 1984), or where it is lower at all and the calibration error lower by more than 0.01, which
+    a few teeth that the model is wrongly sure of can hide from the first rule; else the simpler one stays. `uncertain`
+    is the lowest confidence at and above which 98 % of the teeth are right, and at least 0.5.
+
+    Raises:
+        CalibrationError: the teeth are of fewer than two pictures, so that nothing can be judged apart.
+    """
+    if np.unique(teeth.picture).size < 2:
+        raise CalibrationError(
+            "Teeth were found in fewer than two validation pictures; confidence needs more to be fitted."
+        )
+    losses, errors, candidates = {}, {}, []
+    for method in _FITS:
+        apart = _fit_apart(method, teeth)
+        losses[method] = _losses(apart, teeth.right)
+        errors[method] = expected_calibration_error(reliability_bins(teeth.judged(apart)))
+        candidates.append(Candidate(method, float(losses[method].mean()), errors[method]))
+    chosen: CalibrationMethod = "none"
+    for method in _FITS:
+        gain, error = _gain(losses[chosen] - losses[method], teeth.picture)
+        if gain > error or (gain > 0 and errors[chosen] - errors[method] > _WORTH):
+            chosen = method
+    calibration = _FITS[chosen](teeth)
+    judged = teeth.judged(calibration.probabilities(teeth.raw))
+    uncertain = round(max(_EVEN, lowest_limit(judged, RIGHT_ABOVE_UNCERTAIN)), 4)
+    kept = kept_at(judged, uncertain)
+    return Calibrated(calibration, uncertain, len(judged), tuple(candidates), kept.share, kept.precision)
+
+
+def fit_none(teeth: FoundTeeth) -> Calibration:
+    """The confidence is the mean probability."""
+    return Calibration(method="none", raw=(0.0, 1.0), confidence=(0.0, 1.0))
+
+
+def fit_logistic(teeth: FoundTeeth) -> Calibration:
+    """A logistic curve of the mean probability's logit, never falling (Platt 1999, with his softened targets)."""
+    right = teeth.right.sum()
+    # Softened, the targets of teeth that are all right do not ask for a certainty that no number of teeth can show.
+    high, low = (right + 1) / (right + 2), 1 / (teeth.right.size - right + 2)
+    target, logit = np.where(teeth.right > 0, high, low), _logit(teeth.raw)
+    slope, shift = _fit_curve(logit, target)
+    if slope < 0:
+        slope, shift = 0.0, float(_logit(np.array([target.mean()]))[0])
+    raw = np.concatenate([[0.0], _sigmoid(np.linspace(-5, 5, 41)), [1.0]])
+    return _table("logistic", raw, _sigmoid(slope * _logit(raw) + shift))
+
+
+def fit_isotonic(teeth: FoundTeeth) -> Calibration:
+    """The rising steps that fit best, joined by lines (pool adjacent violators, Ayer et al. 1955)."""
+    order = np.argsort(teeth.raw, kind="stable")
+    pools: list[tuple[float, float, float]] = []
+    for raw, right in zip(teeth.raw[order].tolist(), teeth.right[order].tolist(), strict=True):
+        # Sums of the probabilities, of the right ones, and how many.
+        pool = (raw, right, 1.0)
+        while pools and pools[-1][1] * pool[2] >= pool[1] * pools[-1][2]:
+            before = pools.pop()
+            pool = (before[0] + pool[0], before[1] + pool[1], before[2] + pool[2])
+        pools.append(pool)
+    middles = [raw / count for raw, _, count in pools]
+    # One right tooth and one wrong added to each step, for the same reason as the softened targets of the curve.
+    steps = np.maximum.accumulate([(right + 1) / (count + 2) for _, right, count in pools])
+    return _table("isotonic", np.array([0.0, *middles, 1.0]), np.concatenate([steps[:1], steps, steps[-1:]]))
+
+
+_FITS: Final[dict[CalibrationMethod, Callable[[FoundTeeth], Calibration]]] = {
+    "none": fit_none,
+    "logistic": fit_logistic,
+    "isotonic": fit_isotonic,
+}
+
+
+def _fit_apart(method: CalibrationMethod, teeth: FoundTeeth) -> Numbers:
+    """The confidence of each tooth by a map that was fitted to other pictures."""
+    told = np.zeros(teeth.raw.size)
+    for fold in range(_FOLDS):
+        held_out = teeth.picture % _FOLDS == fold
+        told[held_out] = _FITS[method](teeth.of(~held_out)).probabilities(teeth.raw[held_out])
+    return told
+
+
+def _losses(confidence: Numbers, right: Numbers) -> Numbers:
+    sure = np.clip(confidence, _LEAST, 1 - _LEAST)
+    return -np.log(np.where(right > 0, sure, 1 - sure))
+
+
+def _gain(differences: Numbers, picture: npt.NDArray[np.intp]) -> tuple[float, float]:
+    """Sum of the differences, and its standard error over the pictures: the teeth of one are alike."""
+    by_picture = np.bincount(picture, weights=differences)
+    return float(by_picture.sum()), float(by_picture.std() * np.sqrt(by_picture.size))
+
+
+def _fit_curve(logit: Numbers, target: Numbers) -> tuple[float, float]:
+    """Slope and shift of the most likely logistic curve, by Newton's method with a touch of shrinkage."""
+    columns = np.stack([logit, np.ones_like(logit)], axis=1)
+    found = np.array([1.0, 0.0])
+    for _ in range(50):
+        told = _sigmoid(columns @ found)
+        weight = np.maximum(told * (1 - told), 1e-6)
+        step = np.linalg.solve((columns * weight[:, None]).T @ columns + 1e-6 * np.eye(2), columns.T @ (target - told))
+        found += np.clip(step, -2, 2)
+    return float(found[0]), float(found[1])
+
+
+def _table(method: CalibrationMethod, raw: Numbers, confidence: Numbers) -> Calibration:
+    rounded, first = np.unique(np.round(raw, 5), return_index=True)
+    return Calibration(
+        method=method,
+        raw=tuple(rounded.tolist()),
+        confidence=tuple(np.round(confidence[first], 5).tolist()),
+    )
+
+
+def _logit(probability: Numbers) -> Numbers:
+    inside = np.clip(probability, 1e-4, 1 - 1e-4)
+    return np.asarray(np.log(inside / (1 - inside)), np.float64)
+
+
+def _sigmoid(value: Numbers) -> Numbers:
+    return np.asarray(1 / (1 + np.exp(-value)), np.float64)

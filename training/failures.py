@@ -1,0 +1,133 @@
+"""The worst pictures of a split: drawn for someone to look at, and the sentence that this person wrote on each.
+
+The sentences stand in the package's `failures.yaml`, by picture, with the sha256 of the model file that they are about:
+another model fails on other pictures, or on the same for other reasons.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import yaml
+
+from service.errors import SetupError
+from service.model.package import load_package
+from service.render.encode import encode_jpeg
+from service.segmenter import Segmenter
+from service.settings import Settings
+from training.config import load_config
+from training.data import load_splits
+from training.evaluate import METRICS, segment_sample
+from training.metrics import right_teeth
+from training.report_pictures import draw_sheet
+
+FAILURES: Final = "failures.yaml"
+
+WORST: Final = 10
+
+
+class FailuresError(SetupError):
+    """Sentences on the worst pictures that are missing, or are about another model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One of the worst pictures.
+
+    Attributes:
+        figures: its row of `by_picture` in `metrics.json`.
+        sentence: what went wrong, by someone who looked.
+    """
+
+    figures: dict[str, Any]
+    sentence: str
+
+
+def choose_worst(rows: Sequence[dict[str, Any]], count: int = WORST) -> list[dict[str, Any]]:
+    """The rows of `by_picture` with the lowest Dice, the lowest first."""
+    return sorted(rows, key=lambda row: (row["dice"], row["name"]))[:count]
+
+
+def read_failures(package_folder: Path, split: str = "test") -> list[Failure]:
+    """The worst pictures of a split, each with its sentence.
+
+    Raises:
+        FailuresError: a picture has no sentence, a sentence is on none of the worst, or all are about another model
+            file than was measured.
+    """
+    path = package_folder / FAILURES
+    measured = json.loads((package_folder / METRICS).read_text())[split]
+    look = f"look at what `panoseg failures {package_folder} --config … --split {split}` draws and write {path}"
+    told: dict[str, Any] = yaml.safe_load(path.read_text()) if path.exists() else {}
+    if told.get("sha256") != measured["sha256"] or told.get("split") != split:
+        raise FailuresError(f"There are no sentences on the worst {split} pictures of this model file; {look}.")
+    sentences: dict[str, str] = told.get("pictures") or {}
+    worst = choose_worst(measured["by_picture"])
+    names = {row["name"] for row in worst}
+    lacking = sorted(name for name in names if not (sentences.get(name) or "").strip())
+    if lacking:
+        raise FailuresError(f"These of the worst pictures have no sentence: {', '.join(lacking)}; {look}.")
+    if extra := sorted(set(sentences) - names):
+        raise FailuresError(f"These are not among the worst pictures: {', '.join(extra)}; {look}.")
+    return [Failure(row, sentences[row["name"]].strip()) for row in worst]
+
+
+def draw_failures(package_folder: Path, config_path: Path, split: str, out: Path) -> list[Path]:
+    """Draw the worst pictures of a split, and write a `failures.yaml` beside them that lacks the sentences alone.
+
+    Each sheet shows the radiograph, what the model says, the truth, and the difference. They hold patients' pictures
+    and are for looking, never to be committed.
+
+    Args:
+        split: `val` or `test`; the package has been measured on it.
+        out: the folder to write to.
+
+    Returns:
+        The sheets, the worst first, and the YAML file.
+
+    Raises:
+        FailuresError: the package has not been measured on the split, or its file is another one since.
+        ModelPackageError, ConfigError, DataError: something of it cannot be used.
+    """
+    package = load_package(package_folder)
+    metrics = package_folder / METRICS
+    measured = json.loads(metrics.read_text()).get(split) if metrics.exists() else None
+    if measured is None or measured["sha256"] not in {file.sha256 for file in package.manifest.files}:
+        command = f"panoseg evaluate {package_folder} --config {config_path} --split {split}"
+        raise FailuresError(f"{package_folder} has not been measured on its {split} pictures as it is; run: {command}")
+    pictures = getattr(load_splits(load_config(config_path).data, names=(split,)), split)
+    samples = {sample.name: sample for sample in pictures}
+    segmenter = Segmenter(package, Settings())
+    out.mkdir(parents=True, exist_ok=True)
+    sheets, lines = [], [f"sha256: {measured['sha256']}", f"split: {split}", "pictures:"]
+    for place, row in enumerate(choose_worst(measured["by_picture"]), start=1):
+        if row["name"] not in samples:
+            raise FailuresError(f"{row['name']} was measured and is not in the data; evaluate the package again.")
+        sample = samples[row["name"]]
+        found = segment_sample(segmenter, sample).labels
+        sheet = out / f"{place:02}-{Path(row['name']).stem}.jpg"
+        sheet.write_bytes(encode_jpeg(draw_sheet(sample.pixels, found, sample.labels)))
+        sheets.append(sheet)
+        lines += [f"  # {_facts(row, found, sample.labels)}", f"  {json.dumps(row['name'])}: "]
+    segmenter.close()
+    skeleton = out / FAILURES
+    skeleton.write_text("\n".join(lines) + "\n")
+    return [*sheets, skeleton]
+
+
+def _facts(row: dict[str, Any], found: npt.NDArray[np.uint8], truth: npt.NDArray[np.uint8]) -> str:
+    """What can be counted of a failure, for the one who writes the sentence."""
+    right = right_teeth(found, truth)
+    lost, wrong = (sorted(set(np.unique(labels).tolist()) - {0} - right) for labels in (truth, found))
+    return (
+        f"category {row['category'] or 'unknown'}, Dice {row['dice']:.3f}, F1 {row['tooth_f1']:.3f}; "
+        f"not found: {_list(lost)}; found wrongly: {_list(wrong)}; findings: {_list(row['findings'])}"
+    )
+
+
+def _list(words: Sequence[object]) -> str:
+    return " ".join(map(str, words)) or "none"

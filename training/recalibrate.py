@@ -1,0 +1,45 @@
+"""Fits the confidences of a package that is there to some pictures' truth; the model file stays as it is."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from service.model.package import MANIFEST, load_package
+from service.model.session import open_session
+from training.calibration import CALIBRATION, Calibrated, CalibrationError, calibrate, judge_teeth
+from training.config import load_config
+from training.data import load_splits
+from training.data.loader import prepare_sample
+from training.data.samples import TOOTH
+from training.thresholds import CLASSES
+
+
+def recalibrate(package_folder: Path, config_path: Path) -> Calibrated:
+    """Fit the calibration and the limit of uncertain teeth to a configuration's validation pictures.
+
+    What `panoseg export` does with its own; here for pictures of another kind, such as a clinic's. Teeth and their
+    outlines do not change, the package's `manifest.json` and `calibration.json` do.
+
+    Raises:
+        CalibrationError: the pictures' teeth have no numbers, or too few were found.
+        ModelPackageError, ConfigError, DataError: something of it cannot be used.
+    """
+    package = load_package(package_folder)
+    manifest = package.manifest
+    samples = load_splits(load_config(config_path).data, names=("val",)).val
+    if any((sample.labels == TOOTH).any() for sample in samples):
+        raise CalibrationError(f"The teeth of {config_path} have no numbers; confidence is fitted to numbered teeth.")
+    session = open_session(package, "cpu")
+    numbers = np.array(CLASSES, np.uint8)
+    predictions, truths = [], []
+    for sample in samples:
+        pixels, classes = prepare_sample(sample, manifest.input.height, manifest.input.width, len(CLASSES))
+        predictions += session.run(pixels[np.newaxis])
+        truths.append(numbers[classes])
+    calibrated = calibrate(judge_teeth(predictions, truths, manifest.thresholds))
+    thresholds = manifest.thresholds.model_copy(update={"uncertain": calibrated.uncertain})
+    fitted = manifest.model_copy(update={"calibration": calibrated.calibration, "thresholds": thresholds})
+    (package_folder / MANIFEST).write_text(fitted.model_dump_json(indent=1) + "\n")
+    (package_folder / CALIBRATION).write_text(json.dumps(calibrated.evidence(), indent=1) + "\n")
+    return calibrated

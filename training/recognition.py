@@ -1,0 +1,152 @@
+"""Measures what a package notices: foreign pictures named, plain panoramics left alone, changed ones told."""
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from rich.progress import track
+
+from service.errors import RequestError
+from service.model.engine import Ticket
+from service.model.package import load_package
+from service.radiograph import Limits, decode
+from service.render.encode import encode_png
+from service.segmentation import Segmentation
+from service.segmenter import Segmenter, Wanted
+from service.settings import Settings
+from training.config import load_config
+from training.data import Sample, load_splits
+from training.evaluate import METRICS
+from training.metrics import dice
+from training.restorations import remove_all
+
+Picture = npt.NDArray[np.uint8]
+
+FALSE_ALARMS: Final = ("not-a-panoramic", "upside-down", "sideways", "inverted", "cropped")
+"""Findings that no picture of these data deserves."""
+
+_SAME_TEETH: Final = ("inverted", "low-contrast")
+"""Findings of pictures that are answered as if nothing were the matter."""
+
+_PATIENCE_S: Final = 600.0
+
+
+def recognise(package_folder: Path, config_path: Path, foreign: Path, panoramics: Path | None) -> dict[str, Any]:
+    """Measure a package's findings, and write them into its `metrics.json` as `findings`.
+
+    Args:
+        config_path: its validation and test splits are read, and the validation split is read changed.
+        foreign: folder of pictures that are no panoramics.
+        panoramics: folder of more panoramics, of other machines.
+
+    Returns:
+        What was written.
+
+    Raises:
+        ModelPackageError, ConfigError, DataError: something of it cannot be used.
+    """
+    splits = load_splits(load_config(config_path).data, names=("val", "test"))
+    segmenter = Segmenter(load_package(package_folder), Settings())
+    plain = {sample.name: sample.data for sample in (*splits.val, *splits.test)}
+    more = {path.name: path.read_bytes() for path in sorted(panoramics.iterdir())} if panoramics else {}
+    others = {path.name: path.read_bytes() for path in sorted(foreign.rglob("*")) if path.is_file()}
+    summary = {
+        "command": f"panoseg recognise {package_folder} --config {config_path} --foreign {foreign}"
+        + (f" --panoramics {panoramics}" if panoramics else ""),
+        "date": datetime.now(UTC).date().isoformat(),
+        "sha256": segmenter.engine.session.file.sha256,
+        "foreign": _name_foreign(segmenter, others),
+        "false_alarms": _find_false_alarms(segmenter, {**plain, **more}),
+        "changed": {name: _read_changed(segmenter, splits.val, name) for name in CHANGES},
+    }
+    segmenter.close()
+    path = package_folder / METRICS
+    written: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    path.write_text(json.dumps({**written, "findings": summary}, indent=1) + "\n")
+    return summary
+
+
+def _name_foreign(segmenter: Segmenter, uploads: dict[str, bytes]) -> dict[str, Any]:
+    """How many foreign pictures are named, as they are and without their colours, which alone would tell many."""
+    named: dict[str, bool] = {}
+    grey: dict[str, bool] = {}
+    for name, upload in track(uploads.items(), "foreign pictures"):
+        try:
+            pixels = decode(upload, Limits()).pixels
+        except RequestError:
+            continue
+        named[name] = "not-a-panoramic" in _codes(_segment(segmenter, upload))
+        grey[name] = "not-a-panoramic" in _codes(_segment(segmenter, encode_png(pixels)))
+    return {
+        "pictures": len(named),
+        "refused": len(uploads) - len(named),
+        "named": _share(named.values()),
+        "named_in_grey": _share(grey.values()),
+        "missed": sorted(name for name in named if not (named[name] and grey[name])),
+    }
+
+
+def _find_false_alarms(segmenter: Segmenter, uploads: dict[str, bytes]) -> dict[str, Any]:
+    told = {name: _codes(_segment(segmenter, upload)) for name, upload in track(uploads.items(), "panoramics")}
+    alarms = {name: codes & set(FALSE_ALARMS) for name, codes in told.items()}
+    return {
+        "pictures": len(told),
+        "share": _share(bool(codes) for codes in alarms.values()),
+        "by_picture": {name: sorted(codes) for name, codes in alarms.items() if codes},
+    }
+
+
+def _read_changed(segmenter: Segmenter, samples: Sequence[Sample], name: str) -> dict[str, Any]:
+    """How many changed pictures get their finding; for those that show the same teeth the loss of mean Dice."""
+    code, change = CHANGES[name]
+    found, lost, areas = [], [], []
+    for sample in track(samples, name):
+        pixels = np.asarray(sample.pixels, np.uint8)
+        answer = _segment(segmenter, encode_png(np.ascontiguousarray(change(pixels, sample.labels))))
+        found.append(code in _codes(answer))
+        areas.append(answer.tooth_fraction)
+        if code in _SAME_TEETH:
+            before = dice(_segment(segmenter, sample.data).labels > 0, sample.labels > 0)
+            lost.append(before - dice(answer.labels > 0, sample.labels > 0))
+    told: dict[str, Any] = {"finding": code, "named": _share(found)}
+    if code in _SAME_TEETH:
+        told["dice_loss"] = round(float(np.mean(lost)), 4)
+    if code == "few-teeth":
+        told["tooth_fraction"] = {"mean": round(float(np.mean(areas)), 5), "largest": round(max(areas), 5)}
+    return told
+
+
+def _segment(segmenter: Segmenter, upload: bytes) -> Segmentation:
+    return segmenter.segment(upload, Wanted(), Ticket(_PATIENCE_S)).segmentation
+
+
+def _codes(segmentation: Segmentation) -> set[str]:
+    return {finding.code for finding in segmentation.findings}
+
+
+def _share(outcomes: Iterable[bool]) -> float:
+    known = list(outcomes)
+    return round(sum(known) / max(1, len(known)), 4)
+
+
+def _cut_below(pixels: Picture, labels: Picture) -> Picture:
+    """The picture down to a quarter of the lower teeth's height above their lowest point."""
+    rows = np.flatnonzero((labels >= 30).any(axis=1))
+    return pixels[: int(rows[-1] - 0.25 * (rows[-1] - rows[0]))] if rows.size else pixels[: 3 * len(pixels) // 4]
+
+
+CHANGES: Final[dict[str, tuple[str, Callable[[Picture, Picture], Picture]]]] = {
+    "negative": ("inverted", lambda pixels, _: np.asarray(255 - pixels, np.uint8)),
+    "tenth of the contrast": ("low-contrast", lambda pixels, _: np.asarray(112 + pixels // 10, np.uint8)),
+    "turned upside down": ("upside-down", lambda pixels, _: pixels[::-1, ::-1]),
+    "turned to the left": ("sideways", lambda pixels, _: np.rot90(pixels)),
+    "turned to the right": ("sideways", lambda pixels, _: np.rot90(pixels, -1)),
+    "lower teeth cut off": ("cropped", _cut_below),
+    "left quarter cut off": ("cropped", lambda pixels, _: pixels[:, pixels.shape[1] // 4 :]),
+    "teeth painted over": ("few-teeth", remove_all),
+}
+"""By name: the finding that a changed picture should get, and the change of its pixels and labels."""
