@@ -26,7 +26,12 @@ from service.machine import usable_cores
 PANOSEG: Final = "panoseg"
 TUTORIAL: Final = "tutorial stack"
 
-_QUIET: Final = {"BENTOML_DO_NOT_TRACK": "True", "RAY_USAGE_STATS_ENABLED": "0", "DO_NOT_TRACK": "1"}
+_QUIET: Final = {
+    "BENTOML_DO_NOT_TRACK": "True",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AUTH_MODE": "disabled",
+    "DO_NOT_TRACK": "1",
+}
 _PATIENCE_S: Final = 600.0
 
 

@@ -1,9 +1,16 @@
-"""An environment for each rival under `.venv-rivals/`, made on first use, and anew when its requirements change."""
+"""An environment for each rival under `.venv-rivals/`, made on first use, and anew when its requirements change.
+
+Whatever our service itself asks for has the version of our lock in it, so that codecs and runtime are the same; the
+lock as a whole would not do, since a rival asks for other versions of what it alone uses.
+"""
 
 import hashlib
 import json
+import re
 import subprocess
 import sys
+import tempfile
+import tomllib
 from pathlib import Path
 from typing import Final
 
@@ -24,14 +31,32 @@ def environment_python(name: str) -> Path:
     folder = _ENVIRONMENTS / name
     requirements = _RIVALS / name / "requirements.txt"
     python, made_from = folder / "bin" / "python", folder / "made-from"
-    wanted = hashlib.sha256(requirements.read_bytes() + (REPOSITORY / "pyproject.toml").read_bytes()).hexdigest()
+    same = _same_versions()
+    wanted = hashlib.sha256(requirements.read_bytes() + same.encode()).hexdigest()
     if not made_from.exists() or made_from.read_text() != wanted:
         Console(stderr=True).print(f"installing {name} into {folder.relative_to(REPOSITORY)}")
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-        pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", requirements]
-        subprocess.run(pip, cwd=REPOSITORY, check=True)
+        with tempfile.NamedTemporaryFile("w", suffix=".txt") as constraints:
+            constraints.write(same)
+            constraints.flush()
+            pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+            subprocess.run([*pip, "-c", constraints.name, "-r", requirements], cwd=REPOSITORY, check=True)
         made_from.write_text(wanted)
     return python
+
+
+def _same_versions() -> str:
+    """The lock's lines for what the service asks for."""
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    asked = [*project["dependencies"], *project["optional-dependencies"]["cpu"]]
+    names = {_plain(found[0]) for each in asked if (found := re.match(r"[\w.-]+", each))}
+    lines = (REPOSITORY / "requirements.lock").read_text().splitlines()
+    return "".join(f"{line}\n" for line in lines if _plain(line.partition("==")[0]) in names)
+
+
+def _plain(name: str) -> str:
+    """A package's name as all its spellings come down to (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def versions(name: str, packages: tuple[str, ...]) -> dict[str, str]:

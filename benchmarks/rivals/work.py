@@ -17,7 +17,7 @@ class Work:
         self._segmenter = Segmenter(choose_package(settings.models, settings.model), settings)
         self._model = model_answer(self._segmenter.package, self._segmenter.engine.session)
 
-    def __call__(self, upload: bytes) -> str | bytes:
+    def __call__(self, upload: bytes) -> bytes:
         """JSON with polygons, mask and overlay of a radiograph's file."""
         ticket = Ticket(self._timeout_s)
         answer = self._segmenter.segment(upload, Wanted("binary", "jpeg"), ticket)

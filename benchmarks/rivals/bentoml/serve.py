@@ -21,6 +21,6 @@ class Panoramic:
         self._work = Work()
 
     @bentoml.api(route="/predict")
-    def predict(self, file: Path) -> str | bytes:
+    def predict(self, file: Path) -> bytes:
         """The answer as it is; it is JSON already."""
         return self._work(file.read_bytes())
