@@ -23,7 +23,7 @@ REPOSITORY: Final = Path(__file__).resolve().parent.parent
 RESULTS: Final = REPOSITORY / "benchmarks" / "results"
 IMAGES: Final = REPOSITORY / "docs" / "images"
 
-_OUTSIDE: Final = "HTTP, JSON"
+_OVERHEAD: Final = "queue, HTTP,\nJSON"
 _MARKERS: Final = "osD^vP*X"
 _FORMATS: Final = {"png": "PNG", "jpeg": "JPEG", "png16": "PNG, 16 bits"}
 
@@ -62,17 +62,17 @@ def _draw_load(result: Mapping[str, Any], path: Path) -> None:
 def _draw_request(result: Mapping[str, Any], path: Path) -> None:
     """The stages of a median request, each from where the one before ends; a row of bars for each format."""
     figure, axes = pyplot.subplots(figsize=(7.5, 4.5), layout="constrained")
-    names = (*STAGES, _OUTSIDE)
+    work = [name for name in STAGES if name != "queue"]
     height = 0.8 / len(result["parts"])
     for row, (kind, parts) in enumerate(result["parts"].items()):
-        lengths = [*(parts["stages_p50_ms"][name] for name in STAGES), parts["overhead"]["p50_ms"]]
+        lengths = [*(parts["stages_p50_ms"][name] for name in work), parts["overhead"]["p50_ms"]]
         begins = [sum(lengths[:place]) for place in range(len(lengths))]
         heights = [place + row * height for place in range(len(lengths))]
         told = f"{_FORMATS[kind]}, {parts['request']['p50_ms']:.0f} ms"
         bars = axes.barh(heights, lengths, height, begins, label=told)
         axes.bar_label(bars, [f"{length:.1f}" for length in lengths], padding=2, fontsize=7)
     middle = 0.4 - height / 2
-    axes.set_yticks([place + middle for place in range(len(names))], names)
+    axes.set_yticks([place + middle for place in range(len(work) + 1)], [*work, _OVERHEAD])
     axes.invert_yaxis()
     axes.set(xlabel="ms from the request's beginning, medians of full-size pictures with mask and overlay")
     axes.legend(frameon=False)
