@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 from rich.progress import track
@@ -15,7 +14,8 @@ from service.errors import RequestError
 from service.model.engine import Ticket
 from service.model.package import load_package
 from service.radiograph import Limits, decode
-from service.segmentation import Segmentation
+from service.render.encode import encode_png
+from service.segmentation import Grey, Segmentation
 from service.segmenter import Segmenter, Wanted
 from service.settings import Settings
 from training.config import load_config
@@ -80,7 +80,7 @@ def _name_foreign(segmenter: Segmenter, uploads: dict[str, bytes]) -> dict[str, 
         except RequestError:
             continue
         named[name] = "not-a-panoramic" in _codes(_segment(segmenter, upload))
-        grey[name] = "not-a-panoramic" in _codes(_segment(segmenter, _to_png(pixels)))
+        grey[name] = "not-a-panoramic" in _codes(_segment(segmenter, encode_png(_to_bytes(pixels))))
     return {
         "pictures": len(named),
         "refused": len(uploads) - len(named),
@@ -105,8 +105,8 @@ def _read_changed(segmenter: Segmenter, samples: Sequence[Sample], name: str) ->
     code, change = CHANGES[name]
     found, lost, areas = [], [], []
     for sample in track(samples, name):
-        pixels = np.asarray(sample.pixels, np.uint8)
-        answer = _segment(segmenter, _to_png(change(pixels, sample.labels)))
+        pixels = _to_bytes(sample.pixels)
+        answer = _segment(segmenter, encode_png(np.ascontiguousarray(change(pixels, sample.labels))))
         found.append(code in _codes(answer))
         areas.append(answer.tooth_fraction)
         if code in _SAME_TEETH:
@@ -122,6 +122,11 @@ def _read_changed(segmenter: Segmenter, samples: Sequence[Sample], name: str) ->
 
 def _segment(segmenter: Segmenter, upload: bytes) -> Segmentation:
     return segmenter.segment(upload, Wanted(), Ticket(_PATIENCE_S)).segmentation
+
+
+def _to_bytes(pixels: Grey) -> Picture:
+    """Grey values in 8 bits; 16-bit ones lose their lower half."""
+    return np.asarray(pixels if pixels.dtype == np.uint8 else pixels >> 8, np.uint8)
 
 
 def _codes(segmentation: Segmentation) -> set[str]:
@@ -150,7 +155,3 @@ CHANGES: Final[dict[str, tuple[str, Callable[[Picture, Picture], Picture]]]] = {
     "teeth painted over": ("few-teeth", remove_all),
 }
 """By name: the finding that a changed picture should get, and the change of its pixels and labels."""
-
-
-def _to_png(pixels: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]) -> bytes:
-    return cv2.imencode(".png", pixels)[1].tobytes()
