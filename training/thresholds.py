@@ -22,7 +22,7 @@ _SHARES_OF_THE_SMALLEST_TOOTH: Final = (0.0, 0.125, 0.25)
 
 _SHARES_OF_THE_TYPICAL_TOOTH: Final = (0.0, 0.15, 0.25, 0.35)
 
-_MARGIN: Final = 0.5
+_MARGIN: Final = 0.65
 """By how much a picture may be stranger, or its numbers more doubtful, than the worst validation picture.
 
 A few dozen pictures of the training pictures' own machine cannot show where those of other machines lie; what lies
@@ -44,7 +44,7 @@ def choose_thresholds(predictions: Sequence[Prediction], truths: Sequence[Labels
     * `min_tooth_area`: of 0, an eighth and a quarter of the smallest true tooth the one with the highest F1 of
       teeth, the smallest of those that tie.
     * `min_share_of_typical_area`: of 0 to 0.35 the one with the highest F1 of teeth, the smallest of those that tie.
-    * `max_distance`, `min_certainty`: distance and doubt of the worst picture, and half as much more.
+    * `max_distance`, `min_certainty`: distance and doubt of the worst picture, and 0.65 of it more.
     * `min_panoramic`: half of what the least likely picture has, and no more than a half.
     * `min_clearance`: half of what the outermost true tooth has, and no more than 0.02.
 
