@@ -75,7 +75,7 @@ def form(picture: bytes) -> bytes:
 
 
 class Caller:
-    """One connection to a server, kept open; used by one thread at a time.
+    """One connection to a server, kept open, and opened again where the server has closed it; for one thread at a time.
 
     Args:
         url: scheme, host, port, path and query of the route.
@@ -99,12 +99,16 @@ class Caller:
         return self._exchange("GET", None, {})
 
     def _exchange(self, method: str, body: bytes | None, headers: dict[str, str]) -> bytes:
+        kept_open = self._connection.sock is not None
         try:
             self._connection.request(method, self._path, body, headers)
             answer = self._connection.getresponse()
             content = answer.read()
-        except (OSError, http.client.HTTPException):
+        except (OSError, http.client.HTTPException) as error:
             self._connection.close()
+            # Servers close a connection that rests for some seconds.
+            if kept_open and isinstance(error, ConnectionError):
+                return self._exchange(method, body, headers)
             raise
         if answer.status != 200:
             raise http.client.HTTPException(f"{self._path} answered {answer.status}: {content[:300]!r}")

@@ -4,6 +4,7 @@ import json
 import math
 import threading
 import time
+from http.client import HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.floors import Figure, judge
-from benchmarks.load import closed_loop, form, open_loop, percentile, poisson_schedule
+from benchmarks.load import Caller, closed_loop, form, open_loop, percentile, poisson_schedule
 
 TIMES = st.lists(st.floats(0, 1e6), min_size=1, max_size=200)
 
@@ -55,6 +56,8 @@ class Slow(BaseHTTPRequestHandler):
     turn = threading.Lock()
     protocol_version = "HTTP/1.1"
 
+    timeout = 0.5  # seconds that a connection may rest
+
     def do_POST(self):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         with self.turn:
@@ -93,6 +96,16 @@ def test_an_error_is_no_answer(slow_server):
     broken = open_loop(slow_server, [form(b"broken"), form(b"picture")], [0.0, 0.2], seconds=60)
     assert broken.taken_ms[0] == math.inf
     assert broken.taken_ms[1] < math.inf
+
+
+def test_a_connection_that_the_server_closed_while_it_rested_is_opened_again(slow_server):
+    caller = Caller(slow_server)
+    for _ in range(2):
+        assert caller.send(form(b"picture")) == b""
+        time.sleep(1)
+    with pytest.raises(HTTPException, match="answered 500"):
+        caller.send(form(b"broken"))
+    caller.close()
 
 
 def test_callers_at_once_count_what_was_answered_within_the_time(slow_server):
