@@ -9,6 +9,7 @@ that have a floor are printed beside it, and the command returns 1 where one fal
 import argparse
 import json
 import math
+import signal
 import statistics
 import subprocess
 import sys
@@ -63,6 +64,8 @@ def main() -> int:
     arguments.add_argument("--no-rivals", action="store_true", help="leave out LitServe, BentoML and Ray Serve")
     arguments.add_argument("--out", type=Path, help="result; in benchmarks/results/, with --quick in out/")
     chosen = arguments.parse_args()
+    # Ended by a signal, it still stops the servers that it started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
     kind = "vnni" if "vnni" in processor_name() else "avx2"
     out = chosen.out or (SCRATCH if chosen.quick else RESULTS) / f"serving-{kind}.json"
     with tempfile.TemporaryDirectory() as folder:
