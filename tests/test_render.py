@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
-from service.render.draw import PALETTE, draw_mask, draw_overlay
+from service.render.draw import PALETTE, Overlay, draw_mask, draw_overlay
 from service.render.encode import OverlayFormat, encode_jpeg, encode_overlay, encode_png
 from service.segmentation import Box, Segmentation, Tooth
 
@@ -106,6 +106,23 @@ def test_an_overlay_s_file_holds_the_picture_in_its_colours(
     decoded = np.asarray(Image.open(io.BytesIO(encode_overlay(overlay, overlay_format))))
     assert decoded.shape == (height, width, 3)
     assert np.abs(decoded.astype(int) - overlay.to_rgb().astype(int)).mean() < 3
+
+
+@given(st.integers(1, 70), st.integers(1, 70))
+def test_an_overlay_s_file_rests_on_the_overlay_s_own_pixels_whatever_its_size(height: int, width: int) -> None:
+    generator = np.random.default_rng((height, width))
+    luma = generator.integers(0, 256, (height, width), np.uint8)
+    colour = np.full(((height + 1) // 2, (width + 1) // 2), 128, np.uint8)
+    files = []
+    for beyond in (0, 255):
+        # What lies in memory behind the last row is no matter: it once was read, and the service died of it.
+        memory = np.full((height + 2) * width, beyond, np.uint8)
+        memory[: luma.size] = luma.ravel()
+        files.append(encode_overlay(Overlay(memory[: luma.size].reshape(luma.shape), colour, colour), "jpeg"))
+    assert files[0] == files[1]
+    decoded = np.asarray(Image.open(io.BytesIO(files[0])).convert("L"))
+    assert decoded.shape == luma.shape
+    assert np.abs(decoded.astype(int) - luma).mean() < 12
 
 
 def test_a_tooth_shines_through_in_its_colour() -> None:

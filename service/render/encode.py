@@ -22,6 +22,9 @@ _PICTURE: Final = [
 ]
 """One filter for all rows, half the time of choosing one for each, and no larger a file."""
 
+_START_OF_FRAME: Final = 0xC0
+"""JPEG's marker of what a baseline picture's size is told in."""
+
 _SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 _GREY_OF_8_BITS: Final = bytes((8, 0, 0, 0, 0))
 """Bits of a sample, colour type, and the only compression, filter method and interlace (PNG, 11.2.1)."""
@@ -52,8 +55,19 @@ def encode_overlay(overlay: Overlay, overlay_format: OverlayFormat) -> bytes:
     """A file of an overlay; as JPEG, of the same quality as `encode_jpeg` gives, from the planes as they are."""
     if overlay_format == "png":
         return encode_png(overlay.to_rgb())
-    encoded: bytes = simplejpeg.encode_jpeg_yuv_planes(overlay.luma, overlay.blue, overlay.red, quality=_JPEG_QUALITY)
-    return encoded
+    height, width = overlay.luma.shape
+    # TurboJPEG reads the brightness of whole squares of colour, past the end of an odd side.
+    luma = cv2.copyMakeBorder(overlay.luma, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
+    encoded: bytes = simplejpeg.encode_jpeg_yuv_planes(luma, overlay.blue, overlay.red, quality=_JPEG_QUALITY)
+    return _declare_size(encoded, height, width)
+
+
+def _declare_size(jpeg: bytes, height: int, width: int) -> bytes:
+    """The same file as one of a picture whose last row or column is not to be shown (JPEG, ITU-T T.81, B.2.2)."""
+    position = 2
+    while jpeg[position + 1] != _START_OF_FRAME:
+        position += 2 + int.from_bytes(jpeg[position + 2 : position + 4])
+    return jpeg[: position + 5] + struct.pack(">HH", height, width) + jpeg[position + 9 :]
 
 
 def _chunk(name: bytes, body: bytes) -> tuple[bytes, bytes, bytes, bytes]:
