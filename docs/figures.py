@@ -234,7 +234,7 @@ def findings_table() -> str:
 def speed_table() -> str:
     """This service beside the tutorial's stack, on each kind of processor that was measured."""
     rows = []
-    for path in sorted([*RESULTS.glob("compare-*.json"), *RESULTS.glob("serving-*.json")]):
+    for path in sorted(RESULTS.glob("serving-*.json")):
         result: dict[str, Any] = json.loads(path.read_text())
         rows.append(
             (
