@@ -22,7 +22,7 @@ from service.settings import Settings
 from training.config import load_config
 from training.data import load_splits
 from training.export import prepare_truths
-from training.metrics import Figures, ToothAgreement, bootstrap_difference, match_teeth
+from training.metrics import ToothAgreement, bootstrap_difference, f1_figures, match_teeth
 
 OUT: Final = Path("benchmarks/results/reading.json")
 CONFIG: Final = Path("training/configs/shipped-2.yaml")
@@ -70,12 +70,13 @@ def main() -> None:
         name: [match_teeth(read(one), truth) for one, truth in zip(predictions, truths, strict=True)]
         for name, read in ways.items()
     }
-    first = _figures(next(iter(agreements.values())))
+    f1 = {name: f1_figures([score.teeth for score in scores]) for name, scores in agreements.items()}
+    first = next(iter(f1.values()))
     rows = [
         {
             "way": name,
-            "tooth_f1": round(_figures(scores).mean, 4),
-            "gain": [round(end, 4) for end in bootstrap_difference(_figures(scores), first, _SEED)],
+            "tooth_f1": round(f1[name].mean, 4),
+            "gain": [round(end, 4) for end in bootstrap_difference(f1[name], first, _SEED)],
             "tooth_dice": round(sum(scores, ToothAgreement()).mean_dice, 4),
         }
         for name, scores in agreements.items()
@@ -90,12 +91,6 @@ def main() -> None:
     }
     OUT.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
     Console().print(rows)
-
-
-def _figures(scores: list[ToothAgreement]) -> Figures:
-    counts = [score.teeth for score in scores]
-    parts = np.array([[2.0 * one.right for one in counts]])
-    return Figures(parts, np.array([[float(one.predicted + one.true) for one in counts]]))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from training.compare import compare
 from training.config import Config, ConfigError
-from training.train import train
+from training.train import train_or_go_on
 
 
 class Ablation(BaseModel):
@@ -59,13 +59,7 @@ def ablate(path: Path, runs: Path, out: Path) -> dict[str, Any]:
         raise ConfigError(f"There is no file {path}.") from error
     except (yaml.YAMLError, ValidationError, KeyError) as error:
         raise ConfigError(f"{path} holds no recipe with changes that can be run: {error}") from error
-    runs.mkdir(parents=True, exist_ok=True)
-    folders = []
-    for config in configs:
-        file = runs / f"{config.name}.yaml"
-        file.write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
-        folders.append(train(file, runs, resume=True))
-    return compare(folders, out, command=f"panoseg ablate {path}")
+    return compare([train_or_go_on(config, runs) for config in configs], out, command=f"panoseg ablate {path}")
 
 
 def _merge(recipe: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:

@@ -263,6 +263,12 @@ class Figures:
         return np.divide(parts, wholes, out=np.ones_like(parts), where=wholes > 0)
 
 
+def f1_figures(counts: Sequence[Counts]) -> Figures:
+    """One run's F1, of each picture's counts."""
+    parts = np.array([[2.0 * one.right for one in counts]])
+    return Figures(parts, np.array([[float(one.predicted + one.true) for one in counts]]))
+
+
 def bootstrap_difference(
     ours: Figures, baseline: Figures, seed: int, level: float = 0.95, resamples: int = 10_000
 ) -> tuple[float, float]:

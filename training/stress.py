@@ -16,7 +16,7 @@ from service.settings import Settings
 from training.config import load_config
 from training.data import Sample, load_splits
 from training.evaluate import METRICS, STRESS, PictureScore, processor_name, score, segment_sample
-from training.metrics import Counts, Figures, bootstrap_difference, bootstrap_interval
+from training.metrics import Counts, bootstrap_difference, bootstrap_interval, f1_figures
 from training.stress_changes import STRESSES, UNCHANGED, Stress
 
 _SEED: Final = 0
@@ -97,7 +97,12 @@ def describe(change: Stress, before: Sequence[PictureScore], after: Sequence[Pic
         "tooth_f1": round(_teeth(after).f1, 4),
         "tooth_f1_loss": {
             "mean": round(_teeth(before).f1 - _teeth(after).f1, 4),
-            "interval": [round(end, 4) for end in bootstrap_difference(_f1_figures(before), _f1_figures(after), _SEED)],
+            "interval": [
+                round(end, 4)
+                for end in bootstrap_difference(
+                    *(f1_figures([picture.teeth.teeth for picture in scores]) for scores in (before, after)), _SEED
+                )
+            ],
         },
         "findings": {code: round(share, 4) for code, share in shares.items()},
         "unnamed": {"pictures": len(unnamed), "dice_loss": round(float(np.mean(unnamed)), 4) if unnamed else None},
@@ -120,9 +125,3 @@ def _score_changed(segmenter: Segmenter, samples: Sequence[Sample], change: Stre
 
 def _teeth(scores: Sequence[PictureScore]) -> Counts:
     return sum((picture.teeth.teeth for picture in scores), Counts())
-
-
-def _f1_figures(scores: Sequence[PictureScore]) -> Figures:
-    teeth = [picture.teeth.teeth for picture in scores]
-    parts = [[2.0 * counts.right for counts in teeth]]
-    return Figures(np.array(parts), np.array([[float(counts.predicted + counts.true) for counts in teeth]]))

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-import yaml
 
 from training.checkpoint import load_network
 from training.config import Config, ConfigError, Plateau, TuftsData, load_config
@@ -18,7 +17,7 @@ from training.measure import MeasuredRun, Split, choose_device, measure_run
 from training.metrics import bootstrap_interval
 from training.network import ToothNetwork
 from training.tables import markdown_table, write_result
-from training.train import train
+from training.train import train_or_go_on
 
 MEASURES: Final = {"dice": "Dice", "iou": "IoU", "pixel_accuracy": "pixel accuracy"}
 
@@ -71,7 +70,7 @@ def sweep(
     configs = [_replace(load_config(path), budget, tufts) for path in paths]
     if len({config.name for config in configs}) < len(configs):
         raise ConfigError("two of the configurations have the same name, so their runs would share a folder.")
-    measured = [measure_run(_train(config, runs), split) for config in configs]
+    measured = [measure_run(train_or_go_on(config, runs), split) for config in configs]
     speeds = _time_networks(measured)
     rows = [_describe(run, speed) for run, speed in zip(measured, speeds, strict=True)]
     rows.sort(key=lambda row: -row["dice"]["mean"])
@@ -143,14 +142,6 @@ def _replace(config: Config, budget: Budget, tufts: Path | None) -> Config:
         name += f"-{phase['height']}x{phase['width']}-{phase['epochs']}"
     # Checked anew, as a file would be.
     return Config.model_validate({**dict(config), **changes, "name": name})
-
-
-def _train(config: Config, runs: Path) -> Path:
-    """The folder of a run that has ended, now or before."""
-    runs.mkdir(parents=True, exist_ok=True)
-    path = runs / f"{config.name}.yaml"
-    path.write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
-    return train(path, runs, resume=True)
 
 
 def _describe(run: MeasuredRun, pictures_per_second: float) -> dict[str, Any]:

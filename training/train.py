@@ -108,6 +108,21 @@ def _load_data(config: Config, allow_leaks: bool) -> Splits:
     return number_splits(replace(splits, test=()), config)
 
 
+def train_or_go_on(config: Config, runs: Path) -> Path:
+    """Train a configuration that no file holds yet, or go on where it was stopped; its file becomes `<name>.yaml`.
+
+    Returns:
+        The folder of a run that has ended, now or before.
+
+    Raises:
+        ConfigError, CheckpointError, DataError: as `train`.
+    """
+    runs.mkdir(parents=True, exist_ok=True)
+    path = runs / f"{config.name}.yaml"
+    path.write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
+    return train(path, runs, resume=True)
+
+
 def _to_yaml(config: Config) -> str:
     return yaml.safe_dump(config.model_dump(mode="json", exclude_unset=True), sort_keys=False)
 

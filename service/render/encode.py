@@ -56,8 +56,10 @@ def encode_overlay(overlay: Overlay, overlay_format: OverlayFormat) -> bytes:
     if overlay_format == "png":
         return encode_png(overlay.to_rgb())
     height, width = overlay.luma.shape
+    luma = overlay.luma
     # TurboJPEG reads the brightness of whole squares of colour, past the end of an odd side.
-    luma = cv2.copyMakeBorder(overlay.luma, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
+    if height % 2 or width % 2:
+        luma = np.asarray(cv2.copyMakeBorder(luma, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE), np.uint8)
     encoded: bytes = simplejpeg.encode_jpeg_yuv_planes(luma, overlay.blue, overlay.red, quality=_JPEG_QUALITY)
     return _declare_size(encoded, height, width)
 

@@ -16,6 +16,8 @@ from training.config import ConfigError, load_config
 from training.sweep import Budget, sweep
 from training.train import train
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CONFIG = {
     "name": "one",
     "seed": 1,
@@ -34,14 +36,6 @@ RUNS = {
     "one-again": {"name": "one-again", "seed": 2},
     "faster": {"name": "faster", "optimiser": {"name": "adam", "learning_rate": 0.01}},
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

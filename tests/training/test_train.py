@@ -20,6 +20,8 @@ from training.config import ConfigError
 from training.phantom import draw_samples
 from training.train import train
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 STEPS_AN_EPOCH = 5
@@ -51,15 +53,6 @@ RECIPES = {
         "early_stopping": 20,
     },
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Sums come out the same to the last bit only where they are split alike."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module", params=RECIPES)
