@@ -6,18 +6,19 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import Final, get_args
+from typing import Final
 
 import onnxruntime
 
 from service.errors import ModelPackageError, SetupError
 from service.machine import affine_cores, free_memory_mb, processor_name, quota, usable_cores
 from service.model.package import ModelPackage, choose_package, find_packages, load_package
-from service.model.session import PROVIDERS, ProviderChoice, has_gpu, open_session
+from service.model.runtimes import PROVIDERS, has_gpu
+from service.model.session import open_session
 from service.segmenter import Segmenter
 from service.settings import Settings
 
-_WHEELS: Final = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino")
+_WHEELS: Final = ("onnxruntime", "onnxruntime-gpu")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,7 @@ def _runtime() -> Iterator[Fact]:
         yield Fact("ONNX Runtime", "clash", "they overwrite each other; keep one and install it anew")
     yield Fact("ONNX Runtime", "version", onnxruntime.__version__)
     yield Fact("ONNX Runtime", "providers", ", ".join(onnxruntime.get_available_providers()))
+    yield Fact("OpenVINO", "version", _installed("openvino") or "not installed")
 
 
 def _installed(name: str) -> str | None:
@@ -106,10 +108,8 @@ def _models(settings: Settings) -> Iterator[Fact]:
 
 
 def _providers(package: ModelPackage) -> Iterator[Fact]:
-    for choice in get_args(ProviderChoice):
-        if choice == "auto":
-            continue
-        file = package.file_for(PROVIDERS[choice])
+    for choice, provider in PROVIDERS.items():
+        file = package.file_for(provider)
         try:
             open_session(package, choice)
             state = "works"
@@ -128,9 +128,9 @@ def _outcome(package: ModelPackage, settings: Settings) -> Iterator[Fact]:
         return
     session, runtime, manifest = segmenter.engine.session, segmenter.runtime, package.manifest
     yield Fact(topic, "model", f"{manifest.name}/{manifest.version}, {session.file.path}; gives its known answer")
-    yield Fact(topic, "provider", session.provider)
+    yield Fact(topic, "provider", f"{session.provider} ({segmenter.why})")
     waiting = "spinning" if runtime.spinning else "waiting asleep"
-    yield Fact(topic, "threads", f"{runtime.threads}, {waiting} ({runtime.reason})")
+    yield Fact(topic, "threads", f"{runtime.threads}, {waiting}")
     for warning in segmenter.warnings:
         yield Fact(topic, "warning", warning)
     segmenter.close()

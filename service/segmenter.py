@@ -12,7 +12,7 @@ from service.model.engine import Engine, Ticket
 from service.model.interpret import Labels, confidences, find_teeth, outline_teeth, to_radiograph
 from service.model.package import ModelPackage
 from service.model.prepare import ModelInput, prepare
-from service.model.session import Prediction, View, open_session
+from service.model.session import Prediction, View, open_lanes, open_session
 from service.model.turn import TURNED, turn_back, turn_upright
 from service.radiograph import Radiograph, decode
 from service.render.draw import MaskKind, draw_mask, draw_overlay
@@ -87,7 +87,16 @@ class Segmenter:
         runtime = self.runtime
         session = open_session(package, settings.provider, runtime.threads, runtime.spinning, runtime.provider)
         check_known_answer(package, session)
-        self.engine = Engine(session, settings.max_requests)
+        alongside = None
+        if session.on_processor and runtime.threads > 1:
+            alongside = open_lanes(package, session, runtime.threads)
+            check_known_answer(package, alongside)
+        self.engine = Engine(session, alongside, settings.max_requests)
+
+    @property
+    def why(self) -> str:
+        """Where provider and threads come from, in a few words."""
+        return "; ".join(filter(None, (self.runtime.reason, self.engine.session.reason)))
 
     @property
     def warnings(self) -> list[str]:

@@ -12,13 +12,12 @@ from datetime import UTC, datetime
 from typing import Final
 
 import cv2
-import onnxruntime
 
 from service.errors import SetupError
 from service.machine import usable_cores
 from service.model.engine import Ticket
 from service.model.package import ModelPackage
-from service.model.session import PROVIDERS
+from service.model.runtimes import is_installed
 from service.segmenter import Segmenter, Wanted
 from service.settings import Settings
 from service.tuning import Ground, Measured, Tuning, Way
@@ -69,7 +68,7 @@ def tune(package: ModelPackage, settings: Settings, rounds: int, tell: Callable[
 
 
 def ways() -> Iterator[Way]:
-    """Every way that the installed ONNX Runtime can go here, the simplest first."""
+    """Every way that the installed runtimes can go here, the simplest first."""
     cores = usable_cores()
     powers = (2**power for power in range(cores.bit_length()))
     # No more than four: each way holds a model in memory while it is measured.
@@ -77,7 +76,7 @@ def ways() -> Iterator[Way]:
     for count in counts:
         for spinning in (False, True) if count > 1 else (False,):
             yield Way(provider="cpu", threads=count, spinning=spinning)
-    if PROVIDERS["openvino"] in onnxruntime.get_available_providers():
+    if is_installed("openvino"):
         for count in counts:
             yield Way(provider="openvino", threads=count, spinning=False)
 

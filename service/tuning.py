@@ -1,14 +1,16 @@
 """How the processor's arithmetic is done: as set, else as `panoseg tune` found best here, else by default."""
 
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
 
 import onnxruntime
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from service.machine import processor_name, usable_cores
 from service.model.package import ModelPackage
+from service.model.runtimes import is_installed
+from service.model.session import OnProcessor
 from service.settings import Settings
 
 
@@ -22,6 +24,7 @@ class Ground(_Part):
     processor: str
     cores: int
     onnxruntime: str
+    openvino: str
     model: str
 
     @classmethod
@@ -29,13 +32,19 @@ class Ground(_Part):
         """This machine with a model package."""
         manifest = package.manifest
         model = f"{manifest.name}/{manifest.version} {' '.join(file.sha256[:12] for file in manifest.files)}"
-        return cls(processor=processor_name(), cores=usable_cores(), onnxruntime=onnxruntime.__version__, model=model)
+        return cls(
+            processor=processor_name(),
+            cores=usable_cores(),
+            onnxruntime=onnxruntime.__version__,
+            openvino=version("openvino") if is_installed("openvino") else "not installed",
+            model=model,
+        )
 
 
 class Way(_Part):
     """One way to run the model on the processor."""
 
-    provider: Literal["cpu", "openvino"]
+    provider: OnProcessor
     threads: int
     spinning: bool
 
@@ -61,12 +70,12 @@ class Runtime:
     """How the model is to be run on the processor.
 
     Attributes:
-        provider: what takes the place of a GPU that is not there; None for what is installed.
+        provider: what takes the place of a GPU that is not there; None for what is soonest when loaded.
         reason: where this comes from, for the log.
         warning: a sentence for the administrator where a tuning could not be used.
     """
 
-    provider: Literal["cpu", "openvino"] | None
+    provider: OnProcessor | None
     threads: int
     spinning: bool
     reason: str

@@ -39,7 +39,7 @@ def package() -> ModelPackage:
 @pytest.fixture(scope="session")
 def segmenter(package: ModelPackage) -> Iterator[Segmenter]:
     """The way through, without a server."""
-    opened = Segmenter(package, Settings())
+    opened = Segmenter(package, Settings(provider="openvino"))
     yield opened
     opened.close()
 
@@ -47,5 +47,6 @@ def segmenter(package: ModelPackage) -> Iterator[Segmenter]:
 @pytest.fixture(scope="session")
 def service_url() -> Iterator[str]:
     """The address of a running service."""
-    with running_service() as (url, _, _):
+    # The same for all, so that answers can be held against each other bit by bit.
+    with running_service("--provider", "openvino") as (url, _, _):
         yield url

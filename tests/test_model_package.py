@@ -1,6 +1,7 @@
 """A model package is served as it is described, or not at all; a provider is what was asked for, or nothing."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -10,10 +11,14 @@ import onnxruntime
 import pytest
 
 from service.errors import ModelPackageError, ProviderUnavailable
+from service.model import runtimes
 from service.model import session as session_module
 from service.model.check import check_known_answer
+from service.model.interpret import find_teeth
 from service.model.package import ModelPackage, choose_package, find_packages, load_package
+from service.model.prepare import prepare
 from service.model.session import open_session
+from training.phantom import Phantom
 
 
 @pytest.fixture
@@ -102,10 +107,43 @@ def test_the_newest_version_of_the_first_name_is_chosen_and_any_can_be_named(cop
 
 def test_what_is_asked_for_runs_or_nothing_does(package: ModelPackage) -> None:
     assert open_session(package, "cpu").provider == "CPUExecutionProvider"
-    for choice, provider in (("cuda", "CUDAExecutionProvider"), ("openvino", "OpenVINOExecutionProvider")):
+    assert open_session(package, "openvino").provider == "OpenVINO"
+    for choice, provider in (("cuda", "CUDAExecutionProvider"), ("tensorrt", "TensorrtExecutionProvider")):
         if provider not in onnxruntime.get_available_providers():
             with pytest.raises(ProviderUnavailable, match=provider):
                 open_session(package, choice)  # type: ignore[arg-type]
+
+
+def test_every_runtime_for_processors_finds_the_same_teeth(package: ModelPackage, phantom: Phantom) -> None:
+    pixels = prepare(phantom.pixels, package.manifest.input.fit()).pixels
+    found = [
+        find_teeth(session.run(pixels[np.newaxis])[0], package.manifest.classes, package.manifest.thresholds)
+        for session in (open_session(package, "cpu"), open_session(package, "openvino"))
+    ]
+    assert (found[0] == found[1]).mean() > 0.995
+    assert set(np.unique(found[0])) == set(np.unique(found[1]))
+
+
+def test_left_to_itself_the_soonest_runtime_reads_and_says_why(
+    package: ModelPackage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = open_session(package, "auto")
+    assert opened.provider in ("CPUExecutionProvider", "OpenVINO")
+    assert re.fullmatch(r"soonest when loaded: CPUExecutionProvider \d+ ms, OpenVINO \d+ ms", str(opened.reason))
+    assert open_session(package, "auto", preferred="cpu").provider == "CPUExecutionProvider"
+    monkeypatch.setattr(session_module, "is_installed", lambda choice: choice == "cpu")
+    assert (open_session(package, "auto").provider, open_session(package, "auto").reason) == (
+        "CPUExecutionProvider",
+        None,
+    )
+
+
+def test_openvino_that_is_not_installed_is_asked_for_in_vain(
+    package: ModelPackage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtimes, "is_installed", lambda choice: choice != "openvino")
+    with pytest.raises(ProviderUnavailable, match=r"OpenVINO is not installed; install panoseg\[cpu\]"):
+        open_session(package, "openvino")
 
 
 def test_a_provider_that_falls_away_without_a_word_is_noticed(
@@ -113,10 +151,8 @@ def test_a_provider_that_falls_away_without_a_word_is_noticed(
 ) -> None:
     """ONNX Runtime lists CUDA and then runs on the processor, without an error, where a library is missing."""
     on_processor = onnxruntime.InferenceSession
-    monkeypatch.setattr(session_module.onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
-    monkeypatch.setattr(
-        session_module.onnxruntime, "InferenceSession", lambda path, options, _: on_processor(path, options)
-    )
+    monkeypatch.setattr(runtimes, "is_installed", lambda _: True)
+    monkeypatch.setattr(runtimes.onnxruntime, "InferenceSession", lambda path, options, _: on_processor(path, options))
     with pytest.raises(ProviderUnavailable, match=r"libcud\w+\.so\.\d+.* is missing|does not hold it"):
         open_session(package, "cuda")
 
@@ -125,5 +161,5 @@ def test_left_to_itself_a_gpu_that_is_not_used_is_told(package: ModelPackage, mo
     assert open_session(package, "auto").warning is None
     monkeypatch.setattr(session_module, "has_gpu", lambda: True)
     opened = open_session(package, "auto")
-    assert opened.provider == "CPUExecutionProvider"
+    assert opened.on_processor
     assert "A GPU is there and is not used" in str(opened.warning)

@@ -33,7 +33,7 @@ def large_png(phantom: Phantom) -> bytes:
     return cv2.imencode(".png", cv2.add(large, noise), [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
 
 
-@pytest.mark.parametrize("provider", ["cuda", "tensorrt", "openvino"])
+@pytest.mark.parametrize("provider", ["cuda", "tensorrt"])
 def test_a_provider_that_is_not_here_keeps_the_service_from_starting(provider: str) -> None:
     import onnxruntime
 

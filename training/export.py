@@ -29,6 +29,7 @@ from service.model.package import (
     read_manifest,
 )
 from service.model.prepare import Fit, prepare
+from service.model.runtimes import PROVIDERS, run_with
 from service.model.session import Prediction, Session, open_session
 from service.render.encode import encode_png
 from training.begin import is_package
@@ -57,13 +58,6 @@ _SAME_ANSWER: Final = 0.98
 
 _CHECKED_PICTURES: Final = 8
 _KNOWN_SEED: Final = 7
-
-_PROVIDERS: Final = (
-    "CPUExecutionProvider",
-    "OpenVINOExecutionProvider",
-    "TensorrtExecutionProvider",
-    "CUDAExecutionProvider",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,9 +271,9 @@ def _write_known_answer(package: Path, manifest: Manifest) -> None:
 
 def _predict(onnx: Path, precision: Precision, pictures: npt.NDArray[np.uint8]) -> list[Prediction]:
     runtime = onnxruntime.InferenceSession(onnx, providers=["CPUExecutionProvider"])
-    session = Session(runtime, _describe(onnx, precision), None)
+    session = Session(run_with(runtime), _describe(onnx, precision))
     return [session.run(picture[np.newaxis])[0] for picture in pictures]
 
 
 def _describe(onnx: Path, precision: Precision) -> ModelFile:
-    return ModelFile(path=onnx.name, sha256=file_sha256(onnx), precision=precision, providers=_PROVIDERS)
+    return ModelFile(path=onnx.name, sha256=file_sha256(onnx), precision=precision, providers=tuple(PROVIDERS.values()))

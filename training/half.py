@@ -21,6 +21,7 @@ from onnx import helper, numpy_helper
 from service.errors import SetupError
 from service.model.check import check_known_answer
 from service.model.package import MANIFEST, ModelFile, file_sha256, load_package
+from service.model.runtimes import run_with
 from service.model.session import Session
 from training.dequantize import to_float
 
@@ -108,7 +109,7 @@ def _measure(folder: Path, int8: ModelFile, half: ModelFile, config_path: Path) 
 def open_on_processor(folder: Path, file: ModelFile) -> Session:
     """A file's session on the processor, whichever provider it is for; slow, and with the same roundings to float16."""
     runtime = onnxruntime.InferenceSession(folder / file.path, providers=["CPUExecutionProvider"])
-    return Session(runtime, file, None)
+    return Session(run_with(runtime), file)
 
 
 def to_half(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -22,7 +22,7 @@ _log: Final = structlog.get_logger("panoseg.service")
 
 _R = TypeVar("_R")
 
-_TARGETS_MS: Final = {"CPUExecutionProvider": 500.0, "OpenVINOExecutionProvider": 500.0}
+_PROCESSOR_TARGET_MS: Final = 500.0
 _GPU_TARGET_MS: Final = 50.0
 """What a request is meant to stay within where the settings do not say."""
 
@@ -155,7 +155,9 @@ class ServiceState:
         session, manifest = segmenter.engine.session, segmenter.package.manifest
         self._segmenter = segmenter
         self._model.info({"name": manifest.name, "version": manifest.version, "provider": session.provider})
-        self.recorder.target_ms = self.settings.latency_target_ms or _TARGETS_MS.get(session.provider, _GPU_TARGET_MS)
+        self.recorder.target_ms = self.settings.latency_target_ms or (
+            _PROCESSOR_TARGET_MS if session.on_processor else _GPU_TARGET_MS
+        )
         for warning in segmenter.warnings:
             _log.warning("runtime", message=warning)
         _log.info(
@@ -164,7 +166,7 @@ class ServiceState:
             provider=session.provider,
             threads=segmenter.runtime.threads,
             spinning=segmenter.runtime.spinning,
-            chosen=segmenter.runtime.reason,
+            chosen=segmenter.why,
         )
 
     async def stop(self) -> None:

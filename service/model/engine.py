@@ -1,7 +1,9 @@
-"""The one owner of the model's session: takes prepared pictures in order, drops those nobody waits for, runs the rest.
+"""The one owner of the model's sessions: takes prepared pictures in order, drops those nobody waits for, runs the rest.
 
-A request takes a place or is refused at once; its picture becomes an entry of one queue; one thread owns the queue and
-the session. An entry carries the instants it passed, so waiting and computing come apart exactly.
+A request takes a place or is refused at once; its picture becomes an entry of one queue. On a processor, a thread for
+each core takes the next entry: the picture of a request that is alone is read with every core, those of several with
+one core each, which costs less of their time. On a GPU one thread takes all that wait, as one batch; no picture ever
+waits for company. An entry carries the instants it passed, so waiting and computing come apart exactly.
 """
 
 import queue
@@ -75,23 +77,28 @@ class _Entry:
 
 
 class Engine:
-    """Runs one session for many requests, first come, first served.
+    """Runs a model for many requests, first come, first served.
 
     Args:
-        session: the loaded model; from now on only the engine's thread uses it.
+        session: the loaded model; from now on only the engine's threads use it.
+        alongside: the same model for several pictures at once, as `open_lanes` gives it; None has `session` do all.
         max_requests: how many requests may be worked on or wait at once.
     """
 
-    def __init__(self, session: Session, max_requests: int) -> None:
+    def __init__(self, session: Session, alongside: Session | None, max_requests: int) -> None:
         self._session = session
+        self._alone = threading.Lock()
+        self._alongside = alongside
         self._max_requests = max_requests
         self._under_way = 0
         self._counting = threading.Lock()
         self._typical_s = 0.1
         self._entries: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
         self._closed = False
-        self._owner = threading.Thread(target=self._own, name="model", daemon=True)
-        self._owner.start()
+        lanes = alongside.lanes if alongside else 1
+        self._owners = [threading.Thread(target=self._own, name=f"model-{lane}", daemon=True) for lane in range(lanes)]
+        for owner in self._owners:
+            owner.start()
 
     @property
     def session(self) -> Session:
@@ -145,22 +152,63 @@ class Engine:
             raise ticket.timed_out() from None
 
     def close(self) -> None:
-        """Finish what is in the queue and let the session go."""
+        """Finish what is in the queue and let the sessions go."""
         self._closed = True
-        self._entries.put(None)
-        self._owner.join()
+        for _ in self._owners:
+            self._entries.put(None)
+        for owner in self._owners:
+            owner.join()
 
     def _own(self) -> None:
-        # Batches are formed here once a GPU makes them worth it: take what waits, run it, hand out the answers.
-        while (entry := self._entries.get()) is not None:
+        while (first := self._entries.get()) is not None:
             begin = time.perf_counter()
-            try:
-                entry.ticket.check()
-                entry.ticket.clock.add("queue", begin - entry.entered)
-                (prediction,) = self._session.run(entry.pixels[np.newaxis])
-            except BaseException as error:  # it belongs to the request, not to this thread
-                entry.answer.set_exception(error)
+            entries = [entry for entry in (first, *self._take_waiting()) if _is_awaited(entry)]
+            if not entries:
                 continue
-            self._typical_s += 0.1 * (time.perf_counter() - begin - self._typical_s)
-            entry.ticket.clock.add("infer", time.perf_counter() - begin)
-            entry.answer.set_result(prediction)
+            for entry in entries:
+                entry.ticket.clock.add("queue", begin - entry.entered)
+            try:
+                predictions = self._run(np.stack([entry.pixels for entry in entries]))
+            except BaseException as error:  # it belongs to the requests, not to this thread
+                for entry in entries:
+                    entry.answer.set_exception(error)
+                continue
+            elapsed = time.perf_counter() - begin
+            self._typical_s += 0.1 * (elapsed / len(entries) / len(self._owners) - self._typical_s)
+            for entry, prediction in zip(entries, predictions, strict=True):
+                entry.ticket.clock.add("infer", elapsed)
+                entry.answer.set_result(prediction)
+
+    def _take_waiting(self) -> list[_Entry]:
+        """What waits already and fits into one batch with an entry that has been taken."""
+        taken: list[_Entry] = []
+        while len(taken) + 1 < self._session.batches[-1]:
+            try:
+                entry = self._entries.get_nowait()
+            except queue.Empty:
+                break
+            if entry is None:  # the order to stop, to be found again once these are done
+                self._entries.put(None)
+                break
+            taken.append(entry)
+        return taken
+
+    def _run(self, pixels: npt.NDArray[np.uint8]) -> list[Prediction]:
+        alone = self._under_way <= 1 and self._alone.acquire(blocking=False)
+        if self._alongside and not alone:
+            return self._alongside.run(pixels)
+        try:
+            return self._session.run(pixels)
+        finally:
+            if alone:
+                self._alone.release()
+
+
+def _is_awaited(entry: _Entry) -> bool:
+    """Whether somebody waits for an entry still; its caller is told if not."""
+    try:
+        entry.ticket.check()
+    except (TimedOut, Abandoned) as error:
+        entry.answer.set_exception(error)
+        return False
+    return True

@@ -1,43 +1,21 @@
-"""What runs the model: an ONNX Runtime session on the provider that was asked for, and on no other.
+"""The model as it is run: what it says of a picture, and a session on what was asked for, and on nothing else."""
 
-ONNX Runtime lists a provider as available that then fails when a session is made, and falls back without an error; so
-what counts here is what the session, once made, says it holds.
-"""
-
-import ctypes
+import statistics
+import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 
 from service.errors import ModelPackageError, ProviderUnavailable
 from service.machine import usable_cores
 from service.model.package import ModelFile, ModelPackage
+from service.model.runtimes import PROVIDERS, Choice, Run, has_gpu, is_installed, load
 
 ProviderChoice = Literal["auto", "cpu", "cuda", "tensorrt", "openvino"]
 
-PROVIDERS: Final[dict[str, str]] = {
-    "cpu": "CPUExecutionProvider",
-    "cuda": "CUDAExecutionProvider",
-    "tensorrt": "TensorrtExecutionProvider",
-    "openvino": "OpenVINOExecutionProvider",
-}
-
-_LIBRARIES: Final[dict[str, tuple[str, ...]]] = {
-    "cuda": (
-        "libcuda.so.1",
-        "libcudart.so.13",
-        "libcublas.so.13",
-        "libcublasLt.so.13",
-        "libcufft.so.12",
-        "libcudnn.so.9",
-    ),
-    "tensorrt": ("libcuda.so.1", "libnvinfer.so.10", "libnvonnxparser.so.10"),
-}
-"""What a provider loads, to tell an administrator which of it is missing (onnxruntime-gpu 1.27 and later: CUDA 13)."""
+OnProcessor = Literal["cpu", "openvino"]
 
 View = Literal["panoramic", "upside-down", "left-side-down", "right-side-down", "foreign"]
 
@@ -45,12 +23,15 @@ VIEWS: Final[tuple[View, ...]] = ("panoramic", "upside-down", "left-side-down", 
 """What a picture can show, in the order of the graph's output `view`: a panoramic, one that lies on its head or on the
 left or right side of the picture as it should be, or something else."""
 
-_EXTRAS: Final[dict[str, str]] = {"cuda": "gpu", "tensorrt": "gpu", "openvino": "openvino", "cpu": "cpu"}
-
-
 EVIDENCE_CELL: Final = 4
 EVIDENCE_STEPS: Final = 42
 """Bytes end at six natural logarithms: the network is too sure of itself where it errs to be heard beyond."""
+
+_GPU_BATCHES: Final = (1, 2, 4, 8, 16)
+"""Few sizes, since a GPU looks for its best way anew for each."""
+
+_TRIALS: Final = 5
+"""How often each way to run the model is timed when it is loaded."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,28 +57,58 @@ class Prediction:
 
 
 class Session:
-    """A loaded model on one provider; used by one thread at a time.
+    """A loaded model on one provider.
 
     Attributes:
-        provider: ONNX Runtime's name of the provider that holds the model.
         file: which of the package's files runs.
+        choice: what holds the model.
+        lanes: how many threads may run it at once.
+        batches: how many pictures it takes at once, ascending; another number is filled up to the next of these.
         warning: a sentence for the administrator where `auto` had to pass over a GPU that is there.
+        reason: why this one runs and not another that could, where that was measured when it was loaded.
     """
 
-    def __init__(self, runtime: onnxruntime.InferenceSession, file: ModelFile, warning: str | None) -> None:
-        self._runtime = runtime
-        self.provider: str = runtime.get_providers()[0]
+    def __init__(
+        self,
+        run: Run,
+        file: ModelFile,
+        choice: Choice = "cpu",
+        *,
+        lanes: int = 1,
+        batches: tuple[int, ...] = (1,),
+    ) -> None:
+        self._run = run
         self.file = file
-        self.warning = warning
+        self.choice = choice
+        self.lanes = lanes
+        self.batches = batches
+        self.warning: str | None = None
+        self.reason: str | None = None
+
+    @property
+    def provider(self) -> str:
+        """The name of what holds the model, as manifests and answers have it."""
+        return PROVIDERS[self.choice]
+
+    @property
+    def on_processor(self) -> bool:
+        """Whether the processor does the arithmetic."""
+        return self.choice in ("cpu", "openvino")
 
     def run(self, pixels: npt.NDArray[np.uint8]) -> list[Prediction]:
-        """Predict for prepared pictures, `(batch, height, width)` `uint8`."""
-        names = ["tooth", "foreground", "confidence", "distance", "view", "evidence"]
-        outputs = self._runtime.run(names, {"pixels": pixels})
-        return [
-            Prediction(tooth, foreground, confidence, float(distance), tuple(view.tolist()), evidence)
-            for tooth, foreground, confidence, distance, view, evidence in zip(*outputs, strict=True)
-        ]
+        """Predict for prepared pictures, `(count, height, width)` `uint8`."""
+        predictions: list[Prediction] = []
+        while len(predictions) < len(pixels):
+            left = pixels[len(predictions) :]
+            size = next((batch for batch in self.batches if batch >= len(left)), self.batches[-1])
+            part = left[:size]
+            missing = np.zeros((size - len(part), *part.shape[1:]), np.uint8)
+            outputs = self._run(np.concatenate([part, missing]) if len(missing) else part)
+            predictions += [
+                Prediction(tooth, foreground, confidence, float(distance), tuple(view.tolist()), evidence)
+                for tooth, foreground, confidence, distance, view, evidence in zip(*outputs, strict=True)
+            ][: len(part)]
+        return predictions
 
 
 def open_session(
@@ -105,81 +116,72 @@ def open_session(
     choice: ProviderChoice,
     threads: int | None = None,
     spinning: bool = True,
-    preferred: Literal["cpu", "openvino"] | None = None,
+    preferred: OnProcessor | None = None,
 ) -> Session:
     """Load a package's model on the provider that is asked for; `auto` takes a GPU that works, else the processor.
 
     Args:
         threads: how many the processor's arithmetic uses; None takes what this process may use.
         spinning: whether they wait for their next piece of work awake, which is sooner and takes the time from others.
-        preferred: what `auto` takes where no GPU works; None for OpenVINO where installed, else ONNX Runtime's own.
+        preferred: what `auto` takes where no GPU works; None for what reads a picture soonest of what is installed.
 
     Raises:
-        ProviderUnavailable: the provider is not part of the installed ONNX Runtime, or it is and cannot run here.
+        ProviderUnavailable: the provider is not installed, or it is and cannot run here.
         ModelPackageError: the package has no file for the provider, or the file cannot be loaded.
     """
+    count = threads or usable_cores()
     if choice != "auto":
-        return _open(package, choice, threads, spinning, None)
+        return _open(package, choice, count, spinning)
     warning = None
-    available = onnxruntime.get_available_providers()
-    if PROVIDERS["cuda"] in available:
+    if is_installed("cuda"):
         try:
-            return _open(package, "cuda", threads, spinning, None)
+            return _open(package, "cuda", count, spinning)
         except ProviderUnavailable as error:
             if has_gpu():
                 warning = f"A GPU is there and is not used: {error}"
     elif has_gpu():
         warning = "A GPU is there and is not used: this is ONNX Runtime for processors; install panoseg[gpu] instead."
-    fallback = preferred or ("openvino" if PROVIDERS["openvino"] in available else "cpu")
-    return _open(package, fallback, threads, spinning, warning)
+    possible: tuple[OnProcessor, ...] = (preferred,) if preferred else _possible(package)
+    session = _soonest(package, [_open(package, each, count, spinning) for each in possible])
+    session.warning = warning
+    return session
 
 
-def _open(package: ModelPackage, choice: str, threads: int | None, spinning: bool, warning: str | None) -> Session:
-    provider = PROVIDERS[choice]
-    if provider not in onnxruntime.get_available_providers():
-        raise ProviderUnavailable(
-            f"The installed ONNX Runtime has no {provider}; install panoseg[{_EXTRAS[choice]}], alone of the three."
-        )
-    file = package.file_for(provider)
+def open_lanes(package: ModelPackage, session: Session, count: int) -> Session:
+    """The same model with a thread of its own for each of several pictures at once.
+
+    Reading one picture with every core is soonest, yet costs more of their time than reading each with one core.
+    """
+    return _open(package, session.choice, count, spinning=False, lanes=count)
+
+
+def _possible(package: ModelPackage) -> tuple[OnProcessor, ...]:
+    choices: tuple[OnProcessor, ...] = ("cpu", "openvino")
+    return tuple(each for each in choices if is_installed(each) and package.file_for(PROVIDERS[each])) or ("cpu",)
+
+
+def _soonest(package: ModelPackage, sessions: list[Session]) -> Session:
+    """The session that reads a picture soonest; they take turns, so that a machine that slows down slows all."""
+    if len(sessions) == 1:
+        return sessions[0]
+    picture = np.zeros((1, package.manifest.input.height, package.manifest.input.width), np.uint8)
+    times: list[list[float]] = [[] for _ in sessions]
+    for number in range(1 + _TRIALS):
+        for session, taken in zip(sessions, times, strict=True):
+            begin = time.perf_counter()
+            session.run(picture)
+            if number:  # the first is for warming up
+                taken.append(1000 * (time.perf_counter() - begin))
+    medians = [statistics.median(taken) for taken in times]
+    best = sessions[medians.index(min(medians))]
+    told = (f"{session.provider} {median:.0f} ms" for session, median in zip(sessions, medians, strict=True))
+    best.reason = f"soonest when loaded: {', '.join(told)}"
+    return best
+
+
+def _open(package: ModelPackage, choice: Choice, threads: int, spinning: bool, lanes: int = 1) -> Session:
+    file = package.file_for(PROVIDERS[choice])
     if file is None:
-        raise ModelPackageError(f"{package.folder} has no file for {provider}.")
-    if choice in ("cuda", "tensorrt"):
-        onnxruntime.preload_dlls()
-    count = threads or usable_cores()
-    # OpenVINO has threads of its own, and would otherwise take every core of the machine.
-    provider_options = {"device_type": "CPU", "num_of_threads": str(count)} if choice == "openvino" else {}
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = count
-    options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spinning)))
-    # Above warnings: a provider's refusal is told by the error that this module raises.
-    options.log_severity_level = 4
-    try:
-        runtime = onnxruntime.InferenceSession(package.folder / file.path, options, [(provider, provider_options)])
-    except Exception as error:
-        if choice == "cpu":
-            raise ModelPackageError(f"{package.folder / file.path} cannot be loaded: {error}") from error
-        raise ProviderUnavailable(_why_not(choice, provider)) from error
-    if runtime.get_providers()[0] != provider:
-        raise ProviderUnavailable(_why_not(choice, provider))
-    return Session(runtime, file, warning)
-
-
-def _why_not(choice: str, provider: str) -> str:
-    missing = [library for library in _LIBRARIES.get(choice, ()) if not _loads(library)]
-    if missing:
-        return f"{provider} cannot run here: {', '.join(missing)} is missing (see docker/README.md for what it needs)."
-    return f"{provider} was asked for, and its session does not hold it; the driver may be too old for it."
-
-
-def _loads(library: str) -> bool:
-    try:
-        ctypes.CDLL(library)
-    except OSError:
-        return False
-    return True
-
-
-def has_gpu() -> bool:
-    """Whether a CUDA GPU is there; NVIDIA's driver makes these device files."""
-    return any(Path("/dev").glob("nvidia[0-9]*")) or Path("/dev/dxg").exists()
+        raise ModelPackageError(f"{package.folder} has no file for {PROVIDERS[choice]}.")
+    run = load(package.folder / file.path, choice, threads, spinning, lanes)
+    return Session(run, file, choice, lanes=lanes, batches=(1,) if choice in ("cpu", "openvino") else _GPU_BATCHES)

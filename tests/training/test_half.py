@@ -13,6 +13,7 @@ import pytest
 from service.model.check import check_known_answer
 from service.model.package import ModelPackage, find_packages, load_package
 from service.model.prepare import prepare
+from service.model.runtimes import run_with
 from service.model.session import Session, open_session
 from training.dequantize import to_float
 from training.half import DeriveError, derive, open_on_processor, to_half
@@ -36,7 +37,7 @@ def float_graph(package: ModelPackage) -> onnx.ModelProto:
 
 def open_graph(graph: onnx.ModelProto, package: ModelPackage) -> Session:
     runtime = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
-    return Session(runtime, package.manifest.files[0], None)
+    return Session(run_with(runtime), package.manifest.files[0])
 
 
 @pytest.fixture(scope="module")

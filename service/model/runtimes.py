@@ -1,0 +1,154 @@
+"""Loads a model file into a runtime: ONNX Runtime, on one of its providers, or OpenVINO, by its own interface.
+
+ONNX Runtime lists a provider as available that then fails when a session is made, and falls back without an error; so
+what counts here is what the session, once made, says it holds.
+"""
+
+import ctypes
+import importlib.util
+import queue
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from service.errors import ModelPackageError, ProviderUnavailable
+
+Choice = Literal["cpu", "cuda", "tensorrt", "openvino"]
+
+Run = Callable[[npt.NDArray[np.uint8]], list[npt.NDArray[Any]]]
+"""Prepared pictures `(batch, height, width)` `uint8` to the tensors `OUTPUTS`, each with the batch first."""
+
+OUTPUTS: Final = ("tooth", "foreground", "confidence", "distance", "view", "evidence")
+
+PROVIDERS: Final[dict[Choice, str]] = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+    "openvino": "OpenVINO",
+}
+"""What each choice is called in manifests and answers: by ONNX Runtime's own names, and OpenVINO."""
+
+_LIBRARIES: Final[dict[str, tuple[str, ...]]] = {
+    "cuda": (
+        "libcuda.so.1",
+        "libcudart.so.13",
+        "libcublas.so.13",
+        "libcublasLt.so.13",
+        "libcufft.so.12",
+        "libcudnn.so.9",
+    ),
+    "tensorrt": ("libcuda.so.1", "libnvinfer.so.10", "libnvonnxparser.so.10"),
+}
+"""What a provider loads, to tell an administrator which of it is missing (onnxruntime-gpu 1.27 and later: CUDA 13)."""
+
+
+def is_installed(choice: Choice) -> bool:
+    """Whether the software for a choice is installed; whether it works shows only once a model is loaded."""
+    if choice == "openvino":
+        return importlib.util.find_spec("openvino") is not None
+    return PROVIDERS[choice] in onnxruntime.get_available_providers()
+
+
+def load(path: Path, choice: Choice, threads: int, spinning: bool, lanes: int) -> Run:
+    """Load a model file.
+
+    Args:
+        threads: how many the processor's arithmetic uses, of all lanes together.
+        spinning: whether ONNX Runtime's threads wait for their next piece of work awake, which is sooner and takes the
+            time from others; OpenVINO's are its own matter.
+        lanes: how many callers are to run it at once, each with its share of the threads.
+
+    Raises:
+        ProviderUnavailable: what was asked for is not installed, or it is and cannot run here.
+        ModelPackageError: the file cannot be loaded.
+    """
+    if not is_installed(choice):
+        extra = "gpu" if choice in ("cuda", "tensorrt") else "cpu"
+        raise ProviderUnavailable(f"{PROVIDERS[choice]} is not installed; install panoseg[{extra}].")
+    if choice == "openvino":
+        return _load_with_openvino(path, threads, lanes)
+    return run_with(_load_with_onnxruntime(path, choice, threads // lanes, spinning))
+
+
+def run_with(session: onnxruntime.InferenceSession) -> Run:
+    """A session of ONNX Runtime, which any number of threads may run at once."""
+    return lambda pixels: session.run(list(OUTPUTS), {"pixels": pixels})
+
+
+def _load_with_onnxruntime(path: Path, choice: Choice, threads: int, spinning: bool) -> onnxruntime.InferenceSession:
+    provider = PROVIDERS[choice]
+    if choice in ("cuda", "tensorrt"):
+        onnxruntime.preload_dlls()
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spinning)))
+    # Above warnings: a provider's refusal is told by the error that this module raises.
+    options.log_severity_level = 4
+    try:
+        session = onnxruntime.InferenceSession(path, options, [provider])
+    except Exception as error:
+        if choice == "cpu":
+            raise ModelPackageError(f"{path} cannot be loaded: {error}") from error
+        raise ProviderUnavailable(_why_not(choice, provider)) from error
+    if session.get_providers()[0] != provider:
+        raise ProviderUnavailable(_why_not(choice, provider))
+    return session
+
+
+def _load_with_openvino(path: Path, threads: int, lanes: int) -> Run:
+    import openvino
+
+    core = openvino.Core()
+    options = {
+        "INFERENCE_NUM_THREADS": threads,
+        "NUM_STREAMS": lanes,
+        # A model is loaded twice, for one picture at a time and for several: both would be put on the same cores.
+        "ENABLE_CPU_PINNING": False,
+    }
+    try:
+        model = core.read_model(path)
+        _, *size = model.input("pixels").partial_shape
+        # Of one picture, which is what a processor gets at a time: a shape that is known is sooner read.
+        model.reshape({"pixels": [1, *(side.get_length() for side in size)]})
+        compiled = core.compile_model(model, "CPU", options)
+    except RuntimeError as error:
+        raise ModelPackageError(f"{path} cannot be loaded by OpenVINO: {error}") from error
+    free: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    for _ in range(lanes):
+        free.put(compiled.create_infer_request())
+
+    def run_one(picture: npt.NDArray[np.uint8]) -> list[npt.NDArray[Any]]:
+        request = free.get()
+        try:
+            request.infer({"pixels": picture[np.newaxis]}, share_inputs=True)
+            # Copied, since the request's own memory is the next picture's.
+            return [request.get_tensor(name).data[0].copy() for name in OUTPUTS]
+        finally:
+            free.put(request)
+
+    return lambda pixels: [np.stack(parts) for parts in zip(*map(run_one, pixels), strict=True)]
+
+
+def _why_not(choice: Choice, provider: str) -> str:
+    missing = [library for library in _LIBRARIES.get(choice, ()) if not _loads(library)]
+    if missing:
+        return f"{provider} cannot run here: {', '.join(missing)} is missing (see docker/README.md for what it needs)."
+    return f"{provider} was asked for, and its session does not hold it; the driver may be too old for it."
+
+
+def _loads(library: str) -> bool:
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True
+
+
+def has_gpu() -> bool:
+    """Whether a CUDA GPU is there; NVIDIA's driver makes these device files."""
+    return any(Path("/dev").glob("nvidia[0-9]*")) or Path("/dev/dxg").exists()

@@ -1,0 +1,182 @@
+"""Pictures that arrive together are read side by side or as a batch, each as if it were alone, and none is lost."""
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from service.errors import NotReady, TimedOut
+from service.model.engine import Abandoned, Engine, Ticket
+from service.model.package import ModelPackage
+from service.model.runtimes import load
+from service.model.session import Prediction, Session, open_lanes, open_session
+from training.phantom import draw_phantom
+
+Pixels = npt.NDArray[np.uint8]
+PATIENCE_S = 600.0
+
+
+@pytest.fixture(scope="module")
+def pictures(package: ModelPackage) -> list[Pixels]:
+    from service.model.prepare import prepare
+
+    return [prepare(draw_phantom(seed).pixels, package.manifest.input.fit()).pixels for seed in range(5)]
+
+
+@pytest.fixture(scope="module")
+def alone(package: ModelPackage, pictures: list[Pixels]) -> list[Prediction]:
+    """What the model says of each picture by itself."""
+    session = open_session(package, "cpu")
+    return [session.run(picture[np.newaxis])[0] for picture in pictures]
+
+
+class Gate:
+    """Real runs of the model that wait until they are let through, and are counted."""
+
+    def __init__(self, package: ModelPackage) -> None:
+        self._run = load(package.folder / package.manifest.files[0].path, "cpu", 1, spinning=False, lanes=1)
+        self.opened = threading.Event()
+        self.entered = threading.Semaphore(0)
+        self.sizes: list[int] = []
+
+    def run(self, pixels: Pixels) -> list[npt.NDArray[np.uint8]]:
+        self.sizes.append(len(pixels))
+        self.entered.release()
+        assert self.opened.wait(60)
+        return self._run(pixels)
+
+
+@contextmanager
+def engine(session: Session, alongside: Session | None = None, places: int = 16) -> Iterator[Engine]:
+    running = Engine(session, alongside, places)
+    try:
+        yield running
+    finally:
+        running.close()
+
+
+def ask(running: Engine, picture: Pixels, ticket: Ticket | None = None) -> Prediction:
+    """As a request does."""
+    running.admit()
+    try:
+        return running.predict(picture, ticket or Ticket(PATIENCE_S))
+    finally:
+        running.leave()
+
+
+def same(one: Prediction, other: Prediction) -> bool:
+    return bool(np.array_equal(one.tooth, other.tooth) and np.array_equal(one.foreground, other.foreground))
+
+
+@pytest.mark.parametrize("choice", ["cpu", "openvino"])
+def test_pictures_that_arrive_together_are_each_read_as_if_alone(
+    package: ModelPackage, pictures: list[Pixels], choice: str
+) -> None:
+    session = open_session(package, choice, threads=2)  # type: ignore[arg-type]
+    expected = [session.run(picture[np.newaxis])[0] for picture in pictures]
+    with engine(session, open_lanes(package, session, 2)) as running, ThreadPoolExecutor(5) as callers:
+        answers = list(callers.map(lambda picture: ask(running, picture), pictures * 4))
+    assert all(same(*both) for both in zip(answers, expected * 4, strict=True))
+
+
+def test_one_picture_has_every_core_and_several_have_one_each(package: ModelPackage, pictures: list[Pixels]) -> None:
+    wide, narrow = Gate(package), Gate(package)
+    sessions = Session(wide.run, package.manifest.files[0]), Session(narrow.run, package.manifest.files[0], lanes=2)
+    with engine(*sessions) as running, ThreadPoolExecutor(3) as callers:
+        first = callers.submit(ask, running, pictures[0])
+        assert wide.entered.acquire(timeout=60)
+        second = callers.submit(ask, running, pictures[1])
+        assert narrow.entered.acquire(timeout=60)  # beside the first, which is still being read
+        assert (wide.sizes, narrow.sizes) == ([1], [1])
+        wide.opened.set()
+        narrow.opened.set()
+        wait([first, second])
+        ask(running, pictures[2])
+    assert (wide.sizes, narrow.sizes) == ([1, 1], [1])
+
+
+def test_what_waits_for_a_gpu_goes_as_one_batch_and_what_is_alone_waits_for_none(
+    package: ModelPackage, pictures: list[Pixels], alone: list[Prediction]
+) -> None:
+    gate = Gate(package)
+    with (
+        engine(Session(gate.run, package.manifest.files[0], batches=(1, 2, 4))) as running,
+        ThreadPoolExecutor(5) as callers,
+    ):
+        first = callers.submit(ask, running, pictures[0])
+        assert gate.entered.acquire(timeout=60)  # it did not wait for company
+        others = [callers.submit(ask, running, picture) for picture in pictures[1:4]]
+        until(lambda: running.waiting == 3)
+        gate.opened.set()
+        answers = [each.result() for each in (first, *others)]
+    assert gate.sizes == [1, 4]  # three, filled up to a size that is known
+    assert all(same(*both) for both in zip(answers, alone[:4], strict=True))
+
+
+def test_of_a_batch_those_that_nobody_waits_for_cost_nothing(
+    package: ModelPackage, pictures: list[Pixels], alone: list[Prediction]
+) -> None:
+    gate = Gate(package)
+    with (
+        engine(Session(gate.run, package.manifest.files[0], batches=(1, 2, 4))) as running,
+        ThreadPoolExecutor(4) as callers,
+    ):
+        first = callers.submit(ask, running, pictures[0])
+        assert gate.entered.acquire(timeout=60)
+        gone, late = Ticket(PATIENCE_S), Ticket(0.5)
+        abandoned = callers.submit(ask, running, pictures[1], gone)
+        too_late = callers.submit(ask, running, pictures[2], late)
+        stays = callers.submit(ask, running, pictures[3])
+        until(lambda: running.waiting == 3)
+        gone.abandon()
+        with pytest.raises(TimedOut):
+            too_late.result()
+        gate.opened.set()
+        with pytest.raises(Abandoned):
+            abandoned.result()
+        assert same(stays.result(), alone[3])
+        first.result()
+    assert gate.sizes == [1, 1]
+
+
+def test_a_run_that_fails_fails_its_own_requests_and_no_other(package: ModelPackage, pictures: list[Pixels]) -> None:
+    gate = Gate(package)
+    gate.opened.set()
+
+    def fail_once(pixels: Pixels) -> list[npt.NDArray[np.uint8]]:
+        if not gate.sizes:
+            gate.sizes.append(0)
+            raise MemoryError
+        return gate.run(pixels)
+
+    with engine(Session(fail_once, package.manifest.files[0])) as running:
+        with pytest.raises(MemoryError):
+            ask(running, pictures[0])
+        ask(running, pictures[0])
+
+
+def test_what_is_in_the_queue_when_it_closes_is_finished(package: ModelPackage, pictures: list[Pixels]) -> None:
+    gate = Gate(package)
+    running = Engine(Session(gate.run, package.manifest.files[0], batches=(1, 2)), None, 16)
+    with ThreadPoolExecutor(5) as callers:
+        asked = [callers.submit(ask, running, picture) for picture in pictures[:4]]
+        until(lambda: running.waiting == 3)
+        closing = callers.submit(running.close)
+        gate.opened.set()
+        closing.result()
+        assert all(isinstance(each.result(), Prediction) for each in asked)
+    with pytest.raises(NotReady):
+        ask(running, pictures[0])
+
+
+def until(holds: Callable[[], bool]) -> None:
+    pause = threading.Event()
+    for _ in range(6000):
+        if holds():
+            return
+        pause.wait(0.01)
+    raise AssertionError("it never came to that")
