@@ -38,6 +38,7 @@ from benchmarks.measure import (
     measure_arrivals,
     measure_formats,
     measure_memory,
+    measure_reload,
     measure_rest,
     measure_single_stream,
     measure_throughput,
@@ -110,6 +111,7 @@ def _measure(contenders: list[Contender], plan: Plan) -> dict[str, Any]:
         capacity = result["throughput"][PANOSEG]["per_second"]
         result["arrivals"] = measure_arrivals(without_tutorial, bodies, capacity, plan)
         result["memory"] = measure_memory(ours, mixed, plan.mixed)
+        result["reload"] = measure_reload(ours, bodies, plan.seconds)
     single = result["single_stream"]
     result["tutorial_median_ms"], result["panoseg_median_ms"] = (single[name]["p50_ms"] for name in (TUTORIAL, PANOSEG))
     result["ratio_of_medians"] = round(result["tutorial_median_ms"] / result["panoseg_median_ms"], 2)

@@ -76,8 +76,8 @@ class Server:
 
 
 def panoseg() -> Contender:
-    """This service, as it is by default; only that no request is dropped for being late."""
-    command = (sys.executable, "-m", "training.cli", "serve", "--port", "{port}", "--timeout-s", "120")
+    """This service, as it is by default; only that no request is dropped for being late, and its model may change."""
+    command = (sys.executable, "-m", "training.cli", "serve", "--port", "{port}", "--timeout-s", "120", "--reload")
     return Contender(PANOSEG, command, "/v1/segment?include=polygons,mask,overlay", "/health/ready")
 
 
