@@ -17,9 +17,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from benchmarks.environments import REPOSITORY, environment_python
+from benchmarks.environments import environment_python
 from benchmarks.float_model import write_float_model
 from benchmarks.load import Caller
+from benchmarks.places import REPOSITORY
 from benchmarks.processes import family, memory_mb
 from service.machine import usable_cores
 

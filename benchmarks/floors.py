@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from benchmarks.contenders import PANOSEG, TUTORIAL
+from benchmarks.places import processor_kind
 
-VNNI: Final = "vnni"
 HALF_LOAD: Final = 0.5
 """The share of panoseg's throughput at which the rivals' percentiles are compared with its own."""
 
@@ -47,7 +47,7 @@ def judge(result: Mapping[str, Any]) -> list[Figure]:
     """Every figure that has a floor, and those that explain them, from a benchmark's result."""
     single, bare, png = result["single_stream"], result["bare"], result["parts"]["png"]
     throughput, loop_ms = result["throughput"], result["bare_loop"]["p50_ms"]
-    vnni = VNNI in result["processor"]
+    vnni = processor_kind(result["processor"]) == "vnni"
     best_bare = min(each["p50_ms"] for each in bare.values())
     ours = throughput[PANOSEG]
     own_core_ms = ours["processor_ms_per_request"]
@@ -111,6 +111,13 @@ def judge(result: Mapping[str, Any]) -> list[Figure]:
     return figures + _against_rivals(result)
 
 
+def at_half_load(result: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """What each server needed at half of panoseg's throughput; one that fell behind before is not among them."""
+    return {
+        name: level for name, levels in result["arrivals"].items() for level in levels if level["share"] == HALF_LOAD
+    }
+
+
 def _against_rivals(result: Mapping[str, Any]) -> list[Figure]:
     """How far panoseg is ahead of the best rival, whichever of its settings serves it best; 1 is level."""
     throughput = result["throughput"]
@@ -118,9 +125,7 @@ def _against_rivals(result: Mapping[str, Any]) -> list[Figure]:
     if not rivals:
         return []
     single = result["single_stream"]
-    half = {
-        name: level for name, levels in result["arrivals"].items() for level in levels if level["share"] == HALF_LOAD
-    }
+    half = at_half_load(result)
     ahead = {
         "p50, one after the other": _times_slower({name: single[name]["p50_ms"] for name in (PANOSEG, *rivals)}),
         "p50 at half load": _times_slower({name: level["p50_ms"] for name, level in half.items()}),

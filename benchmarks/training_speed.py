@@ -25,15 +25,14 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from benchmarks.places import REPOSITORY, RESULTS
 from benchmarks.training_loops import Setting, measure
-from service.model.session import usable_cores
+from service.machine import processor_name, usable_cores
 from training.config import Config, PhantomData, load_config
 from training.data import load_splits
-from training.evaluate import processor_name
 from training.train import choose_precision
 
-REPOSITORY: Final = Path(__file__).resolve().parent.parent
-RESULT: Final = REPOSITORY / "benchmarks" / "results" / "training-speed.json"
+RESULT: Final = RESULTS / "training-speed.json"
 
 GOAL: Final = 3.0
 """How many times faster `panoseg train` is than the plain loop (issue B)."""
