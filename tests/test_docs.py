@@ -1,6 +1,5 @@
 """What the pages say of figures is what our commands measured."""
 
-import importlib.util
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -9,15 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
+from docs import figures
 from training.failures import FAILURES, FailuresError, read_failures
-
-REPOSITORY = Path(__file__).resolve().parent.parent
-
-specification = importlib.util.spec_from_file_location("figures", REPOSITORY / "docs" / "figures.py")
-assert specification is not None
-assert specification.loader is not None
-figures = importlib.util.module_from_spec(specification)
-specification.loader.exec_module(figures)
 
 
 @pytest.mark.parametrize("page", figures.PAGES, ids=lambda page: page.name)

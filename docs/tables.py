@@ -1,0 +1,11 @@
+"""A Markdown table as the pages have it."""
+
+import re
+from collections.abc import Sequence
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """The table's lines; each row has a cell for each of the header's."""
+    lines = ["| " + " | ".join(cells) + " |" for cells in (header, *rows)]
+    lines.insert(1, "|---" * len(header) + "|")
+    return re.sub(r"\|  (?=\|)", "| ", "\n".join(lines)) + "\n"
