@@ -89,7 +89,7 @@ def main() -> int:
         for _ in range(arguments.rounds):
             for arm in track(compared, "in turn"):
                 speeds[arm.name].append(_run(arm, path, Path(folder), arguments.steps))
-    result = _summarise(speeds, config, arguments)
+    result = summarise(speeds, config, arguments)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(result, indent=1) + "\n")
     _show(result)
@@ -142,7 +142,14 @@ def _run(arm: Arm, config: Path, folder: Path, steps: int) -> float:
     return float(done.stdout.split()[-1])
 
 
-def _summarise(speeds: dict[str, list[float]], config: Config, arguments: argparse.Namespace) -> dict[str, Any]:
+def summarise(speeds: dict[str, list[float]], config: Config, arguments: argparse.Namespace) -> dict[str, Any]:
+    """The result file's content.
+
+    Args:
+        speeds: pictures a second in each round, by arm.
+        config: the run; its last phase says input size and batch.
+        arguments: `rounds` and `steps` of them are told.
+    """
     medians = {name: statistics.median(values) for name, values in speeds.items()}
     plain = medians[PLAIN]
     before = plain

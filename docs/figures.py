@@ -14,12 +14,17 @@ from typing import Any, Final
 
 REPOSITORY: Final = Path(__file__).resolve().parent.parent
 PACKAGE: Final = REPOSITORY / "models" / "unet-resnet34-fdi" / "1"
-PAGES: Final = (REPOSITORY / "README.md", REPOSITORY / "docs" / "performance.md", PACKAGE / "MODEL_CARD.md")
+PAGES: Final = (
+    REPOSITORY / "README.md",
+    REPOSITORY / "docs" / "performance.md",
+    REPOSITORY / "docs" / "training.md",
+    PACKAGE / "MODEL_CARD.md",
+)
 
 sys.path.insert(0, str(REPOSITORY))
 
 from benchmarks.places import RESULTS  # noqa: E402
-from docs import serving_figures  # noqa: E402
+from docs import serving_figures, training_figures  # noqa: E402
 from docs.tables import table  # noqa: E402
 from training.failures import read_failures  # noqa: E402
 
@@ -50,7 +55,7 @@ def with_figures(text: str) -> str:
     def fill(found: re.Match[str]) -> str:
         return f"{found[1]}\n{TABLES[found[2]]()}{found[4]}"
 
-    return re.sub(r"(<!-- figures: (\w+) -->)\n(.*?)(<!-- end -->)", fill, text, flags=re.DOTALL)
+    return re.sub(r"(<!-- figures: ([\w-]+) -->)\n(.*?)(<!-- end -->)", fill, text, flags=re.DOTALL)
 
 
 def package_table() -> str:
@@ -247,6 +252,9 @@ TABLES: Final[dict[str, Callable[[], str]]] = {
     "servers": serving_figures.servers,
     "floors": serving_figures.floors,
     "plots": serving_figures.plots,
+    "sweep": training_figures.sweep,
+    "ablation": training_figures.ablation,
+    "training-speed": training_figures.speed,
 }
 
 

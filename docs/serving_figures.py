@@ -6,9 +6,7 @@ from typing import Any
 
 from benchmarks.floors import at_half_load
 from benchmarks.places import RESULTS
-from docs.tables import table
-
-_NOT_YET = "Not measured yet: `make bench`.\n"
+from docs.tables import not_yet, table
 
 
 def speed() -> str:
@@ -55,7 +53,7 @@ def plots() -> str:
     for kind, _ in _results("serving"):
         lines.append(f"![Answers a second and the time that 99 % take](images/serving-load-{kind}.svg)")
         lines.append(f"![Where the time of a request goes](images/serving-request-{kind}.svg)")
-    return "\n\n".join(lines) + "\n" if lines else _NOT_YET
+    return "\n\n".join(lines) + "\n" if lines else not_yet("make bench")
 
 
 def _results(what: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -71,7 +69,7 @@ def _under_each_run(make: Callable[[dict[str, Any]], str]) -> str:
         versions = ", ".join(f"{name} {number}" for name, number in result["versions"].items())
         told = f"{result['processor']}, {result['cores']} cores, {result['date']}, commit {result['commit'][:12]}"
         parts.append(f"{told}; {versions}:\n\n{make(result)}")
-    return "\n".join(parts) or _NOT_YET
+    return "\n".join(parts) or not_yet("make bench")
 
 
 def _server_table(result: dict[str, Any]) -> str:
