@@ -29,7 +29,7 @@ from rich.table import Table
 from benchmarks import plots
 from benchmarks.bare import bare
 from benchmarks.contenders import PANOSEG, TUTORIAL, Contender, Server, panoseg, rivals, running, tutorial
-from benchmarks.environments import REPOSITORY, environment_python, versions
+from benchmarks.environments import environment_python, versions
 from benchmarks.floors import Figure, judge
 from benchmarks.load import form
 from benchmarks.measure import (
@@ -38,16 +38,17 @@ from benchmarks.measure import (
     measure_arrivals,
     measure_formats,
     measure_memory,
+    measure_reload,
     measure_rest,
     measure_single_stream,
     measure_throughput,
 )
 from benchmarks.pictures import as_format, full_size_pictures, mixed_sizes
+from benchmarks.places import IMAGES, REPOSITORY, RESULTS, processor_kind
 from benchmarks.processes import processor_seconds
 from service.machine import processor_name, usable_cores
 from service.model.package import choose_package
 
-RESULTS: Final = REPOSITORY / "benchmarks" / "results"
 SCRATCH: Final = REPOSITORY / "out"
 
 _OURS: Final = ("panoseg", "onnxruntime", "opencv-python-headless", "pillow", "numpy", "fastapi", "uvicorn")
@@ -66,8 +67,7 @@ def main() -> int:
     chosen = arguments.parse_args()
     # Ended by a signal, it still stops the servers that it started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
-    kind = "vnni" if "vnni" in processor_name() else "avx2"
-    out = chosen.out or (SCRATCH if chosen.quick else RESULTS) / f"serving-{kind}.json"
+    out = chosen.out or (SCRATCH if chosen.quick else RESULTS) / f"serving-{processor_kind()}.json"
     with tempfile.TemporaryDirectory() as folder:
         contenders = [panoseg(), tutorial(Path(folder)), *([] if chosen.no_rivals else rivals())]
         result = _describe(chosen.no_rivals) | _measure(contenders, QUICK if chosen.quick else Plan())
@@ -76,7 +76,7 @@ def main() -> int:
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(result, indent=1) + "\n")
     _show(result, figures)
-    plots.draw(out, plots.IMAGES if out.parent == RESULTS else out.parent)
+    plots.draw(out, IMAGES if out.parent == RESULTS else out.parent)
     return int(any(figure.falls for figure in figures))
 
 
@@ -110,6 +110,7 @@ def _measure(contenders: list[Contender], plan: Plan) -> dict[str, Any]:
         capacity = result["throughput"][PANOSEG]["per_second"]
         result["arrivals"] = measure_arrivals(without_tutorial, bodies, capacity, plan)
         result["memory"] = measure_memory(ours, mixed, plan.mixed)
+        result["reload"] = measure_reload(ours, bodies, plan.seconds)
     single = result["single_stream"]
     result["tutorial_median_ms"], result["panoseg_median_ms"] = (single[name]["p50_ms"] for name in (TUTORIAL, PANOSEG))
     result["ratio_of_medians"] = round(result["tutorial_median_ms"] / result["panoseg_median_ms"], 2)

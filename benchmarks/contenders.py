@@ -17,9 +17,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from benchmarks.environments import REPOSITORY, environment_python
+from benchmarks.environments import environment_python
 from benchmarks.float_model import write_float_model
 from benchmarks.load import Caller
+from benchmarks.places import REPOSITORY
 from benchmarks.processes import family, memory_mb
 from service.machine import usable_cores
 
@@ -76,8 +77,8 @@ class Server:
 
 
 def panoseg() -> Contender:
-    """This service, as it is by default; only that no request is dropped for being late."""
-    command = (sys.executable, "-m", "training.cli", "serve", "--port", "{port}", "--timeout-s", "120")
+    """This service, as it is by default; only that no request is dropped for being late, and its model may change."""
+    command = (sys.executable, "-m", "training.cli", "serve", "--port", "{port}", "--timeout-s", "120", "--reload")
     return Contender(PANOSEG, command, "/v1/segment?include=polygons,mask,overlay", "/health/ready")
 
 

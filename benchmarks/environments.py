@@ -16,7 +16,7 @@ from typing import Final
 
 from rich.console import Console
 
-REPOSITORY: Final = Path(__file__).resolve().parent.parent
+from benchmarks.places import REPOSITORY
 
 _RIVALS: Final = REPOSITORY / "benchmarks" / "rivals"
 _ENVIRONMENTS: Final = REPOSITORY / ".venv-rivals"

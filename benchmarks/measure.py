@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -122,7 +122,7 @@ def measure_rest(server: Server, bodies: Sequence[bytes], plan: Plan) -> dict[st
 def measure_throughput(
     servers: Sequence[Server], bare: Bare, bodies: Sequence[bytes], seconds: float
 ) -> dict[str, Any]:
-    """Many callers at once at each server; of panoseg also how soon `/health/live` answers meanwhile.
+    """Many callers at once at each server; of panoseg also how soon what watches it is answered meanwhile.
 
     An idle server, the tutorial's, is asked in turn with it: what that one needs is the machine's doing.
     """
@@ -133,10 +133,14 @@ def measure_throughput(
     for server in track(servers, "throughput"):
         used = processor_seconds(server.pid)
         if server.contender.name == PANOSEG:
-            probes = {"panoseg": f"{server.url}/health/live", "idle_server": f"{idle.url}/ready"}
-            with _probing(probes) as slowest:
+            routes = {
+                "panoseg": f"{server.url}/health/live",
+                "latency_route": f"{server.url}/v1/latency",
+                "idle_server": f"{idle.url}/ready",
+            }
+            with _asking({name: Caller(url).get for name, url in routes.items()}) as taken:
                 times = closed_loop(server.route, bodies, seconds)
-            live = {name: summary(each) for name, each in slowest.items()}
+            live = {name: summary(each) for name, each in taken.items()}
         else:
             times = closed_loop(server.route, bodies, seconds)
         used = processor_seconds(server.pid) - used
@@ -174,6 +178,15 @@ def measure_arrivals(
             if not all(math.isfinite(taken_ms) for taken_ms in times.taken_ms):
                 behind.add(name)
     return levels
+
+
+def measure_reload(server: Server, bodies: Sequence[bytes], seconds: float) -> dict[str, Any]:
+    """Many callers at once, before and while one model after the other takes over."""
+    before = closed_loop(server.route, bodies, seconds)
+    route = Caller(f"{server.url}/v1/models/reload")
+    with closing(route), _asking({"reload": lambda: route.send(b"")}) as taken:
+        during = closed_loop(server.route, bodies, seconds)
+    return {"before": _load(before), "during": _load(during), "reload": summary(taken["reload"])}
 
 
 def measure_memory(server: Server, bodies: Sequence[bytes], requests: int) -> dict[str, Any]:
@@ -227,20 +240,19 @@ def _callers(servers: Sequence[Server]) -> Iterator[dict[str, Caller]]:
 
 
 @contextmanager
-def _probing(urls: Mapping[str, str]) -> Iterator[dict[str, list[float]]]:
-    """While it lasts, addresses are asked in turn; milliseconds of each answer."""
-    taken: dict[str, list[float]] = {name: [] for name in urls}
+def _asking(questions: Mapping[str, Callable[[], bytes]]) -> Iterator[dict[str, list[float]]]:
+    """While it lasts, each question is asked in turn; milliseconds of each answer."""
+    taken: dict[str, list[float]] = {name: [] for name in questions}
     done = threading.Event()
 
-    def probe() -> None:
-        callers: dict[str, Callable[[], bytes]] = {name: Caller(url).get for name, url in urls.items()}
+    def ask() -> None:
         while not done.wait(0.02):
-            for name, get in callers.items():
+            for name, question in questions.items():
                 begin = time.perf_counter()
-                get()
+                question()
                 taken[name].append(1000 * (time.perf_counter() - begin))
 
-    thread = threading.Thread(target=probe)
+    thread = threading.Thread(target=ask)
     thread.start()
     try:
         yield taken

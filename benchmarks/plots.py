@@ -17,11 +17,8 @@ matplotlib.use("Agg")
 
 from matplotlib import pyplot
 
+from benchmarks.places import IMAGES, RESULTS
 from service.latency import STAGES
-
-REPOSITORY: Final = Path(__file__).resolve().parent.parent
-RESULTS: Final = REPOSITORY / "benchmarks" / "results"
-IMAGES: Final = REPOSITORY / "docs" / "images"
 
 _OVERHEAD: Final = "queue, HTTP,\nJSON"
 _MARKERS: Final = "osD^vP*X"

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from rich.console import Console
 
+from benchmarks.places import RESULTS
 from service.dentition.fdi import FDI_NUMBERS
 from service.machine import processor_name
 from service.model.interpret import find_teeth
@@ -24,7 +25,7 @@ from training.data import load_splits
 from training.export import prepare_truths
 from training.metrics import ToothAgreement, bootstrap_difference, f1_figures, match_teeth
 
-OUT: Final = Path("benchmarks/results/reading.json")
+OUT: Final = RESULTS / "reading.json"
 CONFIG: Final = Path("training/configs/shipped-2.yaml")
 _SEED: Final = 0
 

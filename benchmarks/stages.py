@@ -30,9 +30,10 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from benchmarks.compare import RESULTS
 from benchmarks.pictures import full_size_pictures
+from benchmarks.places import RESULTS, processor_kind
 from service.api.schemas import Model, rounded, segment_answer, to_json
+from service.machine import processor_name
 from service.model.engine import Ticket
 from service.model.package import choose_package
 from service.model.prepare import prepare
@@ -44,7 +45,6 @@ from service.render.encode import encode_jpeg, encode_overlay, encode_png
 from service.segmentation import Segmentation
 from service.segmenter import Answer, Segmenter, Wanted
 from service.settings import Settings
-from training.evaluate import processor_name
 
 Ways = Mapping[str, Callable[[], object]]
 
@@ -82,9 +82,7 @@ def main() -> None:
         for stage, ways in stages.items():
             for _ in range(rounds):
                 for way, run in ways.items():
-                    begin = time.thread_time()
-                    run()
-                    times.setdefault((stage, way), []).append(1000 * (time.thread_time() - begin))
+                    times.setdefault((stage, way), []).append(_processor_ms(run))
     session = open_session(package, "cpu", 1)
     pixels = prepare(answer.radiograph.pixels, package.manifest.input.fit()).pixels[np.newaxis]
     times["network", "ONNX Runtime, one thread"] = [
@@ -92,9 +90,7 @@ def main() -> None:
     ]
     segmenter.close()
     result = _result(times)
-    RESULTS.mkdir(exist_ok=True)
-    processor = "vnni" if "vnni" in processor_name() else "avx2"
-    (RESULTS / f"stages-{processor}.json").write_text(json.dumps(result, indent=1) + "\n")
+    (RESULTS / f"stages-{processor_kind()}.json").write_text(json.dumps(result, indent=1) + "\n")
     _show(result)
 
 

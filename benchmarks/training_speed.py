@@ -25,15 +25,14 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from benchmarks.places import REPOSITORY, RESULTS
 from benchmarks.training_loops import Setting, measure
-from service.model.session import usable_cores
+from service.machine import processor_name, usable_cores
 from training.config import Config, PhantomData, load_config
 from training.data import load_splits
-from training.evaluate import processor_name
 from training.train import choose_precision
 
-REPOSITORY: Final = Path(__file__).resolve().parent.parent
-RESULT: Final = REPOSITORY / "benchmarks" / "results" / "training-speed.json"
+RESULT: Final = RESULTS / "training-speed.json"
 
 GOAL: Final = 3.0
 """How many times faster `panoseg train` is than the plain loop (issue B)."""
@@ -90,7 +89,7 @@ def main() -> int:
         for _ in range(arguments.rounds):
             for arm in track(compared, "in turn"):
                 speeds[arm.name].append(_run(arm, path, Path(folder), arguments.steps))
-    result = _summarise(speeds, config, arguments)
+    result = summarise(speeds, config, arguments)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(result, indent=1) + "\n")
     _show(result)
@@ -143,7 +142,14 @@ def _run(arm: Arm, config: Path, folder: Path, steps: int) -> float:
     return float(done.stdout.split()[-1])
 
 
-def _summarise(speeds: dict[str, list[float]], config: Config, arguments: argparse.Namespace) -> dict[str, Any]:
+def summarise(speeds: dict[str, list[float]], config: Config, arguments: argparse.Namespace) -> dict[str, Any]:
+    """The result file's content.
+
+    Args:
+        speeds: pictures a second in each round, by arm.
+        config: the run; its last phase says input size and batch.
+        arguments: `rounds` and `steps` of them are told.
+    """
     medians = {name: statistics.median(values) for name, values in speeds.items()}
     plain = medians[PLAIN]
     before = plain

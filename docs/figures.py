@@ -14,12 +14,18 @@ from typing import Any, Final
 
 REPOSITORY: Final = Path(__file__).resolve().parent.parent
 PACKAGE: Final = REPOSITORY / "models" / "unet-resnet34-fdi" / "1"
-RESULTS: Final = REPOSITORY / "benchmarks" / "results"
-HALF_LOAD: Final = 0.5
-PAGES: Final = (REPOSITORY / "README.md", REPOSITORY / "docs" / "performance.md", PACKAGE / "MODEL_CARD.md")
+PAGES: Final = (
+    REPOSITORY / "README.md",
+    REPOSITORY / "docs" / "performance.md",
+    REPOSITORY / "docs" / "training.md",
+    PACKAGE / "MODEL_CARD.md",
+)
 
 sys.path.insert(0, str(REPOSITORY))
 
+from benchmarks.places import RESULTS  # noqa: E402
+from docs import serving_figures, training_figures  # noqa: E402
+from docs.tables import table  # noqa: E402
 from training.failures import read_failures  # noqa: E402
 
 CATEGORIES: Final = {
@@ -49,7 +55,7 @@ def with_figures(text: str) -> str:
     def fill(found: re.Match[str]) -> str:
         return f"{found[1]}\n{TABLES[found[2]]()}{found[4]}"
 
-    return re.sub(r"(<!-- figures: (\w+) -->)\n(.*?)(<!-- end -->)", fill, text, flags=re.DOTALL)
+    return re.sub(r"(<!-- figures: ([\w-]+) -->)\n(.*?)(<!-- end -->)", fill, text, flags=re.DOTALL)
 
 
 def package_table() -> str:
@@ -69,7 +75,7 @@ def package_table() -> str:
         ("recipe", f"`training/configs/{training['recipe']}.yaml`"),
         ("licence of the weights", manifest["licence"]),
     ]  # fmt: skip
-    return _table(["package", ""], rows)
+    return table(["package", ""], rows)
 
 
 def accuracy_table() -> str:
@@ -89,7 +95,7 @@ def accuracy_table() -> str:
     ]
     header = ["", *(f"`{name}` ({split['pictures']} pictures)" for name, split in splits)]
     lines = [(name, *(show(split) for _, split in splits)) for name, show in rows]
-    return _table(header, lines) + _measured(*(split for _, split in splits))
+    return table(header, lines) + _measured(*(split for _, split in splits))
 
 
 def confidence_table() -> str:
@@ -104,9 +110,9 @@ def confidence_table() -> str:
     ]
     limit = splits[0][1]["uncertain"]["limit"]
     header = [f"uncertain: below {limit:.3f}", *(f"`{name}`" for name, _ in splits)]
-    text = _table(header, [(name, *(show(split) for _, split in splits)) for name, show in rows])
+    text = table(header, [(name, *(show(split) for _, split in splits)) for name, show in rows])
     fitted = _read("calibration.json")
-    text += "\n" + _table(
+    text += "\n" + table(
         ["map of mean probability to confidence", "log loss", "expected calibration error"],
         [
             (f"{name}{' (taken)' if name == fitted['method'] else ''}", f"{one['log_loss']:.4f}", f"{one['ece']:.4f}")
@@ -127,7 +133,7 @@ def quantisation_table() -> str:
         before, after = cost[f"fp32_{key}"], cost[f"int8_{key}"]
         rows.append((name, f"{before:.4f}", f"{after:.4f}", f"{before - after:+.4f}"))
     return (
-        _table(["`val`, at the model's own size", "float32", "int8", "lost"], rows)
+        table(["`val`, at the model's own size", "float32", "int8", "lost"], rows)
         + f"\n`panoseg export`, which refuses a loss of Dice above {cost['limit']}.\n"
     )
 
@@ -156,7 +162,7 @@ def category_table() -> str:
         "by tooth: F1",
         "missing teeth named",
     ]
-    return _table(header, rows) + _measured(split)
+    return table(header, rows) + _measured(split)
 
 
 def stress_table() -> str:
@@ -175,7 +181,7 @@ def stress_table() -> str:
             )
         )
     pictures = f"`{stress['split']}` ({stress['pictures']} pictures), changed"
-    return _table([pictures, "Dice lost", "F1 by tooth lost", "found", "within limit"], rows) + _measured(stress)
+    return table([pictures, "Dice lost", "F1 by tooth lost", "found", "within limit"], rows) + _measured(stress)
 
 
 def failure_table() -> str:
@@ -193,7 +199,7 @@ def failure_table() -> str:
     ]
     header = ["", "picture of `test`", "category", "Dice", "by tooth: F1", "what went wrong"]
     return (
-        _table(header, rows)
+        table(header, rows)
         + "\nChosen and drawn by `panoseg failures`, looked at by eye; the sentences stand in `failures.yaml`.\n"
     )
 
@@ -211,7 +217,7 @@ def reading_table() -> str:
         for number, row in enumerate(result["rows"])
     ]
     header = [f"`val`, {result['pictures']} pictures", "F1 by tooth", "gain, 95 % interval", "Dice by tooth"]
-    return _table(header, rows) + f"\n`{result['command']}`, on {result['processor']}.\n"
+    return table(header, rows) + f"\n`{result['command']}`, on {result['processor']}.\n"
 
 
 def findings_table() -> str:
@@ -228,100 +234,7 @@ def findings_table() -> str:
         if "tooth_fraction" in changed:
             more = f", tooth area {changed['tooth_fraction']['mean']:.2%} on average"
         rows.append((f"`val`, {name}", f"`{changed['finding']}`{more}", f"{changed['named']:.1%}"))
-    return _table(["pictures", "", "share"], rows) + f"\n`{measured['command']}`\n"
-
-
-def speed_table() -> str:
-    """This service beside the tutorial's stack, on each kind of processor that was measured."""
-    rows = []
-    for path in sorted(RESULTS.glob("serving-*.json")):
-        result: dict[str, Any] = json.loads(path.read_text())
-        rows.append(
-            (
-                f"{result['processor']}, {result['cores']} cores",
-                f"{result['tutorial_median_ms']:.0f} ms",
-                f"{result['panoseg_median_ms']:.0f} ms",
-                f"{result['ratio_of_medians']:.1f}",
-            )
-        )
-    return _table(["processor", "tutorial stack, median", "panoseg, median", "times faster"], rows)
-
-
-def stages_tables() -> str:
-    """What each stage outside the network takes, and what it would take otherwise, by processor."""
-    parts = []
-    for path in sorted(RESULTS.glob("stages-*.json")):
-        result: dict[str, Any] = json.loads(path.read_text())
-        rows = [
-            ("" if number else stage, way, f"{row['processor_ms']:.2f}", f"{row['ratio']:.2f}")
-            for stage, ways in result["stages"].items()
-            for number, (way, row) in enumerate(ways.items())
-        ]
-        told = f"{result['processor']}; processor time, median of {result['median_of']}; `{result['command']}`:"
-        parts.append(f"{told}\n\n{_table(['what', 'way', 'ms', 'to the first'], rows)}")
-    return "\n".join(parts)
-
-
-def serving_tables(rows: Callable[[dict[str, Any]], list[str]]) -> str:
-    """A table for each kind of processor that `make bench` has been run on, under the run that it comes from."""
-    parts = []
-    for path in sorted(RESULTS.glob("serving-*.json")):
-        result = json.loads(path.read_text())
-        versions = ", ".join(f"{name} {number}" for name, number in result["versions"].items())
-        told = f"{result['processor']}, {result['cores']} cores, {result['date']}, commit {result['commit'][:12]}"
-        parts.append("\n".join([f"{told}; {versions}:", "", *rows(result), ""]))
-    return "\n".join(parts) or "Not measured yet: `make bench`.\n"
-
-
-def serving_plots() -> str:
-    """The pictures that `make bench` drew."""
-    lines = []
-    for path in sorted(RESULTS.glob("serving-*.json")):
-        kind = path.stem.removeprefix("serving-")
-        lines.append(f"![Answers a second and the time that 99 % take](images/serving-load-{kind}.svg)")
-        lines.append(f"![Where the time of a request goes](images/serving-request-{kind}.svg)")
-    return "\n\n".join(lines) + "\n" if lines else "Not measured yet: `make bench`.\n"
-
-
-def _server_rows(result: dict[str, Any]) -> list[str]:
-    half = {
-        name: level for name, levels in result["arrivals"].items() for level in levels if level["share"] == HALF_LOAD
-    }
-    lines = [
-        "| | one after the other: p50 / p99, ms | half load: p50 / p99, ms | 16 callers: a second | p99, ms "
-        "| processor time a request, ms | memory when ready, MB |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for name, single in result["single_stream"].items():
-        load = result["throughput"][name]
-        cells = [
-            f"{_ms(single['p50_ms'])} / {_ms(single['p99_ms'])}",
-            f"{_ms(half[name]['p50_ms'])} / {_ms(half[name]['p99_ms'])}" if name in half else "falls behind",
-            f"{load['per_second']:.1f}",
-            _ms(load["p99_ms"]),
-            _ms(load["processor_ms_per_request"]),
-            f"{result['servers'][name]['ready_mb']:.0f}",
-        ]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    for name, runs in result["bare"].items():
-        lines.append(f"| network alone, {name} | {_ms(runs['p50_ms'])} / {_ms(runs['p99_ms'])} | | | | | |")
-    return lines
-
-
-def _floor_rows(result: dict[str, Any]) -> list[str]:
-    lines = ["| | measured | floor | goal | |", "|---|---|---|---|---|"]
-    for figure in result["figures"]:
-        bounds = (figure["floor"], figure["goal"])
-        limits = ["" if bound is None else f"{figure['bound']} {bound:g}" for bound in bounds]
-        verdict = "missed" if figure["falls"] else "goal" if figure["reaches_goal"] else "floor" if limits[0] else ""
-        value = "-" if figure["value"] is None else f"{figure['value']:.2f} {figure['unit']}".rstrip()
-        lines.append(f"| {figure['name']} | {value} | {' | '.join(limits)} | {verdict} |")
-    return lines
-
-
-def _ms(value: float | None) -> str:
-    """A time; a dash where it has no end, since requests were not answered."""
-    return "-" if value is None else f"{value:.0f}"
+    return table(["pictures", "", "share"], rows) + f"\n`{measured['command']}`\n"
 
 
 TABLES: Final[dict[str, Callable[[], str]]] = {
@@ -334,11 +247,14 @@ TABLES: Final[dict[str, Callable[[], str]]] = {
     "failures": failure_table,
     "findings": findings_table,
     "reading": reading_table,
-    "speed": speed_table,
-    "stages": stages_tables,
-    "servers": lambda: serving_tables(_server_rows),
-    "floors": lambda: serving_tables(_floor_rows),
-    "plots": serving_plots,
+    "speed": serving_figures.speed,
+    "stages": serving_figures.stages,
+    "servers": serving_figures.servers,
+    "floors": serving_figures.floors,
+    "plots": serving_figures.plots,
+    "sweep": training_figures.sweep,
+    "ablation": training_figures.ablation,
+    "training-speed": training_figures.speed,
 }
 
 
@@ -350,12 +266,6 @@ def _read(name: str) -> dict[str, Any]:
 def _splits() -> list[tuple[str, dict[str, Any]]]:
     metrics = _read("metrics.json")
     return [(name, metrics[name]) for name in ("val", "test") if name in metrics]
-
-
-def _table(header: list[str], rows: list[tuple[str, ...]]) -> str:
-    lines = ["| " + " | ".join(cells) + " |" for cells in (header, *rows)]
-    lines.insert(1, "|---" * len(header) + "|")
-    return "\n".join(lines).replace("|  |", "| |") + "\n"
 
 
 def _measured(*summaries: dict[str, Any]) -> str:

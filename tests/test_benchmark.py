@@ -134,6 +134,10 @@ def load(per_second, p50_ms, p99_ms, share=0.5):
     return {**summary(p50_ms, p99_ms), **told}
 
 
+def answered(p99_ms, unanswered=0):
+    return {**summary(100, p99_ms), "unanswered": unanswered}
+
+
 def result(**changes):
     """A result in which every floor stands, changed."""
     return {
@@ -148,10 +152,11 @@ def result(**changes):
         "throughput": {
             "panoseg": load(22, 700, 900), "tutorial stack": load(1, 9000, 9900), "Rival": load(15, 900, 1200),
         },
-        "live_under_load": {"panoseg": summary(5, 40), "idle_server": summary(4, 30)},
+        "live_under_load": {"panoseg": summary(5, 40), "latency_route": summary(5, 45), "idle_server": summary(4, 30)},
         "rest": {"rest_s": 10, "first": summary(90), "busy": summary(80)},
         "start": {"seconds_to_ready": 2.0, "ready_mb": 450},
         "memory": {"requests": [100, 2000], "ratio": 1.01},
+        "reload": {"before": answered(900), "during": answered(1700)},
         "arrivals": {"panoseg": [load(11, 90, 150)], "Rival": [load(11, 120, 220)]},
         **changes,
     }  # fmt: skip
@@ -171,7 +176,10 @@ def test_a_result_as_the_issue_asks_for_passes_and_can_be_read_again():
         ({"single_stream": {**result()["single_stream"], "tutorial stack": summary(700)}}, "faster than the tutorial"),
         ({"bare": {"ONNX Runtime": summary(45), "OpenVINO": summary(30)}}, "network, over the best bare"),
         ({"bare_loop": summary(30)}, "throughput at 16 callers, over the bare"),
-        ({"live_under_load": {"panoseg": summary(5, 140), "idle_server": summary(1)}}, "/health/live"),
+        ({"live_under_load": {**result()["live_under_load"], "panoseg": summary(5, 140)}}, "/health/live"),
+        ({"live_under_load": {**result()["live_under_load"], "latency_route": summary(5, 140)}}, "/v1/latency"),
+        ({"reload": {"before": answered(900), "during": answered(1900)}}, "p99 while models take over"),
+        ({"reload": {"before": answered(900), "during": answered(1700, unanswered=1)}}, "requests lost"),
         ({"rest": {"rest_s": 10, "first": summary(200), "busy": summary(80)}}, "after 10 s of rest"),
         ({"memory": {"requests": [100, 2000], "ratio": 1.2}}, "memory after 2000"),
         (

@@ -1,0 +1,15 @@
+"""Where the measurements lie, and what a kind of processor is called in their names."""
+
+from pathlib import Path
+from typing import Final, Literal
+
+from service.machine import processor_name
+
+REPOSITORY: Final = Path(__file__).resolve().parent.parent
+RESULTS: Final = REPOSITORY / "benchmarks" / "results"
+IMAGES: Final = REPOSITORY / "docs" / "images"
+
+
+def processor_kind(name: str | None = None) -> Literal["vnni", "avx2"]:
+    """Whether a processor, this machine's where no name is given, multiplies eight bits in one step (VNNI)."""
+    return "vnni" if "vnni" in (name or processor_name()) else "avx2"

@@ -1,0 +1,1 @@
+"""The pages, and what puts pictures and measured figures into them."""
