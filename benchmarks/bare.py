@@ -34,9 +34,9 @@ class Bare:
 
 
 @contextmanager
-def bare(python: Path, runtime: str, model: Path, threads: int) -> Iterator[Bare]:
-    """Start the loop with an interpreter that has the runtime."""
-    command = [str(python), "-m", "benchmarks.bare", runtime, str(model), str(threads)]
+def bare(runtime: str, model: Path, threads: int) -> Iterator[Bare]:
+    """Start the loop."""
+    command = [sys.executable, "-m", "benchmarks.bare", runtime, str(model), str(threads)]
     pipe = subprocess.PIPE
     folder = Path(__file__).resolve().parent.parent
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, cwd=folder) as process:
