@@ -8,11 +8,12 @@ from service.errors import NotAPanoramic
 from service.findings import Plausibility, judge, likely_view, measure_plausibility, tooth_contrast
 from service.memory import keep_freed_memory
 from service.model.check import check_known_answer
+from service.model.choose import choose_session
 from service.model.engine import Engine, Ticket
 from service.model.interpret import Labels, confidences, find_teeth, outline_teeth, to_radiograph
 from service.model.package import ModelPackage
 from service.model.prepare import ModelInput, prepare
-from service.model.session import Prediction, View, open_lanes, open_session
+from service.model.session import Prediction, View, open_lanes
 from service.model.turn import TURNED, turn_back, turn_upright
 from service.radiograph import Radiograph, decode
 from service.render.draw import MaskKind, draw_mask, draw_overlay
@@ -85,9 +86,8 @@ class Segmenter:
         self._fit = package.manifest.input.fit()
         self.runtime = choose_runtime(package, settings)
         runtime = self.runtime
-        session = open_session(package, settings.provider, runtime.threads, runtime.spinning, runtime.provider)
-        check_known_answer(package, session)
-        alongside = None
+        self._chosen = choose_session(package, settings.provider, runtime.threads, runtime.spinning, runtime.provider)
+        session, alongside = self._chosen.session, None
         if session.on_processor and runtime.threads > 1:
             alongside = open_lanes(package, session, runtime.threads)
             check_known_answer(package, alongside)
@@ -96,12 +96,12 @@ class Segmenter:
     @property
     def why(self) -> str:
         """Where provider and threads come from, in a few words."""
-        return "; ".join(filter(None, (self.runtime.reason, self.engine.session.reason)))
+        return "; ".join(filter(None, (self.runtime.reason, self._chosen.reason)))
 
     @property
     def warnings(self) -> list[str]:
-        """What an administrator should know: a GPU, or a tuning, that is there and not used."""
-        return [warning for warning in (self.engine.session.warning, self.runtime.warning) if warning]
+        """What an administrator should know: a GPU, OpenVINO or a tuning that is there and not used."""
+        return [warning for warning in (self._chosen.warning, self.runtime.warning) if warning]
 
     def segment(self, upload: bytes, wanted: Wanted, ticket: Ticket) -> Answer:
         """Find the teeth in a radiograph's file.

@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from service.model.session import ProviderChoice
+from service.model.choose import ProviderChoice
 from service.radiograph import Limits
 
 _REPOSITORY = Path(__file__).resolve().parent.parent

@@ -11,9 +11,10 @@ import onnxruntime
 import pytest
 
 from service.errors import ModelPackageError, ProviderUnavailable
+from service.model import choose as choose_module
 from service.model import runtimes
-from service.model import session as session_module
 from service.model.check import check_known_answer
+from service.model.choose import Chosen, choose_session
 from service.model.interpret import find_teeth
 from service.model.package import ModelPackage, choose_package, find_packages, load_package
 from service.model.prepare import prepare
@@ -25,6 +26,10 @@ from training.phantom import Phantom
 def copied(package: ModelPackage, tmp_path: Path) -> Path:
     """The shipped package in a folder of its own, to be spoilt."""
     return Path(shutil.copytree(package.folder, tmp_path / package.manifest.name / package.manifest.version))
+
+
+def choose(package: ModelPackage) -> Chosen:
+    return choose_session(package, "auto", 1, False)
 
 
 def edit_manifest(folder: Path, **changes: object) -> None:
@@ -127,15 +132,28 @@ def test_every_runtime_for_processors_finds_the_same_teeth(package: ModelPackage
 def test_left_to_itself_the_soonest_runtime_reads_and_says_why(
     package: ModelPackage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    opened = open_session(package, "auto")
-    assert opened.provider in ("CPUExecutionProvider", "OpenVINO")
-    assert re.fullmatch(r"soonest when loaded: CPUExecutionProvider \d+ ms, OpenVINO \d+ ms", str(opened.reason))
-    assert open_session(package, "auto", preferred="cpu").provider == "CPUExecutionProvider"
-    monkeypatch.setattr(session_module, "is_installed", lambda choice: choice == "cpu")
-    assert (open_session(package, "auto").provider, open_session(package, "auto").reason) == (
-        "CPUExecutionProvider",
-        None,
-    )
+    chosen = choose(package)
+    assert chosen.session.provider in ("CPUExecutionProvider", "OpenVINO")
+    assert re.fullmatch(r"soonest when loaded: CPUExecutionProvider \d+ ms, OpenVINO \d+ ms", str(chosen.reason))
+    for preferred, provider in (("cpu", "CPUExecutionProvider"), ("openvino", "OpenVINO")):
+        assert choose_session(package, "auto", 1, False, preferred).session.provider == provider  # type: ignore[arg-type]
+    monkeypatch.setattr(choose_module, "is_installed", lambda _: False)
+    chosen = choose(package)
+    assert (chosen.session.provider, chosen.reason, chosen.warning) == ("CPUExecutionProvider", None, None)
+
+
+def test_openvino_that_cannot_read_the_model_is_passed_over_and_said_to_be(
+    package: ModelPackage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise RuntimeError("no such primitive")
+
+    monkeypatch.setattr("openvino.Core.compile_model", refuse)
+    chosen = choose(package)
+    assert chosen.session.provider == "CPUExecutionProvider"
+    assert "OpenVINO is there and is not used" in str(chosen.warning)
+    with pytest.raises(ModelPackageError, match="no such primitive"):
+        choose_session(package, "openvino", 1, False)
 
 
 def test_openvino_that_is_not_installed_is_asked_for_in_vain(
@@ -158,8 +176,8 @@ def test_a_provider_that_falls_away_without_a_word_is_noticed(
 
 
 def test_left_to_itself_a_gpu_that_is_not_used_is_told(package: ModelPackage, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert open_session(package, "auto").warning is None
-    monkeypatch.setattr(session_module, "has_gpu", lambda: True)
-    opened = open_session(package, "auto")
-    assert opened.on_processor
-    assert "A GPU is there and is not used" in str(opened.warning)
+    assert choose(package).warning is None
+    monkeypatch.setattr(choose_module, "has_gpu", lambda: True)
+    chosen = choose(package)
+    assert chosen.session.on_processor
+    assert "A GPU is there and is not used" in str(chosen.warning)

@@ -1,21 +1,15 @@
-"""The model as it is run: what it says of a picture, and a session on what was asked for, and on nothing else."""
+"""The model as it is run: what it says of a picture, and a session on the provider that was asked for, or none."""
 
-import statistics
-import time
 from dataclasses import dataclass
 from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from service.errors import ModelPackageError, ProviderUnavailable
+from service.errors import ModelPackageError
 from service.machine import usable_cores
 from service.model.package import ModelFile, ModelPackage
-from service.model.runtimes import PROVIDERS, Choice, Run, has_gpu, is_installed, load
-
-ProviderChoice = Literal["auto", "cpu", "cuda", "tensorrt", "openvino"]
-
-OnProcessor = Literal["cpu", "openvino"]
+from service.model.runtimes import PROVIDERS, Choice, Run, load
 
 View = Literal["panoramic", "upside-down", "left-side-down", "right-side-down", "foreign"]
 
@@ -29,9 +23,6 @@ EVIDENCE_STEPS: Final = 42
 
 _GPU_BATCHES: Final = (1, 2, 4, 8, 16)
 """Few sizes, since a GPU looks for its best way anew for each."""
-
-_TRIALS: Final = 5
-"""How often each way to run the model is timed when it is loaded."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,8 +55,6 @@ class Session:
         choice: what holds the model.
         lanes: how many threads may run it at once.
         batches: how many pictures it takes at once, ascending; another number is filled up to the next of these.
-        warning: a sentence for the administrator where `auto` had to pass over a GPU that is there.
-        reason: why this one runs and not another that could, where that was measured when it was loaded.
     """
 
     def __init__(
@@ -82,8 +71,6 @@ class Session:
         self.choice = choice
         self.lanes = lanes
         self.batches = batches
-        self.warning: str | None = None
-        self.reason: str | None = None
 
     @property
     def provider(self) -> str:
@@ -111,40 +98,18 @@ class Session:
         return predictions
 
 
-def open_session(
-    package: ModelPackage,
-    choice: ProviderChoice,
-    threads: int | None = None,
-    spinning: bool = True,
-    preferred: OnProcessor | None = None,
-) -> Session:
-    """Load a package's model on the provider that is asked for; `auto` takes a GPU that works, else the processor.
+def open_session(package: ModelPackage, choice: Choice, threads: int | None = None, spinning: bool = True) -> Session:
+    """Load a package's model on the provider that is asked for.
 
     Args:
         threads: how many the processor's arithmetic uses; None takes what this process may use.
         spinning: whether they wait for their next piece of work awake, which is sooner and takes the time from others.
-        preferred: what `auto` takes where no GPU works; None for what reads a picture soonest of what is installed.
 
     Raises:
         ProviderUnavailable: the provider is not installed, or it is and cannot run here.
         ModelPackageError: the package has no file for the provider, or the file cannot be loaded.
     """
-    count = threads or usable_cores()
-    if choice != "auto":
-        return _open(package, choice, count, spinning)
-    warning = None
-    if is_installed("cuda"):
-        try:
-            return _open(package, "cuda", count, spinning)
-        except ProviderUnavailable as error:
-            if has_gpu():
-                warning = f"A GPU is there and is not used: {error}"
-    elif has_gpu():
-        warning = "A GPU is there and is not used: this is ONNX Runtime for processors; install panoseg[gpu] instead."
-    possible: tuple[OnProcessor, ...] = (preferred,) if preferred else _possible(package)
-    session = _soonest(package, [_open(package, each, count, spinning) for each in possible])
-    session.warning = warning
-    return session
+    return _open(package, choice, threads or usable_cores(), spinning)
 
 
 def open_lanes(package: ModelPackage, session: Session, count: int) -> Session:
@@ -153,30 +118,6 @@ def open_lanes(package: ModelPackage, session: Session, count: int) -> Session:
     Reading one picture with every core is soonest, yet costs more of their time than reading each with one core.
     """
     return _open(package, session.choice, count, spinning=False, lanes=count)
-
-
-def _possible(package: ModelPackage) -> tuple[OnProcessor, ...]:
-    choices: tuple[OnProcessor, ...] = ("cpu", "openvino")
-    return tuple(each for each in choices if is_installed(each) and package.file_for(PROVIDERS[each])) or ("cpu",)
-
-
-def _soonest(package: ModelPackage, sessions: list[Session]) -> Session:
-    """The session that reads a picture soonest; they take turns, so that a machine that slows down slows all."""
-    if len(sessions) == 1:
-        return sessions[0]
-    picture = np.zeros((1, package.manifest.input.height, package.manifest.input.width), np.uint8)
-    times: list[list[float]] = [[] for _ in sessions]
-    for number in range(1 + _TRIALS):
-        for session, taken in zip(sessions, times, strict=True):
-            begin = time.perf_counter()
-            session.run(picture)
-            if number:  # the first is for warming up
-                taken.append(1000 * (time.perf_counter() - begin))
-    medians = [statistics.median(taken) for taken in times]
-    best = sessions[medians.index(min(medians))]
-    told = (f"{session.provider} {median:.0f} ms" for session, median in zip(sessions, medians, strict=True))
-    best.reason = f"soonest when loaded: {', '.join(told)}"
-    return best
 
 
 def _open(package: ModelPackage, choice: Choice, threads: int, spinning: bool, lanes: int = 1) -> Session:
