@@ -5,6 +5,7 @@
 Each table stands between a pair of markers, `<!-- figures: NAME -->` and `<!-- end -->`; a test fails for a stale one.
 """
 
+import itertools
 import json
 import re
 import sys
@@ -220,6 +221,27 @@ def reading_table() -> str:
     return table(header, rows) + f"\n`{result['command']}`, on {result['processor']}.\n"
 
 
+def outlines_table() -> str:
+    """How far from the true outline wrong pixels lie, on pictures that the model learnt from and on others."""
+    result = json.loads((RESULTS / "outlines.json").read_text())
+    ends = result["ends_px"]
+    parts = [f"up to {ends[0]:g}", *(f"{low:g} to {high:g}" for low, high in itertools.pairwise(ends))]
+    header = ["", "pictures", "Dice", "pixel accuracy", "the same, each at its own best limit"]
+    header += [f"wrong {part} pixels from the outline" for part in (*parts, f"beyond {ends[-1]:g}")]
+    rows = [
+        (
+            f"`{name}`",
+            str(split["pictures"]),
+            f"{split['dice']:.4f}",
+            f"{split['pixel_accuracy']:.4f}",
+            f"{split['pixel_accuracy_at_each_pictures_own_limit']:.4f}",
+            *(f"{share:.2%}" for share in split["wrong"]),
+        )
+        for name, split in result["splits"].items()
+    ]
+    return table(header, rows) + f"\n`{result['command']}`, on {result['processor']}.\n"
+
+
 def findings_table() -> str:
     """What is noticed about pictures that are none of ours, that are plain, and that were changed."""
     measured = _read("metrics.json")["findings"]
@@ -247,6 +269,7 @@ TABLES: Final[dict[str, Callable[[], str]]] = {
     "failures": failure_table,
     "findings": findings_table,
     "reading": reading_table,
+    "outlines": outlines_table,
     "speed": serving_figures.speed,
     "stages": serving_figures.stages,
     "servers": serving_figures.servers,

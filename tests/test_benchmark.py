@@ -7,12 +7,15 @@ import time
 from http.client import HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
 
 from benchmarks.floors import Figure, judge
 from benchmarks.load import Caller, closed_loop, form, open_loop, percentile, poisson_schedule
+from benchmarks.outlines import wrong_by_distance
 
 TIMES = st.lists(st.floats(0, 1e6), min_size=1, max_size=200)
 
@@ -202,3 +205,18 @@ def test_a_processor_without_vnni_has_the_lower_floor():
 def test_a_rival_that_does_not_keep_up_is_behind():
     lost = {**load(3, None, None), "p99_ms": None}
     assert fallen(result(arrivals={"panoseg": [load(11, 90, 150)], "Rival": [lost]})) == []
+
+
+@given(arrays.arrays(bool, (24, 40)), arrays.arrays(bool, (24, 40)))
+def test_wrong_pixels_are_all_counted_wherever_they_lie(found: np.ndarray, true: np.ndarray) -> None:
+    assert wrong_by_distance(found, true).sum() == pytest.approx((found != true).mean())
+
+
+def test_a_tooth_drawn_a_pixel_too_large_is_wrong_at_its_outline_alone() -> None:
+    true = np.zeros((64, 64), bool)
+    true[20:40, 20:40] = True
+    found = np.zeros_like(true)
+    found[19:41, 19:41] = True
+    nearest, *others = wrong_by_distance(found, true)
+    assert nearest == (found != true).mean()
+    assert not any(others)
