@@ -17,7 +17,7 @@ ProviderChoice = Literal["auto", "cpu", "cuda", "tensorrt", "openvino"]
 
 OnProcessor = Literal["cpu", "openvino"]
 
-_TRIALS: Final = 5
+_TRIALS: Final = 3
 """How often each way to run the model is timed."""
 
 
