@@ -123,27 +123,28 @@ def _best_path(arch: _Arch, centres: _Scores, evidence: _Scores, substance: _Sco
     lost = -_COST_OF_LEAVING_OUT * np.concatenate([[0.0], np.cumsum(substance)])
     empty = _WEIGHT_OF_THE_ARCH * np.concatenate([[0.0], np.cumsum(arch.missing)])
     score = evidence + empty[:16] + lost[:teeth, None]
-    came_from = np.full((teeth, 16, 2), -1)
+    # Of a tooth at a place the tooth and the place before it, as one number; -1 where it is the first.
+    came_from = np.full((teeth, 16), -1)
     # From each tooth to each of those that follow it within reach.
     ahead = np.arange(teeth)[:, None] - np.arange(_REACH, 0, -1)
     distances = centres[:, None] - centres[np.maximum(ahead, 0)]
     transitions = _transitions(arch, distances) + (lost[:-1, None] - lost[np.maximum(ahead, -1) + 1])[:, :, None, None]
+    columns = np.arange(16)
     for tooth in range(1, teeth):
         first = max(0, tooth - _REACH)
         steps = score[first:tooth, :, None] + transitions[tooth, _REACH - (tooth - first) :]
         flat = steps.reshape(-1, 16)
         best = flat.argmax(axis=0)
-        reached = flat[best, np.arange(16)] + evidence[tooth]
-        better = np.flatnonzero(reached > score[tooth])
-        score[tooth, better] = reached[better]
-        came_from[tooth, better, 0] = first + best[better] // 16
-        came_from[tooth, better, 1] = best[better] % 16
+        reached = flat[best, columns] + evidence[tooth]
+        came_from[tooth] = np.where(reached > score[tooth], 16 * first + best, -1)
+        score[tooth] = np.maximum(score[tooth], reached)
     total = score + (lost[teeth] - lost[1:])[:, None] + empty[16] - empty[1:]
     places: list[int | None] = [None] * teeth
-    tooth, place = (int(index) for index in np.unravel_index(total.argmax(), total.shape))
-    while tooth >= 0:
+    at = int(total.argmax())
+    while at >= 0:
+        tooth, place = divmod(at, 16)
         places[tooth] = place
-        tooth, place = (int(index) for index in came_from[tooth, place])
+        at = int(came_from[tooth, place])
     return places
 
 
