@@ -237,13 +237,14 @@ def outline_teeth(
     Args:
         labels: FDI numbers, in pixels of the radiograph.
         small: the same in pixels of the model's input, which tells cheaply where to look for each.
-        confidences: by FDI number.
+        confidences: by FDI number; pixels of any other number are no tooth's.
     """
     content = model_input.content
-    boxes = _boxes(small)
     teeth = []
-    for fdi in sorted(confidences):
-        box = _in_content(_widened(boxes[fdi], model_input), model_input)
+    for fdi, around in _boxes(small).items():
+        if fdi not in confidences:
+            continue
+        box = _in_content(_widened(around, model_input), model_input)
         near = Box(content.x + box.x, content.y + box.y, box.width, box.height)
         teeth.append(_outline_tooth(labels, fdi, near, confidences[fdi]))
     return tuple(tooth for tooth in teeth if tooth.area_px)

@@ -10,7 +10,7 @@ import simplejpeg
 from isal import isal_zlib
 
 from service.parallel import both
-from service.render.draw import Overlay, Picture
+from service.render.draw import Overlay
 
 OverlayFormat = Literal["jpeg", "png"]
 
