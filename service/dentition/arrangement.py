@@ -74,6 +74,9 @@ _CLEAR_NEIGHBOURS: Final = 6
 _REACH: Final = 4
 """How many teeth in a row may be left out, and one more."""
 
+_FROM, _TO = np.triu_indices(16, 1)
+"""The pairs of places that an arch can be followed along."""
+
 
 def arrange(
     centres: npt.NDArray[np.float64], evidence: npt.NDArray[np.float64], substance: npt.NDArray[np.float64]
@@ -150,17 +153,17 @@ def _best_path(arch: _Arch, centres: _Scores, evidence: _Scores, substance: _Sco
 
 def _transitions(arch: _Arch, distances: _Scores) -> _Scores:
     """Score of going from place to place, `(..., 16, 16)`, for teeth `(...)` so far apart; never backwards."""
-    expected = arch.centres[None, :] - arch.centres[:, None]
-    gap = np.subtract.outer(np.arange(16), np.arange(16)).T
+    expected = arch.centres[_TO] - arch.centres[_FROM]
     one = float(arch.centres[-1]) / 15
-    distance = distances[..., None, None]
+    distance = distances[..., None]
     deviation = _SPREAD * np.maximum(expected, one / 2)
     near = np.exp(-0.5 * ((distance - expected) / deviation) ** 2) / deviation / np.sqrt(2 * np.pi)
     # Where teeth are missing their neighbours may have moved into the gap, by nothing or by nearly all of it.
     widest, narrowest = 1.1 * expected, 0.7 * one
     moved = ((distance > narrowest) & (distance < widest)) / np.maximum(widest - narrowest, one)
-    likely = np.where(gap > 1, (near + moved) / 2, near)
+    likely = np.where(_TO - _FROM > 1, (near + moved) / 2, near)
     density = (1 - _STRAY) * likely + _STRAY / (5 * one)
     emptied = np.concatenate([[0.0], np.cumsum(arch.missing)])
-    score = np.log(density * one) + emptied[None, :16] - emptied[1:, None]
-    return np.where(gap > 0, _WEIGHT_OF_THE_ARCH * score, -np.inf)
+    score = np.full((*distances.shape, 16, 16), -np.inf)
+    score[..., _FROM, _TO] = _WEIGHT_OF_THE_ARCH * (np.log(density * one) + emptied[_TO] - emptied[_FROM + 1])
+    return score

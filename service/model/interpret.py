@@ -175,16 +175,22 @@ def to_radiograph(
         labels: FDI numbers in pixels of the model's input.
     """
     # A rim around the teeth, so that the smooth outline finds a number wherever it runs.
-    numbers = np.where(labels > 0, labels, cv2.dilate(labels, _NEIGHBOURHOOD))
+    numbers = np.asarray(cv2.copyTo(labels, labels, cv2.dilate(labels, _NEIGHBOURHOOD)), np.uint8)
     foreground = prediction.foreground * (numbers > 0)
+    places = {fdi: _widened(around, model_input) for fdi, around in _boxes(numbers).items()}
+    labels_as_sent = np.zeros((height, width), np.uint8)
+    if not places:
+        return labels_as_sent
     content = model_input.content
-    nearest = cv2.resize(foreground, (content.width, content.height), interpolation=cv2.INTER_LINEAR)
+    # What lies below all teeth, or to the right of them, need not be enlarged.
+    after_y = max(place.y + place.height for place in places.values())
+    after_x = max(place.x + place.width for place in places.values())
+    step_y, step_x = content.height / labels.shape[0], content.width / labels.shape[1]
+    nearest = cv2.resize(foreground[:after_y, :after_x], None, fx=step_x, fy=step_y, interpolation=cv2.INTER_LINEAR)
     # How close the nearest tooth is; where nothing is tooth, as close as none can be, so that no number comes there.
     cv2.threshold(nearest, 255 * thresholds.foreground - 0.5, 255, cv2.THRESH_BINARY_INV, nearest)
-    labels_as_sent = np.zeros((height, width), np.uint8)
     inside = labels_as_sent[_area(content)]
-    for fdi, around in _boxes(numbers).items():
-        place = _widened(around, model_input)
+    for fdi, place in places.items():
         box = _in_content(place, model_input)
         area = _area(box)
         closeness = _enlarge(numbers, fdi, place, box)
