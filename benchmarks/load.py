@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 CALLERS: Final = 16
 
 _BOUNDARY: Final = "benchmark"
+FORM_TYPE: Final = f"multipart/form-data; boundary={_BOUNDARY}"
 _PATIENCE_S: Final = 120.0
 
 
@@ -92,7 +93,7 @@ class Caller:
         Raises:
             OSError, http.client.HTTPException: no answer came, or one that is not 200.
         """
-        return self._exchange("POST", body, {"Content-Type": f"multipart/form-data; boundary={_BOUNDARY}"})
+        return self._exchange("POST", body, {"Content-Type": FORM_TYPE})
 
     def get(self) -> bytes:
         """The answer to a GET; raises as `send`."""

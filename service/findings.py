@@ -52,7 +52,7 @@ def measure_plausibility(labels: npt.NDArray[np.uint8], prediction: Prediction) 
     """
     tooth = labels > 0
     certainty = float(prediction.confidence[tooth].mean()) / 255 if tooth.any() else 0.0
-    teeth = np.unique(labels[tooth]).size
+    teeth = int(np.count_nonzero(np.bincount(labels[tooth])))
     return Plausibility(teeth, certainty, prediction.distance, prediction.view[_PANORAMIC], measure_clearance(labels))
 
 

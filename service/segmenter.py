@@ -15,6 +15,7 @@ from service.model.package import ModelPackage
 from service.model.prepare import ModelInput, prepare
 from service.model.session import Prediction, View, open_lanes
 from service.model.turn import TURNED, turn_back, turn_upright
+from service.parallel import both
 from service.radiograph import Radiograph, decode
 from service.render.draw import MaskKind, draw_mask, draw_overlay
 from service.render.encode import OverlayFormat, encode_overlay, encode_png
@@ -126,12 +127,11 @@ class Segmenter:
             mask = draw_mask(segmentation, wanted.mask) if wanted.mask else None
             overlay = draw_overlay(radiograph.pixels, segmentation, wanted.opacity) if wanted.overlay else None
         with clock.stage("encode"):
-            return Answer(
-                radiograph,
-                segmentation,
-                None if mask is None else encode_png(mask),
-                None if overlay is None or wanted.overlay is None else encode_overlay(overlay, wanted.overlay),
+            overlay_file, mask_file = both(
+                lambda: encode_overlay(overlay, wanted.overlay) if overlay and wanted.overlay else None,
+                lambda: None if mask is None else encode_png(mask),
             )
+        return Answer(radiograph, segmentation, mask_file, overlay_file)
 
     def close(self) -> None:
         """Finish what is under way and let the model go."""

@@ -6,6 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import simplejpeg
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
@@ -123,6 +124,17 @@ def test_an_overlay_s_file_rests_on_the_overlay_s_own_pixels_whatever_its_size(h
     decoded = np.asarray(Image.open(io.BytesIO(files[0])).convert("L"))
     assert decoded.shape == luma.shape
     assert np.abs(decoded.astype(int) - luma).mean() < 12
+
+
+@given(st.integers(1, 150), st.integers(1, 150))
+def test_an_overlay_that_is_encoded_in_two_parts_is_the_one_encoded_whole(height: int, width: int) -> None:
+    generator = np.random.default_rng((height, width))
+    half = ((height + 1) // 2, (width + 1) // 2)
+    luma, blue, red = (generator.integers(0, 256, shape, np.uint8) for shape in ((height, width), half, half))
+    even = cv2.copyMakeBorder(luma, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
+    whole = simplejpeg.encode_jpeg_yuv_planes(even, blue, red, quality=90)
+    decoded = Image.open(io.BytesIO(encode_overlay(Overlay(luma, blue, red), "jpeg")))
+    assert (np.asarray(decoded) == np.asarray(Image.open(io.BytesIO(whole)))[:height, :width]).all()
 
 
 def test_a_tooth_shines_through_in_its_colour() -> None:

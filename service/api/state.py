@@ -221,7 +221,8 @@ async def _wait_for_disconnect(request: Request) -> None:
         pass
 
 
-def _state(request: Request) -> ServiceState:
+async def _state(request: Request) -> ServiceState:
+    # Not a plain function: FastAPI would have another thread call it, and wait for that.
     state: ServiceState = request.app.state.service
     return state
 

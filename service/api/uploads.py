@@ -54,12 +54,14 @@ async def read_body(request: Request, max_mb: float) -> bytes:
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared) > limit:
         raise _too_large(max_mb)
-    body = bytearray()
+    chunks: list[bytes] = []
+    length = 0
     async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
+        chunks.append(chunk)
+        length += len(chunk)
+        if length > limit:
             raise _too_large(max_mb)
-    return bytes(body)
+    return b"".join(chunks)
 
 
 def _too_large(max_mb: float) -> TooLarge:
@@ -67,10 +69,10 @@ def _too_large(max_mb: float) -> TooLarge:
 
 
 class _FormReader:
-    """Collects the parts named `file` of a form, as the parser comes upon their bytes."""
+    """Collects the parts named `file` of a form, each as the stretches of bytes that the parser comes upon."""
 
     def __init__(self) -> None:
-        self.files: list[bytearray] = []
+        self.files: list[list[memoryview]] = []
         self.ended = False
         self._name = b""
         self._value = b""
@@ -100,12 +102,12 @@ class _FormReader:
             _, options = parse_options_header(self._value)
             self._is_file = options.get(b"name") == b"file"
             if self._is_file:
-                self.files.append(bytearray())
+                self.files.append([])
         self._name = self._value = b""
 
     def _data(self, data: bytes, start: int, end: int) -> None:
         if self._is_file:
-            self.files[-1] += data[start:end]
+            self.files[-1].append(memoryview(data)[start:end])
 
     def _end(self) -> None:
         self.ended = True
@@ -126,4 +128,4 @@ def _file_part(body: bytes, boundary: bytes | None) -> bytes:
         raise InvalidParameter("The form has several parts named `file`; send one radiograph a request.")
     if not reader.files:
         raise EmptyUpload("The form has no part named `file`; send the radiograph as that part.")
-    return bytes(reader.files[0])
+    return b"".join(reader.files[0])

@@ -74,6 +74,9 @@ _CLEAR_NEIGHBOURS: Final = 6
 _REACH: Final = 4
 """How many teeth in a row may be left out, and one more."""
 
+_FROM, _TO = np.triu_indices(16, 1)
+"""The pairs of places that an arch can be followed along."""
+
 
 def arrange(
     centres: npt.NDArray[np.float64], evidence: npt.NDArray[np.float64], substance: npt.NDArray[np.float64]
@@ -123,43 +126,44 @@ def _best_path(arch: _Arch, centres: _Scores, evidence: _Scores, substance: _Sco
     lost = -_COST_OF_LEAVING_OUT * np.concatenate([[0.0], np.cumsum(substance)])
     empty = _WEIGHT_OF_THE_ARCH * np.concatenate([[0.0], np.cumsum(arch.missing)])
     score = evidence + empty[:16] + lost[:teeth, None]
-    came_from = np.full((teeth, 16, 2), -1)
+    # Of a tooth at a place the tooth and the place before it, as one number; -1 where it is the first.
+    came_from = np.full((teeth, 16), -1)
     # From each tooth to each of those that follow it within reach.
     ahead = np.arange(teeth)[:, None] - np.arange(_REACH, 0, -1)
     distances = centres[:, None] - centres[np.maximum(ahead, 0)]
     transitions = _transitions(arch, distances) + (lost[:-1, None] - lost[np.maximum(ahead, -1) + 1])[:, :, None, None]
+    columns = np.arange(16)
     for tooth in range(1, teeth):
         first = max(0, tooth - _REACH)
         steps = score[first:tooth, :, None] + transitions[tooth, _REACH - (tooth - first) :]
         flat = steps.reshape(-1, 16)
         best = flat.argmax(axis=0)
-        reached = flat[best, np.arange(16)] + evidence[tooth]
-        better = np.flatnonzero(reached > score[tooth])
-        score[tooth, better] = reached[better]
-        came_from[tooth, better, 0] = first + best[better] // 16
-        came_from[tooth, better, 1] = best[better] % 16
+        reached = flat[best, columns] + evidence[tooth]
+        came_from[tooth] = np.where(reached > score[tooth], 16 * first + best, -1)
+        score[tooth] = np.maximum(score[tooth], reached)
     total = score + (lost[teeth] - lost[1:])[:, None] + empty[16] - empty[1:]
     places: list[int | None] = [None] * teeth
-    tooth, place = (int(index) for index in np.unravel_index(total.argmax(), total.shape))
-    while tooth >= 0:
+    at = int(total.argmax())
+    while at >= 0:
+        tooth, place = divmod(at, 16)
         places[tooth] = place
-        tooth, place = (int(index) for index in came_from[tooth, place])
+        at = int(came_from[tooth, place])
     return places
 
 
 def _transitions(arch: _Arch, distances: _Scores) -> _Scores:
     """Score of going from place to place, `(..., 16, 16)`, for teeth `(...)` so far apart; never backwards."""
-    expected = arch.centres[None, :] - arch.centres[:, None]
-    gap = np.subtract.outer(np.arange(16), np.arange(16)).T
+    expected = arch.centres[_TO] - arch.centres[_FROM]
     one = float(arch.centres[-1]) / 15
-    distance = distances[..., None, None]
+    distance = distances[..., None]
     deviation = _SPREAD * np.maximum(expected, one / 2)
     near = np.exp(-0.5 * ((distance - expected) / deviation) ** 2) / deviation / np.sqrt(2 * np.pi)
     # Where teeth are missing their neighbours may have moved into the gap, by nothing or by nearly all of it.
     widest, narrowest = 1.1 * expected, 0.7 * one
     moved = ((distance > narrowest) & (distance < widest)) / np.maximum(widest - narrowest, one)
-    likely = np.where(gap > 1, (near + moved) / 2, near)
+    likely = np.where(_TO - _FROM > 1, (near + moved) / 2, near)
     density = (1 - _STRAY) * likely + _STRAY / (5 * one)
     emptied = np.concatenate([[0.0], np.cumsum(arch.missing)])
-    score = np.log(density * one) + emptied[None, :16] - emptied[1:, None]
-    return np.where(gap > 0, _WEIGHT_OF_THE_ARCH * score, -np.inf)
+    score = np.full((*distances.shape, 16, 16), -np.inf)
+    score[..., _FROM, _TO] = _WEIGHT_OF_THE_ARCH * (np.log(density * one) + emptied[_TO] - emptied[_FROM + 1])
+    return score

@@ -1,5 +1,6 @@
 """From the model's maps to teeth: pieces joined or dropped, brought back to the radiograph's own pixels, outlined."""
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -8,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from service.dentition.arrangement import Numbering, arrange
-from service.dentition.fdi import FDI_NUMBERS
 from service.model.package import Thresholds
 from service.model.prepare import ModelInput
 from service.model.session import EVIDENCE_CELL, EVIDENCE_STEPS, Prediction
@@ -36,9 +36,9 @@ def find_teeth(
         classes: FDI numbers of the model's classes.
         numbering: what gives the teeth their numbers, as `arrange` does.
     """
-    tooth = prediction.foreground >= 255 * thresholds.foreground
-    labels = np.where(tooth, _numbers_of(classes)[prediction.tooth], 0).astype(np.uint8)
-    ranked = [sorted(_pieces(labels, fdi), key=lambda piece: -piece.area) for fdi in _numbers_in(labels)]
+    tooth = prediction.foreground >= math.ceil(255 * thresholds.foreground)
+    labels = np.asarray(cv2.LUT(prediction.tooth, _numbers_of(classes)) * tooth, np.uint8)
+    ranked = [sorted(_pieces(labels, fdi, box), key=lambda piece: -piece.area) for fdi, box in _boxes(labels).items()]
     large = [pieces[0].area for pieces in ranked if pieces[0].area >= thresholds.min_tooth_area]
     typical = float(np.median(large)) if large else 0.0
     least = thresholds.min_share_of_typical_area * typical
@@ -62,10 +62,11 @@ def find_teeth(
     for piece in sorted(fragments, key=lambda piece: -piece.area):
         piece.draw(whole, _touched(whole, piece))
     numbers = _number(whole, prediction.evidence, typical, numbering)
-    labels = numbers[whole]
-    # A second piece of a tooth that has its number already.
-    for number in np.setdiff1d(whole[labels == 0], [0]):
-        for piece in _pieces(whole, int(number)):
+    labels = np.asarray(cv2.LUT(whole, numbers), np.uint8)
+    # Second pieces of teeth that have their number already.
+    nameless = {} if numbers[1 : len(teeth) + 1].all() else _boxes(whole)
+    for number, box in nameless.items():
+        for piece in [] if numbers[number] else _pieces(whole, number, box):
             piece.draw(labels, _touched(labels, piece))
     return labels
 
@@ -80,8 +81,9 @@ def _number(
         evidence: as `Prediction` has it.
         typical: area of a tooth.
     """
-    rows, columns = np.nonzero(whole)
-    of_pixel = whole[rows, columns]
+    pixels = np.flatnonzero(whole > 0)
+    rows, columns = np.divmod(pixels, whole.shape[1])
+    of_pixel = whole.ravel()[pixels]
     areas = np.bincount(of_pixel, minlength=256)
     present = np.flatnonzero(areas)
     found = np.zeros(256, np.uint8)
@@ -119,21 +121,34 @@ class _Piece:
     area: int
 
     def draw(self, labels: Labels, fdi: int) -> None:
-        box = self.box
-        labels[box.y : box.y + box.height, box.x : box.x + box.width][self.pixels] = fdi
+        labels[_area(self.box)][self.pixels] = fdi
 
 
-def _pieces(labels: Labels, fdi: int) -> list[_Piece]:
-    mask = (labels == fdi).view(np.uint8)
-    left, top, across, down = cv2.boundingRect(mask)
-    cut = mask[top : top + down, left : left + across]
-    count, numbered, statistics, _ = cv2.connectedComponentsWithStats(cut, connectivity=8)
+def _boxes(labels: Labels) -> dict[int, Box]:
+    """The smallest box around the pixels of each number but 0, in the order of the numbers."""
+    left, top, across, down = cv2.boundingRect(labels)
+    jaws = labels[top : top + down, left : left + across]
+    boxes = {}
+    for number in np.flatnonzero(np.bincount(jaws.ravel())).tolist():
+        x, y, width, height = cv2.boundingRect((jaws == number).view(np.uint8))
+        boxes[number] = Box(left + x, top + y, width, height)
+    boxes.pop(0, None)
+    return boxes
+
+
+def _pieces(labels: Labels, fdi: int, box: Box) -> list[_Piece]:
+    """The pieces of a number that lies within a box."""
+    cut = (labels[_area(box)] == fdi).view(np.uint8)
+    _, numbered, statistics, _ = cv2.connectedComponentsWithStats(cut, connectivity=8)
     pieces = []
-    for number in range(1, count):
-        x, y, width, height, area = (int(value) for value in statistics[number])
+    for number, (x, y, width, height, area) in enumerate(statistics[1:].tolist(), start=1):
         pixels = numbered[y : y + height, x : x + width] == number
-        pieces.append(_Piece(Box(left + x, top + y, width, height), pixels, area))
+        pieces.append(_Piece(Box(box.x + x, box.y + y, width, height), pixels, area))
     return pieces
+
+
+def _area(box: Box) -> tuple[slice, slice]:
+    return slice(box.y, box.y + box.height), slice(box.x, box.x + box.width)
 
 
 def _touched(whole: Labels, piece: _Piece) -> int:
@@ -160,45 +175,45 @@ def to_radiograph(
         labels: FDI numbers in pixels of the model's input.
     """
     # A rim around the teeth, so that the smooth outline finds a number wherever it runs.
-    numbers = np.where(labels > 0, labels, cv2.dilate(labels, _NEIGHBOURHOOD))
-    foreground = np.where(numbers > 0, prediction.foreground, 0).astype(np.uint8)
-    content = model_input.content
-    mask = cv2.resize(foreground, (content.width, content.height), interpolation=cv2.INTER_LINEAR)
-    cv2.threshold(mask, 255 * thresholds.foreground - 0.5, 255, cv2.THRESH_BINARY, mask)
+    numbers = np.asarray(cv2.copyTo(labels, labels, cv2.dilate(labels, _NEIGHBOURHOOD)), np.uint8)
+    foreground = prediction.foreground * (numbers > 0)
+    places = {fdi: _widened(around, model_input) for fdi, around in _boxes(numbers).items()}
     labels_as_sent = np.zeros((height, width), np.uint8)
-    nearest = np.zeros((height, width), np.uint8)
-    for fdi in _numbers_in(labels):
-        place = _surroundings(numbers, fdi)
-        box = _in_radiograph(place, model_input)
-        area = (slice(box.y, box.y + box.height), slice(box.x, box.x + box.width))
+    if not places:
+        return labels_as_sent
+    content = model_input.content
+    # What lies below all teeth, or to the right of them, need not be enlarged.
+    after_y = max(place.y + place.height for place in places.values())
+    after_x = max(place.x + place.width for place in places.values())
+    step_y, step_x = content.height / labels.shape[0], content.width / labels.shape[1]
+    nearest = cv2.resize(foreground[:after_y, :after_x], None, fx=step_x, fy=step_y, interpolation=cv2.INTER_LINEAR)
+    # How close the nearest tooth is; where nothing is tooth, as close as none can be, so that no number comes there.
+    cv2.threshold(nearest, 255 * thresholds.foreground - 0.5, 255, cv2.THRESH_BINARY_INV, nearest)
+    inside = labels_as_sent[_area(content)]
+    for fdi, place in places.items():
+        box = _in_content(place, model_input)
+        area = _area(box)
         closeness = _enlarge(numbers, fdi, place, box)
         nearer = cv2.compare(closeness, nearest[area], cv2.CMP_GT)
-        cv2.copyTo(closeness, nearer, nearest[area])
-        cv2.copyTo(np.full_like(nearer, fdi), nearer, labels_as_sent[area])
-    inside = labels_as_sent[content.y : content.y + content.height, content.x : content.x + content.width]
-    cv2.bitwise_and(inside, mask, inside)
+        cv2.max(closeness, nearest[area], nearest[area])
+        cv2.copyTo(np.full_like(nearer, fdi), nearer, inside[area])
     return labels_as_sent
 
 
-def _numbers_in(labels: Labels) -> list[int]:
-    return [int(fdi) for fdi in np.flatnonzero(np.bincount(labels.ravel(), minlength=256)) if fdi]
+def _widened(box: Box, model_input: ModelInput) -> Box:
+    """A box of the model's input, three pixels wider on each side, so that a tooth's smooth edge lies within."""
+    height, width = model_input.pixels.shape
+    left, top = max(0, box.x - 3), max(0, box.y - 3)
+    return Box(left, top, min(width, box.x + box.width + 3) - left, min(height, box.y + box.height + 3) - top)
 
 
-def _surroundings(small: Labels, fdi: int) -> Box:
-    """A box of the model's input, three pixels wider than a tooth on each side, so that its smooth edge lies within."""
-    height, width = small.shape
-    x, y, across, down = cv2.boundingRect((small == fdi).view(np.uint8))
-    left, top = max(0, x - 3), max(0, y - 3)
-    return Box(left, top, min(width, x + across + 3) - left, min(height, y + down + 3) - top)
-
-
-def _in_radiograph(place: Box, model_input: ModelInput) -> Box:
-    """A box of the model's input in pixels of the radiograph, rounded to whole ones."""
+def _in_content(place: Box, model_input: ModelInput) -> Box:
+    """A box of the model's input in pixels of the radiograph's content, rounded to whole ones."""
     height, width = model_input.pixels.shape
     content = model_input.content
     left, right = _whole_pixels(place.x, place.x + place.width, content.width / width)
     top, bottom = _whole_pixels(place.y, place.y + place.height, content.height / height)
-    return Box(content.x + left, content.y + top, right - left, bottom - top)
+    return Box(left, top, right - left, bottom - top)
 
 
 def _whole_pixels(first: int, after: int, step: float) -> tuple[int, int]:
@@ -208,7 +223,7 @@ def _whole_pixels(first: int, after: int, step: float) -> tuple[int, int]:
 
 
 def _enlarge(small: Labels, fdi: int, place: Box, box: Box) -> npt.NDArray[np.uint8]:
-    """How close each pixel of a box of the radiograph is to a tooth, 0..255: its pixels, smoothed and enlarged.
+    """How close each pixel of a box of the content is to a tooth, 0..255: its pixels, smoothed and enlarged.
 
     That the box is rounded to whole pixels shifts a line between two teeth by half a pixel of the radiograph at most.
 
@@ -216,8 +231,7 @@ def _enlarge(small: Labels, fdi: int, place: Box, box: Box) -> npt.NDArray[np.ui
         small: FDI numbers in pixels of the model's input.
         place: the box, in those.
     """
-    cut = small[place.y : place.y + place.height, place.x : place.x + place.width]
-    smooth = cv2.GaussianBlur((cut == fdi).view(np.uint8) * np.uint8(255), (3, 3), 0)
+    smooth = cv2.GaussianBlur((small[_area(place)] == fdi).view(np.uint8) * np.uint8(255), (3, 3), 0)
     return np.asarray(cv2.resize(smooth, (box.width, box.height), interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
@@ -229,24 +243,27 @@ def outline_teeth(
     Args:
         labels: FDI numbers, in pixels of the radiograph.
         small: the same in pixels of the model's input, which tells cheaply where to look for each.
-        confidences: by FDI number.
+        confidences: by FDI number; pixels of any other number are no tooth's.
     """
-    teeth = (
-        _outline_tooth(labels, fdi, _in_radiograph(_surroundings(small, fdi), model_input), confidences[fdi])
-        for fdi in FDI_NUMBERS
-        if fdi in confidences
-    )
+    content = model_input.content
+    teeth = []
+    for fdi, around in _boxes(small).items():
+        if fdi not in confidences:
+            continue
+        box = _in_content(_widened(around, model_input), model_input)
+        near = Box(content.x + box.x, content.y + box.y, box.width, box.height)
+        teeth.append(_outline_tooth(labels, fdi, near, confidences[fdi]))
     return tuple(tooth for tooth in teeth if tooth.area_px)
 
 
 def _outline_tooth(labels: Labels, fdi: int, near: Box, confidence: float) -> Tooth:
-    cut = (labels[near.y : near.y + near.height, near.x : near.x + near.width] == fdi).view(np.uint8)
+    cut = (labels[_area(near)] == fdi).view(np.uint8)
     contours, _ = cv2.findContours(cut, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE, offset=(near.x, near.y))
     x, y, width, height = cv2.boundingRect(cut)
     # A pixel's corner less or more is nothing in a large picture, and much of a tooth in a small one.
     tolerance = max(0.5, labels.shape[1] / 3000)
     polygons = (cv2.approxPolyDP(contour, tolerance, closed=True)[:, 0].tolist() for contour in contours)
-    rings = tuple(tuple((px, py) for px, py in polygon) for polygon in polygons if len(polygon) > 2)
+    rings = tuple(tuple(map(tuple, polygon)) for polygon in polygons if len(polygon) > 2)
     return Tooth(fdi, confidence, cv2.countNonZero(cut), Box(x + near.x, y + near.y, width, height), rings)
 
 
@@ -259,11 +276,12 @@ def confidences(labels: Labels, prediction: Prediction, classes: tuple[int, ...]
     Args:
         classes: FDI numbers of the model's classes.
     """
-    agreed = np.where(_numbers_of(classes)[prediction.tooth] == labels, prediction.confidence, 0)
-    flat = labels.ravel()
-    areas = np.bincount(flat, minlength=49)
-    sums = np.bincount(flat, weights=agreed.ravel(), minlength=49)
-    return {int(fdi): float(sums[fdi] / areas[fdi] / 255) for fdi in np.flatnonzero(areas) if fdi}
+    pixels = np.flatnonzero(labels > 0)
+    of_pixel = labels.ravel()[pixels]
+    agreed = _numbers_of(classes)[prediction.tooth.ravel()[pixels]] == of_pixel
+    areas = np.bincount(of_pixel)
+    sums = np.bincount(of_pixel, agreed * prediction.confidence.ravel()[pixels])
+    return {int(fdi): float(sums[fdi] / areas[fdi] / 255) for fdi in np.flatnonzero(areas)}
 
 
 def _numbers_of(classes: tuple[int, ...]) -> npt.NDArray[np.uint8]:

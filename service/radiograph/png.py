@@ -24,7 +24,7 @@ _GREY = 0
 _PLAIN_METHODS = (0, 0, 0)
 """Of compression and filtering the only ones there are, and no interlace."""
 
-_PROBE = 1 << 16
+_PROBE = 1 << 14
 """Bytes of the compressed stream that are inflated to see how the first rows are filtered."""
 
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import simplejpeg
 from isal import isal_zlib
 
+from service.parallel import both
 from service.render.draw import Overlay
 
 OverlayFormat = Literal["jpeg", "png"]
@@ -22,8 +23,14 @@ _PICTURE: Final = [
 ]
 """One filter for all rows, half the time of choosing one for each, and no larger a file."""
 
-_START_OF_FRAME: Final = 0xC0
-"""JPEG's marker of what a baseline picture's size is told in."""
+_SQUARE: Final = 16
+"""Pixels along a side of JPEG's unit, where colour is kept at half the size."""
+
+_MOST_SQUARES: Final = 0xFFFF
+"""As many as a JPEG file can tell to lie between two marks at which its coding starts anew."""
+
+_START_OF_FRAME, _START_OF_SCAN, _RESTART_INTERVAL, _RESTART = 0xC0, 0xDA, 0xDD, 0xD0
+"""JPEG's markers (ITU-T T.81, table B.1): what a baseline picture's size is told in, and where its coded data begin."""
 
 _SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 _GREY_OF_8_BITS: Final = bytes((8, 0, 0, 0, 0))
@@ -60,16 +67,45 @@ def encode_overlay(overlay: Overlay, overlay_format: OverlayFormat) -> bytes:
     # TurboJPEG reads the brightness of whole squares of colour, past the end of an odd side.
     if height % 2 or width % 2:
         luma = np.asarray(cv2.copyMakeBorder(luma, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE), np.uint8)
-    encoded: bytes = simplejpeg.encode_jpeg_yuv_planes(luma, overlay.blue, overlay.red, quality=_JPEG_QUALITY)
-    return _declare_size(encoded, height, width)
+
+    def encode_rows(first: int, after: int) -> bytes:
+        of_colour = slice(first // 2, after // 2)
+        planes = luma[first:after], overlay.blue[of_colour], overlay.red[of_colour]
+        encoded: bytes = simplejpeg.encode_jpeg_yuv_planes(*planes, quality=_JPEG_QUALITY)
+        return encoded
+
+    rows = -(-height // (2 * _SQUARE))
+    middle, squares = rows * _SQUARE, rows * -(-width // _SQUARE)
+    if middle >= height or squares > _MOST_SQUARES:
+        return _declare_size(encode_rows(0, len(luma)), height, width)
+    upper, lower = both(lambda: encode_rows(0, middle), lambda: encode_rows(middle, len(luma)))
+    return _join(_declare_size(upper, height, width), lower, squares)
+
+
+def _join(upper: bytes, lower: bytes, squares: int) -> bytes:
+    """The file of a picture from the files of its upper and its lower part: coding starts anew after so many squares.
+
+    Both have the same tables. The size that the upper one declares is that of the whole (ITU-T T.81, B.2.4.4).
+    """
+    scan, scan_of_lower = _find(upper, _START_OF_SCAN), _find(lower, _START_OF_SCAN)
+    header_of_scan = 2 + int.from_bytes(lower[scan_of_lower + 2 : scan_of_lower + 4])
+    interval = struct.pack(">BBHH", 0xFF, _RESTART_INTERVAL, 4, squares)
+    coded = memoryview(lower)[scan_of_lower + header_of_scan :]
+    return b"".join((upper[:scan], interval, upper[scan:-2], bytes((0xFF, _RESTART)), coded))
 
 
 def _declare_size(jpeg: bytes, height: int, width: int) -> bytes:
-    """The same file as one of a picture whose last row or column is not to be shown (JPEG, ITU-T T.81, B.2.2)."""
-    position = 2
-    while jpeg[position + 1] != _START_OF_FRAME:
-        position += 2 + int.from_bytes(jpeg[position + 2 : position + 4])
+    """The same file as one of a picture of another size, such as one whose last row is not shown (T.81, B.2.2)."""
+    position = _find(jpeg, _START_OF_FRAME)
     return jpeg[: position + 5] + struct.pack(">HH", height, width) + jpeg[position + 9 :]
+
+
+def _find(jpeg: bytes, marker: int) -> int:
+    """Where the first segment with a marker begins."""
+    position = 2
+    while jpeg[position + 1] != marker:
+        position += 2 + int.from_bytes(jpeg[position + 2 : position + 4])
+    return position
 
 
 def _chunk(name: bytes, body: bytes) -> tuple[bytes, bytes, bytes, bytes]:
