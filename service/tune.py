@@ -15,6 +15,7 @@ import cv2
 
 from service.errors import SetupError
 from service.machine import usable_cores
+from service.model.choose import PAUSE_S
 from service.model.engine import Ticket
 from service.model.package import ModelPackage
 from service.model.runtimes import is_installed
@@ -27,9 +28,6 @@ _SIZE: Final = (2943, 1435)
 
 _CLEARLY: Final = 0.97
 """A way has to take less than this share of the simplest one's time to be preferred to it."""
-
-_PAUSE_S: Final = 0.02
-"""Threads of the way before spin for a while after their work, and are not to take time from the next."""
 
 
 def tune(package: ModelPackage, settings: Settings, rounds: int, tell: Callable[[str], None]) -> Tuning:
@@ -52,7 +50,7 @@ def tune(package: ModelPackage, settings: Settings, rounds: int, tell: Callable[
         times: dict[Way, list[float]] = {way: [] for way in segmenters}
         for number in range(rounds + 1):
             for way, segmenter in segmenters.items():
-                time.sleep(_PAUSE_S)
+                time.sleep(PAUSE_S)
                 elapsed_ms = _time_ms(segmenter, upload)
                 if number:  # the first is for warming up
                     times[way].append(elapsed_ms)

@@ -13,10 +13,14 @@ from starlette.requests import ClientDisconnect
 
 from service.errors import NotReady, ReloadFailed, SetupError
 from service.latency import LatencyRecorder
+from service.machine import usable_cores
 from service.model.engine import Ticket
 from service.model.package import choose_package
 from service.segmenter import Segmenter
 from service.settings import Settings
+
+_BESIDE_THE_CORES: Final = 1
+"""Radiographs worked on beyond one for each core, so that none idles while an answer changes hands."""
 
 _log: Final = structlog.get_logger("panoseg.service")
 
@@ -64,7 +68,8 @@ class ServiceState:
         self._segmenter: Segmenter | None = None
         self._reloading = asyncio.Lock()
         self._by_signal: set[asyncio.Task[None]] = set()
-        self._workers = ThreadPoolExecutor(settings.max_requests, "request")
+        self._all_at_once = ThreadPoolExecutor(settings.max_requests, "request")
+        self._few_at_once = ThreadPoolExecutor(usable_cores() + _BESIDE_THE_CORES, "radiograph")
 
     @property
     def segmenter(self) -> Segmenter:
@@ -176,12 +181,21 @@ class ServiceState:
             await asyncio.to_thread(self._close)
 
     def _close(self) -> None:
-        self._workers.shutdown(wait=True, cancel_futures=True)
+        for workers in (self._all_at_once, self._few_at_once):
+            workers.shutdown(wait=True, cancel_futures=True)
         if self._segmenter:
             self._segmenter.close()
 
-    async def run(self, request: Request, work: Callable[[Segmenter, Ticket], _R]) -> tuple[Segmenter, _R, Ticket]:
+    async def run(
+        self, request: Request, work: Callable[[Segmenter, Ticket], _R], *, long: bool = False
+    ) -> tuple[Segmenter, _R, Ticket]:
         """Do a request's work beside the event loop, until its deadline, or until its caller goes.
+
+        Where the processor does everything, no more radiographs are worked on at once than keep its cores busy; the
+        others wait for their turn, which is sooner for all of them.
+
+        Args:
+            long: whether the work may hold many pictures, for which a radiograph is not to wait.
 
         Raises:
             RequestError: as the work raises, or every place is taken.
@@ -190,7 +204,16 @@ class ServiceState:
         segmenter = self.segmenter
         segmenter.engine.admit()
         ticket = Ticket(self.settings.timeout_s)
-        working = asyncio.get_running_loop().run_in_executor(self._workers, work, segmenter, ticket)
+        few = segmenter.engine.session.on_processor and not long
+        workers = self._few_at_once if few else self._all_at_once
+        submitted = time.perf_counter()
+
+        def begin() -> _R:
+            ticket.clock.add("queue", time.perf_counter() - submitted)
+            ticket.check()
+            return work(segmenter, ticket)
+
+        working = asyncio.get_running_loop().run_in_executor(workers, begin)
         working.add_done_callback(lambda _: segmenter.engine.leave())
         gone = asyncio.create_task(_wait_for_disconnect(request))
         try:

@@ -133,7 +133,7 @@ async def _infer(request: Request, state: ServiceState, name: str, version: str 
         one_radiograph = name == RADIOGRAPH and len(inference.values) == 1
         return one_radiograph, *write_inference(inference, chosen.name, chosen.version, chosen.gives, results)
 
-    segmenter, (one_radiograph, text, behind), ticket = await state.run(request, work)
+    segmenter, (one_radiograph, text, behind), ticket = await state.run(request, work, long=True)
     timings_ms = rounded(ticket.clock.read_ms())
     if one_radiograph:  # a batch, or tensors, are not what the latency target is for
         state.recorder.record(timings_ms)
