@@ -83,20 +83,28 @@ def test_pictures_that_arrive_together_are_each_read_as_if_alone(
     assert all(same(*both) for both in zip(answers, expected * 4, strict=True))
 
 
-def test_one_picture_has_every_core_and_several_have_one_each(package: ModelPackage, pictures: list[Pixels]) -> None:
-    wide, narrow = Gate(package), Gate(package)
-    sessions = Session(wide.run, package.manifest.files[0]), Session(narrow.run, package.manifest.files[0], lanes=2)
-    with engine(*sessions) as running, ThreadPoolExecutor(3) as callers:
+def test_few_pictures_have_every_core_in_turn_and_many_have_one_each(
+    package: ModelPackage, pictures: list[Pixels]
+) -> None:
+    every, one_each = Gate(package), Gate(package)
+    sessions = Session(every.run, package.manifest.files[0]), Session(one_each.run, package.manifest.files[0], lanes=2)
+    with engine(*sessions) as running, ThreadPoolExecutor(4) as callers:
         first = callers.submit(ask, running, pictures[0])
-        assert wide.entered.acquire(timeout=60)
-        second = callers.submit(ask, running, pictures[1])
-        assert narrow.entered.acquire(timeout=60)  # beside the first, which is still being read
-        assert (wide.sizes, narrow.sizes) == ([1], [1])
-        wide.opened.set()
-        narrow.opened.set()
-        wait([first, second])
-        ask(running, pictures[2])
-    assert (wide.sizes, narrow.sizes) == ([1, 1], [1])
+        assert every.entered.acquire(timeout=60)
+        others = [callers.submit(ask, running, picture) for picture in pictures[1:4]]
+        until(lambda: running.under_way == 4)
+        assert not one_each.entered.acquire(timeout=0.2)  # the first has every core until it is done
+        every.opened.set()
+        first.result()
+        for _ in range(2):
+            assert one_each.entered.acquire(timeout=60)  # two at once
+        one_each.opened.set()
+        wait(others)
+        until(lambda: running.under_way == 0)
+        ask(running, pictures[0])
+    assert every.sizes[0] == 1
+    assert len(one_each.sizes) >= 2
+    assert len(every.sizes) + len(one_each.sizes) == 5
 
 
 def test_what_waits_for_a_gpu_goes_as_one_batch_and_what_is_alone_waits_for_none(

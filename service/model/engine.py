@@ -1,8 +1,8 @@
 """The one owner of the model's sessions: takes prepared pictures in order, drops those nobody waits for, runs the rest.
 
 A request takes a place or is refused at once; its picture becomes an entry of one queue. On a processor, a thread for
-each core takes the next entry: the picture of a request that is alone is read with every core, those of several with
-one core each, which costs less of their time. On a GPU one thread takes all that wait, as one batch; no picture ever
+each core takes the next entry. As long as no more requests are under way than there are cores, pictures are read one
+after the other with every core, which is soonest; beyond that with one core each, which costs less of the cores' time. On a GPU one thread takes all that wait, as one batch; no picture ever
 waits for company. An entry carries the instants it passed, so waiting and computing come apart exactly.
 """
 
@@ -87,7 +87,9 @@ class Engine:
 
     def __init__(self, session: Session, alongside: Session | None, max_requests: int) -> None:
         self._session = session
-        self._alone = threading.Lock()
+        self._turns = threading.Condition()
+        self._every_core = False
+        self._one_core_each = 0
         self._alongside = alongside
         self._max_requests = max_requests
         self._under_way = 0
@@ -194,14 +196,23 @@ class Engine:
         return taken
 
     def _run(self, pixels: npt.NDArray[np.uint8]) -> list[Prediction]:
-        alone = self._under_way <= 1 and self._alone.acquire(blocking=False)
-        if self._alongside and not alone:
-            return self._alongside.run(pixels)
-        try:
+        if self._alongside is None:
             return self._session.run(pixels)
+        with self._turns:
+            # Never both ways at once: threads that wait for each other wait long where others take their cores.
+            self._turns.wait_for(lambda: not self._every_core)
+            every_core = not self._one_core_each and self._under_way <= self._alongside.lanes
+            self._every_core = every_core
+            self._one_core_each += not every_core
+        try:
+            return (self._session if every_core else self._alongside).run(pixels)
         finally:
-            if alone:
-                self._alone.release()
+            with self._turns:
+                if every_core:
+                    self._every_core = False
+                else:
+                    self._one_core_each -= 1
+                self._turns.notify_all()
 
 
 def _is_awaited(entry: _Entry) -> bool:
