@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 
 from service.errors import NotAPanoramic
@@ -81,6 +82,8 @@ class Segmenter:
 
     def __init__(self, package: ModelPackage, settings: Settings) -> None:
         keep_freed_memory()
+        # OpenCV's own threads win a request nothing that counts, and cost it five milliseconds of processor time.
+        cv2.setNumThreads(1)
         self.package = package
         self._settings = settings
         self._manifest = package.manifest
