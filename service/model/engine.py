@@ -2,8 +2,9 @@
 
 A request takes a place or is refused at once; its picture becomes an entry of one queue. On a processor, a thread for
 each core takes the next entry. As long as no more requests are under way than there are cores, pictures are read one
-after the other with every core, which is soonest; beyond that with one core each, which costs less of the cores' time. On a GPU one thread takes all that wait, as one batch; no picture ever
-waits for company. An entry carries the instants it passed, so waiting and computing come apart exactly.
+after the other with every core, which is soonest; beyond that with one core each, which costs less of the cores' time.
+On a GPU one thread takes all that wait, as one batch; no picture ever waits for company. An entry carries the instants
+it passed, so waiting and computing come apart exactly.
 """
 
 import queue
