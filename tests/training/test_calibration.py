@@ -14,7 +14,6 @@ from service.model.engine import Ticket
 from service.model.interpret import confidences, find_teeth
 from service.model.package import load_package
 from service.model.prepare import prepare
-from service.model.session import open_session
 from service.segmenter import Segmenter, Wanted
 from service.settings import Settings
 from training.calibration import (
@@ -112,7 +111,7 @@ def test_the_answer_tells_what_the_packages_table_makes_of_the_mean_probability(
 ):
     answer = segmenter.segment(phantom_png, Wanted(), Ticket(60)).segmentation
     picture = prepare(phantom.pixels, package.manifest.input.fit()).pixels
-    (prediction,) = open_session(package, "cpu").run(picture[np.newaxis])
+    (prediction,) = segmenter.engine.session.run(picture[np.newaxis])
     raw = confidences(
         find_teeth(prediction, package.manifest.classes, package.manifest.thresholds),
         prediction,
