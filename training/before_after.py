@@ -9,12 +9,10 @@ import numpy as np
 from rich.progress import track
 
 from service.model.package import ModelPackage, load_package
-from service.segmenter import Segmenter
-from service.settings import Settings
 from training.config import load_config
 from training.data import Sample, load_splits
 from training.data.samples import TOOTH
-from training.evaluate import PictureScore, score, segment_sample, summarise
+from training.evaluate import PictureScore, open_segmenter, score, segment_sample, summarise
 from training.metrics import bootstrap_interval
 
 COMPARISON: Final = "comparison.json"
@@ -78,7 +76,7 @@ def subtract(before: Sequence[float], after: Sequence[float]) -> dict[str, Any]:
 
 
 def _score(package: ModelPackage, samples: Sequence[Sample], name: str) -> list[PictureScore]:
-    segmenter = Segmenter(package, Settings())
+    segmenter = open_segmenter(package)
     try:
         return [score(segment_sample(segmenter, sample), sample) for sample in track(samples, f"reading {name}")]
     finally:

@@ -14,7 +14,7 @@ from rich.progress import track
 from service.dentition.fdi import FDI_NUMBERS
 from service.machine import processor_name
 from service.model.engine import Ticket
-from service.model.package import MANIFEST, load_package, read_manifest
+from service.model.package import MANIFEST, ModelPackage, load_package, read_manifest
 from service.segmentation import Segmentation
 from service.segmenter import Segmenter, Wanted
 from service.settings import Settings
@@ -81,7 +81,7 @@ def evaluate(package_folder: Path, config_path: Path, split: str) -> dict[str, A
         ModelPackageError, ConfigError, DataError: something of it cannot be used.
     """
     samples = getattr(load_splits(load_config(config_path).data, names=(split,)), split)
-    segmenter = Segmenter(load_package(package_folder), Settings())
+    segmenter = open_segmenter(load_package(package_folder))
     scores = [score(segment_sample(segmenter, sample), sample) for sample in track(samples, f"reading {split}")]
     file, provider = segmenter.engine.session.file, segmenter.engine.session.provider
     segmenter.close()
@@ -115,6 +115,15 @@ def _tell_in_manifest(package_folder: Path, summary: dict[str, Any]) -> None:
         figures["ece"] = summary["calibration"]["ece"]
     told = manifest.model_copy(update={"metrics": {"test": figures}})
     (package_folder / MANIFEST).write_text(told.model_dump_json(indent=1) + "\n")
+
+
+def open_segmenter(package: ModelPackage) -> Segmenter:
+    """A package on the provider that it is measured on: ONNX Runtime's own, or what `PANOSEG_PROVIDER` says.
+
+    The service would take what is soonest, which rounds a little differently, and may be another one the next time.
+    """
+    settings = Settings()
+    return Segmenter(package, settings if settings.model_fields_set & {"provider"} else Settings(provider="cpu"))
 
 
 def segment_sample(segmenter: Segmenter, sample: Sample) -> Segmentation:

@@ -17,11 +17,9 @@ import yaml
 from service.errors import SetupError
 from service.model.package import load_package
 from service.render.encode import encode_jpeg
-from service.segmenter import Segmenter
-from service.settings import Settings
 from training.config import load_config
 from training.data import load_splits
-from training.evaluate import METRICS, segment_sample
+from training.evaluate import METRICS, open_segmenter, segment_sample
 from training.metrics import right_teeth
 from training.report_pictures import draw_sheet
 
@@ -101,7 +99,7 @@ def draw_failures(package_folder: Path, config_path: Path, split: str, out: Path
         raise FailuresError(f"{package_folder} has not been measured on its {split} pictures as it is; run: {command}")
     pictures = getattr(load_splits(load_config(config_path).data, names=(split,)), split)
     samples = {sample.name: sample for sample in pictures}
-    segmenter = Segmenter(package, Settings())
+    segmenter = open_segmenter(package)
     out.mkdir(parents=True, exist_ok=True)
     sheets, lines = [], [f"sha256: {measured['sha256']}", f"split: {split}", "pictures:"]
     for place, row in enumerate(choose_worst(measured["by_picture"]), start=1):

@@ -17,10 +17,9 @@ from service.radiograph import Limits, decode
 from service.render.encode import encode_png
 from service.segmentation import Grey, Segmentation
 from service.segmenter import Segmenter, Wanted
-from service.settings import Settings
 from training.config import load_config
 from training.data import Sample, load_splits
-from training.evaluate import METRICS
+from training.evaluate import METRICS, open_segmenter
 from training.metrics import dice
 from training.restorations import remove_all
 
@@ -50,7 +49,7 @@ def recognise(package_folder: Path, config_path: Path, foreign: Path, panoramics
         ModelPackageError, ConfigError, DataError: something of it cannot be used.
     """
     splits = load_splits(load_config(config_path).data, names=("val", "test"))
-    segmenter = Segmenter(load_package(package_folder), Settings())
+    segmenter = open_segmenter(load_package(package_folder))
     plain = {sample.name: sample.data for sample in (*splits.val, *splits.test)}
     more = {path.name: path.read_bytes() for path in sorted(panoramics.iterdir())} if panoramics else {}
     others = {path.name: path.read_bytes() for path in sorted(foreign.rglob("*")) if path.is_file()}

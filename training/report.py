@@ -13,12 +13,10 @@ from markupsafe import Markup
 
 from service.errors import SetupError
 from service.model.package import ModelPackage, load_package
-from service.segmenter import Segmenter
-from service.settings import Settings
 from training.checkpoint import CONFIG
 from training.config import load_config
 from training.data import Sample, load_splits
-from training.evaluate import METRICS, STRESS, segment_sample
+from training.evaluate import METRICS, STRESS, open_segmenter, segment_sample
 from training.report_curves import draw_confidence, draw_learning, draw_spread, read_curves
 from training.report_pictures import FALSE, MISSED, Views, draw_views
 
@@ -216,7 +214,7 @@ def _load(config_path: Path, split: str) -> tuple[Sample, ...]:
 def _show(
     package: ModelPackage, places: dict[str, list[dict[str, Any]]], samples: dict[str, Sample]
 ) -> dict[str, list[Shown]]:
-    segmenter = Segmenter(package, Settings())
+    segmenter = open_segmenter(package)
     shown: dict[str, list[Shown]] = {}
     for place, rows in places.items():
         shown[place] = []

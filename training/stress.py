@@ -12,10 +12,9 @@ from rich.progress import track
 
 from service.model.package import load_package
 from service.segmenter import Segmenter
-from service.settings import Settings
 from training.config import load_config
 from training.data import Sample, load_splits
-from training.evaluate import METRICS, STRESS, PictureScore, processor_name, score, segment_sample
+from training.evaluate import METRICS, STRESS, PictureScore, open_segmenter, processor_name, score, segment_sample
 from training.metrics import Counts, bootstrap_difference, bootstrap_interval, f1_figures
 from training.stress_changes import STRESSES, UNCHANGED, Stress
 
@@ -38,7 +37,7 @@ def stress(package_folder: Path, config_path: Path, split: str) -> dict[str, Any
         ModelPackageError, ConfigError, DataError: something of it cannot be used.
     """
     samples = getattr(load_splits(load_config(config_path).data, names=(split,)), split)
-    segmenter = Segmenter(load_package(package_folder), Settings())
+    segmenter = open_segmenter(load_package(package_folder))
     before = _score_changed(segmenter, samples, UNCHANGED)
     rows = [
         describe(one, before, _score_changed(segmenter, samples, one))

@@ -147,7 +147,7 @@ def test_calibrating_a_package_changes_its_confidences_and_nothing_else(package,
     assert changed.manifest == before.model_copy(
         update={"calibration": changed.manifest.calibration, "thresholds": same}
     )
-    segmenters = [Segmenter(one, Settings()) for one in (package, changed)]
+    segmenters = [Segmenter(one, Settings(provider="cpu")) for one in (package, changed)]
     old, new = (one.segment(phantom_png, Wanted(), Ticket(60)).segmentation for one in segmenters)
     for one in segmenters:
         one.close()
