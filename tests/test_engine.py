@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 
 import numpy as np
@@ -68,6 +68,19 @@ def ask(running: Engine, picture: Pixels, ticket: Ticket | None = None) -> Predi
         running.leave()
 
 
+@contextmanager
+def busy_gpu(
+    package: ModelPackage, picture: Pixels
+) -> Iterator[tuple[Engine, Gate, ThreadPoolExecutor, "Future[Prediction]"]]:
+    """An engine that takes batches and reads one picture, which did not wait for company, until its gate is opened."""
+    gate = Gate(package)
+    session = Session(gate.run, package.manifest.files[0], batches=(1, 2, 4))
+    with engine(session) as running, ThreadPoolExecutor(5) as callers:
+        first = callers.submit(ask, running, picture)
+        assert gate.entered.acquire(timeout=60)
+        yield running, gate, callers, first
+
+
 def same(one: Prediction, other: Prediction) -> bool:
     return bool(np.array_equal(one.tooth, other.tooth) and np.array_equal(one.foreground, other.foreground))
 
@@ -110,13 +123,7 @@ def test_few_pictures_have_every_core_in_turn_and_many_have_one_each(
 def test_what_waits_for_a_gpu_goes_as_one_batch_and_what_is_alone_waits_for_none(
     package: ModelPackage, pictures: list[Pixels], alone: list[Prediction]
 ) -> None:
-    gate = Gate(package)
-    with (
-        engine(Session(gate.run, package.manifest.files[0], batches=(1, 2, 4))) as running,
-        ThreadPoolExecutor(5) as callers,
-    ):
-        first = callers.submit(ask, running, pictures[0])
-        assert gate.entered.acquire(timeout=60)  # it did not wait for company
+    with busy_gpu(package, pictures[0]) as (running, gate, callers, first):
         others = [callers.submit(ask, running, picture) for picture in pictures[1:4]]
         until(lambda: running.waiting == 3)
         gate.opened.set()
@@ -128,13 +135,7 @@ def test_what_waits_for_a_gpu_goes_as_one_batch_and_what_is_alone_waits_for_none
 def test_of_a_batch_those_that_nobody_waits_for_cost_nothing(
     package: ModelPackage, pictures: list[Pixels], alone: list[Prediction]
 ) -> None:
-    gate = Gate(package)
-    with (
-        engine(Session(gate.run, package.manifest.files[0], batches=(1, 2, 4))) as running,
-        ThreadPoolExecutor(4) as callers,
-    ):
-        first = callers.submit(ask, running, pictures[0])
-        assert gate.entered.acquire(timeout=60)
+    with busy_gpu(package, pictures[0]) as (running, gate, callers, first):
         gone, late = Ticket(PATIENCE_S), Ticket(0.5)
         abandoned = callers.submit(ask, running, pictures[1], gone)
         too_late = callers.submit(ask, running, pictures[2], late)
