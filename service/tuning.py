@@ -8,9 +8,8 @@ import onnxruntime
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from service.machine import processor_name, usable_cores
-from service.model.choose import OnProcessor
 from service.model.package import ModelPackage
-from service.model.runtimes import is_installed
+from service.model.runtimes import OnProcessor, is_installed
 from service.settings import Settings
 
 

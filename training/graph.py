@@ -10,14 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from service.errors import SetupError
+from service.model.runtimes import OUTPUTS
 from service.model.session import EVIDENCE_CELL, EVIDENCE_STEPS
 from training.network import DEVIATION, MEAN, ToothNetwork
 from training.view import ViewRule
 
 OPSET: Final = 20
 """Of ONNX's operators; ONNX Runtime knows it from 1.17 on, TensorRT from 10."""
-
-OUTPUTS: Final = ("tooth", "foreground", "confidence", "distance", "view", "evidence")
 
 _BATCH: Final = 8
 

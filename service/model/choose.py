@@ -9,12 +9,10 @@ import numpy as np
 from service.errors import ModelPackageError, ProviderUnavailable
 from service.model.check import check_known_answer
 from service.model.package import ModelPackage
-from service.model.runtimes import PROVIDERS, Choice, has_gpu, is_installed
+from service.model.runtimes import PROVIDERS, Choice, OnProcessor, has_gpu, is_installed
 from service.model.session import Session, open_session
 
 ProviderChoice = Literal["auto", "cpu", "cuda", "tensorrt", "openvino"]
-
-OnProcessor = Literal["cpu", "openvino"]
 
 PAUSE_S: Final = 0.02
 """Threads of a session spin for a while after their work, and are not to take time from the next that is timed."""

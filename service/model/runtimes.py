@@ -19,8 +19,11 @@ from service.errors import ModelPackageError, ProviderUnavailable
 
 Choice = Literal["cpu", "cuda", "tensorrt", "openvino"]
 
+OnProcessor = Literal["cpu", "openvino"]
+
 Run = Callable[[npt.NDArray[np.uint8]], list[npt.NDArray[Any]]]
-"""Prepared pictures `(batch, height, width)` `uint8` to the tensors `OUTPUTS`, each with the batch first."""
+"""Prepared pictures `(batch, height, width)` `uint8` to the tensors `OUTPUTS`, each with the batch first; OpenVINO
+takes one picture at a time."""
 
 OUTPUTS: Final = ("tooth", "foreground", "confidence", "distance", "view", "evidence")
 
@@ -122,16 +125,16 @@ def _load_with_openvino(path: Path, threads: int, lanes: int) -> Run:
     for _ in range(lanes):
         free.put(compiled.create_infer_request())
 
-    def run_one(picture: npt.NDArray[np.uint8]) -> list[npt.NDArray[Any]]:
+    def run(picture: npt.NDArray[np.uint8]) -> list[npt.NDArray[Any]]:
         request = free.get()
         try:
-            request.infer({"pixels": picture[np.newaxis]}, share_inputs=True)
+            request.infer({"pixels": picture}, share_inputs=True)
             # Copied, since the request's own memory is the next picture's.
-            return [request.get_tensor(name).data[0].copy() for name in OUTPUTS]
+            return [request.get_tensor(name).data.copy() for name in OUTPUTS]
         finally:
             free.put(request)
 
-    return lambda pixels: [np.stack(parts) for parts in zip(*map(run_one, pixels), strict=True)]
+    return run
 
 
 def _why_not(choice: Choice, provider: str) -> str:

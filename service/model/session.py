@@ -1,7 +1,7 @@
 """The model as it is run: what it says of a picture, and a session on the provider that was asked for, or none."""
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -9,7 +9,7 @@ import numpy.typing as npt
 from service.errors import ModelPackageError
 from service.machine import usable_cores
 from service.model.package import ModelFile, ModelPackage
-from service.model.runtimes import PROVIDERS, Choice, Run, load
+from service.model.runtimes import PROVIDERS, Choice, OnProcessor, Run, load
 
 View = Literal["panoramic", "upside-down", "left-side-down", "right-side-down", "foreign"]
 
@@ -80,7 +80,7 @@ class Session:
     @property
     def on_processor(self) -> bool:
         """Whether the processor does the arithmetic."""
-        return self.choice in ("cpu", "openvino")
+        return self.choice in get_args(OnProcessor)
 
     def run(self, pixels: npt.NDArray[np.uint8]) -> list[Prediction]:
         """Predict for prepared pictures, `(count, height, width)` `uint8`."""
@@ -98,18 +98,25 @@ class Session:
         return predictions
 
 
-def open_session(package: ModelPackage, choice: Choice, threads: int | None = None, spinning: bool = True) -> Session:
+def open_session(
+    package: ModelPackage, choice: Choice, threads: int | None = None, spinning: bool = True, lanes: int = 1
+) -> Session:
     """Load a package's model on the provider that is asked for.
 
     Args:
         threads: how many the processor's arithmetic uses; None takes what this process may use.
         spinning: whether they wait for their next piece of work awake, which is sooner and takes the time from others.
+        lanes: how many callers are to run it at once, each with its share of the threads.
 
     Raises:
         ProviderUnavailable: the provider is not installed, or it is and cannot run here.
         ModelPackageError: the package has no file for the provider, or the file cannot be loaded.
     """
-    return _open(package, choice, threads or usable_cores(), spinning)
+    file = package.file_for(PROVIDERS[choice])
+    if file is None:
+        raise ModelPackageError(f"{package.folder} has no file for {PROVIDERS[choice]}.")
+    run = load(package.folder / file.path, choice, threads or usable_cores(), spinning, lanes)
+    return Session(run, file, choice, lanes=lanes, batches=(1,) if choice in get_args(OnProcessor) else _GPU_BATCHES)
 
 
 def open_lanes(package: ModelPackage, session: Session, count: int) -> Session:
@@ -117,12 +124,4 @@ def open_lanes(package: ModelPackage, session: Session, count: int) -> Session:
 
     Reading one picture with every core is soonest, yet costs more of their time than reading each with one core.
     """
-    return _open(package, session.choice, count, spinning=False, lanes=count)
-
-
-def _open(package: ModelPackage, choice: Choice, threads: int, spinning: bool, lanes: int = 1) -> Session:
-    file = package.file_for(PROVIDERS[choice])
-    if file is None:
-        raise ModelPackageError(f"{package.folder} has no file for {PROVIDERS[choice]}.")
-    run = load(package.folder / file.path, choice, threads, spinning, lanes)
-    return Session(run, file, choice, lanes=lanes, batches=(1,) if choice in ("cpu", "openvino") else _GPU_BATCHES)
+    return open_session(package, session.choice, count, spinning=False, lanes=count)
