@@ -28,7 +28,7 @@ from rich.table import Table
 
 from benchmarks import plots
 from benchmarks.bare import bare
-from benchmarks.contenders import PANOSEG, TUTORIAL, Contender, Server, panoseg, rivals, running, tutorial
+from benchmarks.contenders import PANOSEG, TUTORIAL, Contender, Server, exchange, panoseg, rivals, running, tutorial
 from benchmarks.environments import versions
 from benchmarks.floors import Figure, judge
 from benchmarks.load import form
@@ -36,12 +36,14 @@ from benchmarks.measure import (
     QUICK,
     Plan,
     measure_arrivals,
+    measure_exchange,
     measure_formats,
     measure_memory,
     measure_reload,
     measure_rest,
     measure_single_stream,
     measure_throughput,
+    measure_watching,
 )
 from benchmarks.pictures import as_format, full_size_pictures, mixed_sizes
 from benchmarks.places import IMAGES, REPOSITORY, RESULTS, processor_kind
@@ -98,15 +100,19 @@ def _measure(contenders: list[Contender], plan: Plan) -> dict[str, Any]:
         result["servers"] = {server.contender.name: _started(server) for server in servers}
         result |= measure_single_stream(servers, bares, bodies, plan.turns)
         result["parts"] |= measure_formats(ours, formats)
+        with running(exchange(result["answer_bytes"])) as nothing:
+            result["exchange"] = measure_exchange(nothing, bodies)
         used = {server.contender.name: processor_seconds(server.pid) for server in servers[1:]}
         begin = time.perf_counter()
         result["rest"] = measure_rest(ours, bodies, plan)
         for server in servers[1:]:
             name = server.contender.name
-            idle = (processor_seconds(server.pid) - used[name]) / (time.perf_counter() - begin)
-            result["servers"][name]["idle_cores"] = round(idle, 4)
+            at_rest = (processor_seconds(server.pid) - used[name]) / (time.perf_counter() - begin)
+            result["servers"][name]["idle_cores"] = round(at_rest, 4)
         best = min(bares, key=lambda name: result["bare"][name]["p50_ms"])
         result |= measure_throughput(servers, bares[best], bodies, plan.seconds)
+        idle = next(server for server in servers if server.contender.name == TUTORIAL)
+        result["live_under_load"] = measure_watching(ours, idle, bodies, plan.seconds)
         without_tutorial = [server for server in servers if server.contender.name != TUTORIAL]
         capacity = result["throughput"][PANOSEG]["per_second"]
         result["arrivals"] = measure_arrivals(without_tutorial, bodies, capacity, plan)

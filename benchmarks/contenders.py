@@ -89,6 +89,12 @@ def tutorial(folder: Path) -> Contender:
     return Contender(TUTORIAL, command, "/predict", "/ready", {"PANOSEG_TUTORIAL_MODEL": str(model)})
 
 
+def exchange(answer_bytes: int) -> Contender:
+    """A server that does nothing but take a request's bytes and answer with as many as are said here."""
+    command = (sys.executable, "-m", "uvicorn", "benchmarks.exchange:app", "--port", "{port}", "--log-level", "error")
+    return Contender("exchange", (*command, "--lifespan", "off"), f"/?bytes={answer_bytes}", "/")
+
+
 def rivals() -> Iterator[Contender]:
     """LitServe, BentoML and Ray Serve, installed where they are not yet, each in both of its settings."""
     cores = usable_cores()

@@ -69,6 +69,7 @@ def judge(result: Mapping[str, Any]) -> list[Figure]:
             1.05,
         ),
         Figure("HTTP and scheduling overhead, p50", png["overhead"]["p50_ms"], "at most", 2.0, 1.0, "ms"),
+        Figure("the same bytes to and from a server that does nothing, p50", result["exchange"]["p50_ms"], unit="ms"),
         Figure("HTTP and scheduling overhead, p99", png["overhead"]["p99_ms"], "at most", 10.0, 5.0, "ms"),
         Figure(
             f"after {rest['rest_s']:g} s of rest, over the busy median",

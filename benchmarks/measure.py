@@ -17,8 +17,8 @@ from typing import Any, Final
 from rich.progress import track
 
 from benchmarks.bare import Bare
-from benchmarks.contenders import PANOSEG, TUTORIAL, Server
-from benchmarks.load import Caller, Times, closed_loop, open_loop, percentile, poisson_schedule, single_stream
+from benchmarks.contenders import PANOSEG, Server
+from benchmarks.load import Caller, Times, closed_loop, open_loop, percentile, poisson_schedule, single_stream, together
 from benchmarks.processes import memory_mb, processor_seconds
 from service.latency import STAGES
 
@@ -35,20 +35,21 @@ class Plan:
     Attributes:
         turns: of every server in single stream.
         seconds: that each load lasts.
-        shares: of panoseg's throughput, at which requests arrive in the server scenario.
+        shares: of panoseg's throughput, at which requests arrive in the server scenario, and in how many rounds: few
+            requests make a percentile, and what is judged is to rest on more.
         rests: pauses of `rest_s` seconds.
         mixed: requests of mixed size after which memory is read; it is first read after a twentieth.
     """
 
     turns: int = 9
     seconds: float = 12.0
-    shares: tuple[float, ...] = (0.25, 0.5, 0.75, 0.95)
+    shares: tuple[tuple[float, int], ...] = ((0.25, 1), (0.5, 3), (0.75, 1), (0.95, 1))
     rests: int = 3
     rest_s: float = 10.0
     mixed: int = 2000
 
 
-QUICK: Final = Plan(turns=2, seconds=3.0, shares=(0.5,), rests=1, rest_s=10.0, mixed=200)
+QUICK: Final = Plan(turns=2, seconds=3.0, shares=((0.5, 1),), rests=1, rest_s=10.0, mixed=200)
 
 
 def measure_single_stream(
@@ -58,6 +59,7 @@ def measure_single_stream(
     taken: dict[str, list[float]] = {server.contender.name: [] for server in servers}
     runs: dict[str, list[float]] = {name: [] for name in bares}
     requests: list[tuple[float, dict[str, float]]] = []
+    sizes: list[int] = []
     with _callers(servers) as callers:
         for turn in track(range(turns), "single stream"):
             chosen = [bodies[(turn * IN_A_TURN + step) % len(bodies)] for step in range(IN_A_TURN)]
@@ -67,12 +69,14 @@ def measure_single_stream(
                 taken[name] += [taken_ms for taken_ms, _ in answers]
                 if name == PANOSEG:
                     requests += [(taken_ms, json.loads(answer)["timings_ms"]) for taken_ms, answer in answers]
+                    sizes += [len(answer) for _, answer in answers]
             for name, bare in bares.items():
                 runs[name] += bare.run(BARE_RUNS + 2)[2:]
     return {
         "single_stream": {name: summary(times) for name, times in taken.items()},
         "bare": {name: summary(times) for name, times in runs.items()},
         "parts": {"png": _parts(requests)},
+        "answer_bytes": round(statistics.median(sizes)),
     }
 
 
@@ -106,6 +110,13 @@ def _parts(requests: Sequence[tuple[float, dict[str, float]]]) -> dict[str, Any]
     }
 
 
+def measure_exchange(server: Server, bodies: Sequence[bytes]) -> dict[str, Any]:
+    """The same requests to a server that does nothing with them."""
+    with closing(Caller(server.route)) as caller:
+        single_stream(caller.send, bodies)
+        return summary([taken_ms for taken_ms, _ in single_stream(caller.send, [*bodies, *bodies, *bodies])])
+
+
 def measure_rest(server: Server, bodies: Sequence[bytes], plan: Plan) -> dict[str, Any]:
     """The first request after a pause, beside those that follow it."""
     first, busy = [], []
@@ -122,33 +133,34 @@ def measure_rest(server: Server, bodies: Sequence[bytes], plan: Plan) -> dict[st
 def measure_throughput(
     servers: Sequence[Server], bare: Bare, bodies: Sequence[bytes], seconds: float
 ) -> dict[str, Any]:
-    """Many callers at once at each server; of panoseg also how soon what watches it is answered meanwhile.
-
-    An idle server, the tutorial's, is asked in turn with it: what that one needs is the machine's doing.
-    """
-    idle = next(server for server in servers if server.contender.name == TUTORIAL)
+    """Many callers at once at each server, and the bare network in a loop before and after each."""
     loaded: dict[str, Any] = {}
-    live: dict[str, Any] = {}
     loop = bare.run(BARE_RUNS)
     for server in track(servers, "throughput"):
         used = processor_seconds(server.pid)
-        if server.contender.name == PANOSEG:
-            routes = {
-                "panoseg": f"{server.url}/health/live",
-                "latency_route": f"{server.url}/v1/latency",
-                "idle_server": f"{idle.url}/ready",
-            }
-            with _asking({name: Caller(url).get for name, url in routes.items()}) as taken:
-                times = closed_loop(server.route, bodies, seconds)
-            live = {name: summary(each) for name, each in taken.items()}
-        else:
-            times = closed_loop(server.route, bodies, seconds)
+        times = closed_loop(server.route, bodies, seconds)
         used = processor_seconds(server.pid) - used
         # The first second, which is not counted, uses the processor as well.
         answered = max(1, times.in_time) * (seconds + 1) / seconds
         loaded[server.contender.name] = {**_load(times), "processor_ms_per_request": _round(1000 * used / answered)}
         loop += bare.run(BARE_RUNS)
-    return {"throughput": loaded, "live_under_load": live, "bare_loop": summary(loop)}
+    return {"throughput": loaded, "bare_loop": summary(loop)}
+
+
+def measure_watching(server: Server, idle: Server, bodies: Sequence[bytes], seconds: float) -> dict[str, Any]:
+    """How soon panoseg answers what watches it while many callers press.
+
+    Args:
+        idle: another server, asked in turn with it: what that one needs is the machine's doing.
+    """
+    routes = {
+        "panoseg": f"{server.url}/health/live",
+        "latency_route": f"{server.url}/v1/latency",
+        "idle_server": f"{idle.url}/ready",
+    }
+    with _asking({name: Caller(url).get for name, url in routes.items()}) as taken:
+        closed_loop(server.route, bodies, seconds)
+    return {name: summary(each) for name, each in taken.items()}
 
 
 def measure_arrivals(
@@ -166,14 +178,18 @@ def measure_arrivals(
         raise SystemExit("panoseg answered nothing to 16 callers within the time; the machine is too busy to measure.")
     levels: dict[str, list[dict[str, Any]]] = {server.contender.name: [] for server in servers}
     behind: set[str] = set()
-    for number, share in enumerate(plan.shares):
+    for number, (share, rounds) in enumerate(plan.shares):
         rate = share * capacity
-        schedule = poisson_schedule(rate, plan.seconds, seed=number)
-        for server in track(servers, f"arrivals, {rate:.1f} a second"):
-            name = server.contender.name
-            if name in behind or not schedule:
+        schedules = [poisson_schedule(rate, plan.seconds, seed=100 * number + each) for each in range(rounds)]
+        taken: dict[str, list[Times]] = {name: [] for name in levels if name not in behind}
+        for schedule in filter(None, schedules):
+            for server in track(servers, f"arrivals, {rate:.1f} a second"):
+                if server.contender.name in taken:
+                    taken[server.contender.name].append(open_loop(server.route, bodies, schedule, plan.seconds))
+        for name, each in taken.items():
+            if not each:
                 continue
-            times = open_loop(server.route, bodies, schedule, plan.seconds)
+            times = together(each)
             levels[name].append({"share": share, "rate": _round(rate), **_load(times)})
             if not all(math.isfinite(taken_ms) for taken_ms in times.taken_ms):
                 behind.add(name)

@@ -151,6 +151,7 @@ def result(**changes):
         "parts": {"png": {
             "stages_p50_ms": {"infer": 42}, "overhead": summary(1, 6), "all_but_network_over_network": 0.6,
         }},
+        "exchange": summary(1),
         "bare_loop": summary(45),
         "throughput": {
             "panoseg": load(22, 700, 900), "tutorial stack": load(1, 9000, 9900), "Rival": load(15, 900, 1200),

@@ -27,7 +27,7 @@ class Ablation(BaseModel):
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
 
     def configs(self) -> list[Config]:
-        """The baseline's runs, then each change's."""
+        """The baseline and each change with the first seed, then with the next one."""
         changes: dict[str, dict[str, Any]] = {"": {}, **self.changes}
         return [
             Config.model_validate(
@@ -37,8 +37,8 @@ class Ablation(BaseModel):
                     "name": "-".join(filter(None, (self.recipe["name"], name, f"seed-{seed}"))),
                 }
             )
-            for name, change in changes.items()
             for seed in self.seeds
+            for name, change in changes.items()
         ]
 
 
