@@ -44,6 +44,9 @@ def _plane(weights: tuple[float, float, float], neutral: int) -> Picture:
     return table
 
 
+# OpenCV unpacks its font at the first use, which the first radiograph is not to wait for.
+cv2.getTextSize("0", cv2.FONT_HERSHEY_SIMPLEX, 1, 1)
+
 _LUMA: Final = _plane((0.299, 0.587, 0.114), 0)
 _BLUE: Final = _plane((-0.168736, -0.331264, 0.5), _NEUTRAL)
 _RED: Final = _plane((0.5, -0.418688, -0.081312), _NEUTRAL)
