@@ -119,6 +119,19 @@ def test_what_is_asked_for_runs_or_nothing_does(package: ModelPackage) -> None:
                 open_session(package, choice)  # type: ignore[arg-type]
 
 
+def test_tensors_that_keep_their_places_give_the_same_answers(package: ModelPackage, phantom: Phantom) -> None:
+    """The way to a GPU, here in the processor's own memory."""
+    session = onnxruntime.InferenceSession(package.folder / package.manifest.files[0].path)
+    anyhow, in_place = runtimes.run_with(session), runtimes.run_in_place(session, "cpu")
+    upright = prepare(phantom.pixels, package.manifest.input.fit()).pixels[np.newaxis]
+    mirrored = upright[:, :, ::-1]
+    batches = [upright, mirrored, np.concatenate([upright, mirrored]), upright]
+    answers = [in_place(batch) for batch in batches]
+    for batch, answer in zip(batches, answers, strict=True):
+        for expected, found in zip(anyhow(batch), answer, strict=True):
+            np.testing.assert_array_equal(found, expected)
+
+
 def test_every_runtime_for_processors_finds_the_same_teeth(package: ModelPackage, phantom: Phantom) -> None:
     pixels = prepare(phantom.pixels, package.manifest.input.fit()).pixels
     found = [

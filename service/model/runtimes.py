@@ -35,6 +35,9 @@ PROVIDERS: Final[dict[Choice, str]] = {
 }
 """What each choice is called in manifests and answers: by ONNX Runtime's own names, and OpenVINO."""
 
+_DTYPES: Final = {"tensor(uint8)": np.uint8, "tensor(float)": np.float32}
+"""Of the model's tensors, by ONNX Runtime's names."""
+
 _LIBRARIES: Final[dict[str, tuple[str, ...]]] = {
     "cuda": (
         "libcuda.so.1",
@@ -74,7 +77,43 @@ def load(path: Path, choice: Choice, threads: int, spinning: bool, lanes: int) -
         raise ProviderUnavailable(f"{PROVIDERS[choice]} is not installed; install panoseg[{extra}].")
     if choice == "openvino":
         return _load_with_openvino(path, threads, lanes)
-    return run_with(_load_with_onnxruntime(path, choice, threads // lanes, spinning))
+    session = _load_with_onnxruntime(path, choice, threads // lanes, spinning)
+    return run_with(session) if choice == "cpu" else run_in_place(session, "cuda")
+
+
+def run_in_place(session: onnxruntime.InferenceSession, device: Literal["cpu", "cuda"]) -> Run:
+    """A session of ONNX Runtime, for one thread at a time, whose tensors keep their places in a device's memory.
+
+    For each size of batch they are taken once (IO binding). Nothing but the pictures goes up, nothing but the outputs
+    comes down, and no request waits for memory.
+    """
+    places: dict[int, _Places] = {}
+
+    def run(pixels: npt.NDArray[np.uint8]) -> list[npt.NDArray[Any]]:
+        place = places.get(len(pixels)) or places.setdefault(len(pixels), _Places(session, device, len(pixels)))
+        place.pixels.update_inplace(np.ascontiguousarray(pixels))
+        session.run_with_iobinding(place.binding)
+        # Copied, since on a processor it is the next pictures' memory.
+        return [place.outputs[name].numpy().copy() for name in OUTPUTS]
+
+    return run
+
+
+class _Places:
+    """Where a session's tensors lie, for one size of batch."""
+
+    def __init__(self, session: onnxruntime.InferenceSession, device: str, count: int) -> None:
+        def take(tensor: onnxruntime.NodeArg) -> onnxruntime.OrtValue:
+            shape = (count, *tensor.shape[1:])
+            return onnxruntime.OrtValue.ortvalue_from_shape_and_type(shape, _DTYPES[tensor.type], device, 0)
+
+        self.binding = session.io_binding()
+        (pixels,) = session.get_inputs()
+        self.pixels = take(pixels)
+        self.binding.bind_ortvalue_input(pixels.name, self.pixels)
+        self.outputs = {tensor.name: take(tensor) for tensor in session.get_outputs()}
+        for name, value in self.outputs.items():
+            self.binding.bind_ortvalue_output(name, value)
 
 
 def run_with(session: onnxruntime.InferenceSession) -> Run:
