@@ -26,7 +26,7 @@ from training.export import prepare_truths
 from training.metrics import ToothAgreement, bootstrap_difference, f1_figures, match_teeth
 
 OUT: Final = RESULTS / "reading.json"
-CONFIG: Final = Path("training/configs/shipped-2.yaml")
+CONFIG: Final = Path("training/configs/shipped-3.yaml")
 _SEED: Final = 0
 
 Labels = npt.NDArray[np.uint8]

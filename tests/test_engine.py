@@ -96,28 +96,59 @@ def test_pictures_that_arrive_together_are_each_read_as_if_alone(
     assert all(same(*both) for both in zip(answers, expected * 4, strict=True))
 
 
-def test_few_pictures_have_every_core_in_turn_and_many_have_one_each(
-    package: ModelPackage, pictures: list[Pixels]
-) -> None:
+@contextmanager
+def busy_processor(
+    package: ModelPackage, picture: Pixels
+) -> Iterator[tuple[Engine, Gate, Gate, ThreadPoolExecutor, "Future[Prediction]"]]:
+    """An engine of two cores that reads one picture with both, until the first of its two gates is opened."""
     every, one_each = Gate(package), Gate(package)
     sessions = Session(every.run, package.manifest.files[0]), Session(one_each.run, package.manifest.files[0], lanes=2)
-    with engine(*sessions) as running, ThreadPoolExecutor(4) as callers:
-        first = callers.submit(ask, running, pictures[0])
+    with engine(*sessions) as running, ThreadPoolExecutor(12) as callers:
+        first = callers.submit(ask, running, picture)
         assert every.entered.acquire(timeout=60)
-        others = [callers.submit(ask, running, picture) for picture in pictures[1:4]]
-        until(lambda: running.under_way == 4)
+        yield running, every, one_each, callers, first
+
+
+def test_many_pictures_have_one_core_each_two_at_once(package: ModelPackage, pictures: list[Pixels]) -> None:
+    with busy_processor(package, pictures[0]) as (running, every, one_each, callers, first):
+        others = [callers.submit(ask, running, picture) for picture in pictures[1:4] * 3]
+        until(lambda: running.under_way == 10)
         assert not one_each.entered.acquire(timeout=0.2)  # the first has every core until it is done
         every.opened.set()
         first.result()
         for _ in range(2):
-            assert one_each.entered.acquire(timeout=60)  # two at once
+            assert one_each.entered.acquire(timeout=60)
         one_each.opened.set()
         wait(others)
         until(lambda: running.under_way == 0)
+        with_every_core = len(every.sizes)
         ask(running, pictures[0])
-    assert every.sizes[0] == 1
+    assert len(every.sizes) == with_every_core + 1  # alone again
     assert len(one_each.sizes) >= 2
-    assert len(every.sizes) + len(one_each.sizes) == 5
+    assert len(every.sizes) + len(one_each.sizes) == 11
+
+
+def test_a_handful_has_every_core_in_turn_unless_there_are_always_many(
+    package: ModelPackage, pictures: list[Pixels]
+) -> None:
+    with busy_processor(package, pictures[0]) as (running, every, one_each, callers, _):
+        one_each.opened.set()
+        handful = [callers.submit(ask, running, picture) for picture in pictures[1:4]]
+        until(lambda: running.under_way == 4)
+        every.opened.set()
+        wait(handful)
+        assert (len(every.sizes), len(one_each.sizes)) == (4, 0)
+        wait([callers.submit(ask, running, picture) for picture in pictures * 8])
+        until(lambda: running.under_way == 0)
+        every.opened.clear()
+        before = len(one_each.sizes)
+        with_every_core = callers.submit(ask, running, pictures[0])
+        until(lambda: running.under_way == 1)
+        handful = [callers.submit(ask, running, picture) for picture in pictures[1:4]]
+        until(lambda: running.under_way == 4)
+        every.opened.set()
+        wait([*handful, with_every_core])
+    assert len(one_each.sizes) > before
 
 
 def test_what_waits_for_a_gpu_goes_as_one_batch_and_what_is_alone_waits_for_none(
@@ -172,7 +203,9 @@ def test_what_is_in_the_queue_when_it_closes_is_finished(package: ModelPackage, 
     gate = Gate(package)
     running = Engine(Session(gate.run, package.manifest.files[0], batches=(1, 2)), None, 16)
     with ThreadPoolExecutor(5) as callers:
-        asked = [callers.submit(ask, running, picture) for picture in pictures[:4]]
+        asked = [callers.submit(ask, running, pictures[0])]
+        assert gate.entered.acquire(timeout=60)
+        asked += [callers.submit(ask, running, picture) for picture in pictures[1:4]]
         until(lambda: running.waiting == 3)
         closing = callers.submit(running.close)
         gate.opened.set()

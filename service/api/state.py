@@ -16,6 +16,7 @@ from service.latency import LatencyRecorder
 from service.machine import usable_cores
 from service.model.engine import Ticket
 from service.model.package import choose_package
+from service.render.draw import load_font
 from service.segmenter import Segmenter
 from service.settings import Settings
 
@@ -69,7 +70,10 @@ class ServiceState:
         self._reloading = asyncio.Lock()
         self._by_signal: set[asyncio.Task[None]] = set()
         self._all_at_once = ThreadPoolExecutor(settings.max_requests, "request")
-        self._few_at_once = ThreadPoolExecutor(usable_cores() + _BESIDE_THE_CORES, "radiograph")
+        few = usable_cores() + _BESIDE_THE_CORES
+        self._few_at_once = ThreadPoolExecutor(few, "radiograph", initializer=load_font)
+        for _ in range(few):  # has each thread begin, so that no radiograph waits for its font
+            self._few_at_once.submit(lambda: None)
 
     @property
     def segmenter(self) -> Segmenter:

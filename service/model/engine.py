@@ -1,8 +1,9 @@
 """The one owner of the model's sessions: takes prepared pictures in order, drops those nobody waits for, runs the rest.
 
 A request takes a place or is refused at once; its picture becomes an entry of one queue. On a processor, a thread for
-each core takes the next entry. As long as no more requests are under way than there are cores, pictures are read one
-after the other with every core, which is soonest; beyond that with one core each, which costs less of the cores' time.
+each core takes the next entry. As long as few requests are under way, pictures are read one after the other with every
+core, which is soonest; beyond that with one core each, which costs less of the cores' time. How many are few depends on
+how many there usually are: a handful that came together by chance is soon read, of a steady stream more will come.
 On a GPU one thread takes all that wait, as one batch; no picture ever waits for company. An entry carries the instants
 it passed, so waiting and computing come apart exactly.
 """
@@ -12,6 +13,7 @@ import threading
 import time
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +21,13 @@ import numpy.typing as npt
 from service.errors import Busy, NotReady, TimedOut
 from service.latency import Clock
 from service.model.session import Prediction, Session
+
+_USUALLY_FEW: Final = 1.5
+"""Requests under way for each core, on average, up to which a handful is taken to have come together by chance."""
+_A_HANDFUL: Final = 2
+"""Requests under way for each core."""
+_OF_THE_LATEST: Final = 0.1
+"""Share of the latest picture in that average."""
 
 
 class Abandoned(Exception):
@@ -94,6 +103,7 @@ class Engine:
         self._alongside = alongside
         self._max_requests = max_requests
         self._under_way = 0
+        self._usually_under_way = 0.0
         self._counting = threading.Lock()
         self._typical_s = 0.1
         self._entries: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
@@ -196,13 +206,19 @@ class Engine:
             taken.append(entry)
         return taken
 
+    def _are_few(self, cores: int) -> bool:
+        """Whether so few requests are under way that the one whose turn it is gets every core."""
+        self._usually_under_way += _OF_THE_LATEST * (self._under_way - self._usually_under_way)
+        usually_few = self._usually_under_way <= _USUALLY_FEW * cores
+        return self._under_way <= cores * (_A_HANDFUL if usually_few else 1)
+
     def _run(self, pixels: npt.NDArray[np.uint8]) -> list[Prediction]:
         if self._alongside is None:
             return self._session.run(pixels)
         with self._turns:
             # Never both ways at once: threads that wait for each other wait long where others take their cores.
             self._turns.wait_for(lambda: not self._every_core)
-            every_core = not self._one_core_each and self._under_way <= self._alongside.lanes
+            every_core = self._are_few(self._alongside.lanes) and not self._one_core_each
             self._every_core = every_core
             self._one_core_each += not every_core
         try:

@@ -44,9 +44,6 @@ def _plane(weights: tuple[float, float, float], neutral: int) -> Picture:
     return table
 
 
-# OpenCV unpacks its font at the first use, which the first radiograph is not to wait for.
-cv2.getTextSize("0", cv2.FONT_HERSHEY_SIMPLEX, 1, 1)
-
 _LUMA: Final = _plane((0.299, 0.587, 0.114), 0)
 _BLUE: Final = _plane((-0.168736, -0.331264, 0.5), _NEUTRAL)
 _RED: Final = _plane((0.5, -0.418688, -0.081312), _NEUTRAL)
@@ -72,6 +69,11 @@ class Overlay:
             cv2.resize(plane, (width, height), interpolation=cv2.INTER_NEAREST) for plane in (self.red, self.blue)
         )
         return np.asarray(cv2.cvtColor(cv2.merge([self.luma, red, blue]), cv2.COLOR_YCrCb2RGB), np.uint8)
+
+
+def load_font() -> None:
+    """Call in a thread before it draws: OpenCV unpacks its font in each, which takes 20 ms."""
+    cv2.getTextSize("0", cv2.FONT_HERSHEY_SIMPLEX, 1, 1)
 
 
 def draw_mask(segmentation: Segmentation, kind: MaskKind) -> Picture:
