@@ -72,8 +72,9 @@ class ServiceState:
         self._all_at_once = ThreadPoolExecutor(settings.max_requests, "request")
         few = usable_cores() + _BESIDE_THE_CORES
         self._few_at_once = ThreadPoolExecutor(few, "radiograph", initializer=load_font)
-        for _ in range(few):  # has each thread begin, so that no radiograph waits for its font
-            self._few_at_once.submit(lambda: None)
+        # Has the first thread begin, so that the first radiograph does not wait for its font. Only that one: those that
+        # come one by one are all its own, and find its memory and caches warm.
+        self._few_at_once.submit(lambda: None)
 
     @property
     def segmenter(self) -> Segmenter:
