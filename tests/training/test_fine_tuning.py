@@ -37,7 +37,7 @@ CLINIC = Path(__file__).resolve().parents[2] / "training/configs/clinic.yaml"
 def clinic(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The configuration that ships, with a folder of drawn radiographs and their masks, short and small."""
     folder = tmp_path_factory.mktemp("clinic")
-    for split, count, seed in (("train", 4, 50), ("val", 2, 90), ("test", 2, 70)):
+    for split, count, seed in (("train", 4, 50), ("val", 4, 90), ("test", 2, 70)):
         for part in ("images", "masks"):
             (folder / split / part).mkdir(parents=True)
         for sample in draw_samples(count, seed):
@@ -45,7 +45,7 @@ def clinic(tmp_path_factory: pytest.TempPathFactory) -> Path:
             cv2.imwrite(str(folder / split / "masks" / sample.name), np.where(sample.labels, 255, 0).astype(np.uint8))
     config = yaml.safe_load(CLINIC.read_text())
     config["data"]["folder"] = str(folder)
-    config["phases"] = [{"height": 64, "width": 128, "epochs": 2, "batch": 2}]
+    config["phases"] = [{"height": 128, "width": 256, "epochs": 2, "batch": 2}]
     (folder / "clinic.yaml").write_text(yaml.safe_dump(config))
     return folder / "clinic.yaml"
 
