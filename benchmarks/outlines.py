@@ -15,14 +15,13 @@ from rich.console import Console
 from rich.progress import track
 
 from benchmarks.places import RESULTS
-from benchmarks.reading import CONFIG
+from benchmarks.reading import splits_of
 from service.machine import processor_name
 from service.model.interpret import find_teeth
 from service.model.package import Manifest, choose_package
 from service.model.session import Prediction, Session, open_session
 from service.settings import Settings
-from training.config import load_config
-from training.data import Sample, load_splits
+from training.data import Sample
 from training.export import prepare_truths
 from training.metrics import dice, pixel_accuracy
 
@@ -42,7 +41,7 @@ def main() -> None:
     settings = Settings()
     package = choose_package(settings.models, settings.model)
     session = open_session(package, "cpu")
-    splits = load_splits(load_config(CONFIG).data, names=("train", "val"))
+    splits = splits_of(package, "train", "val")
     result = {
         "command": "python -m benchmarks.outlines",
         "date": datetime.now(UTC).date().isoformat(),

@@ -17,16 +17,15 @@ from benchmarks.places import RESULTS
 from service.dentition.fdi import FDI_NUMBERS
 from service.machine import processor_name
 from service.model.interpret import find_teeth
-from service.model.package import choose_package
+from service.model.package import ModelPackage, choose_package
 from service.model.session import Prediction, open_session
 from service.settings import Settings
 from training.config import load_config
-from training.data import load_splits
+from training.data import Splits, load_splits
 from training.export import prepare_truths
 from training.metrics import ToothAgreement, bootstrap_difference, f1_figures, match_teeth
 
 OUT: Final = RESULTS / "reading.json"
-CONFIG: Final = Path("training/configs/shipped-3.yaml")
 _SEED: Final = 0
 
 Labels = npt.NDArray[np.uint8]
@@ -42,14 +41,18 @@ def keep_own_word(centres: Numbers, evidence: Numbers, substance: Numbers) -> tu
     return tuple(numbers)
 
 
+def splits_of(package: ModelPackage, *names: str) -> Splits:
+    """The splits of these names, of the data that the package's own recipe was trained on."""
+    config = load_config(Path(f"training/configs/{package.manifest.training.recipe}.yaml"))
+    return load_splits(config.data, names=names)
+
+
 def main() -> None:
     """Read the validation pictures in three ways, write the result file and show it."""
     settings = Settings()
     package = choose_package(settings.models, settings.model)
     manifest = package.manifest
-    pictures, truths = prepare_truths(
-        load_splits(load_config(CONFIG).data, names=("val",)).val, manifest.input.height, manifest.input.width
-    )
+    pictures, truths = prepare_truths(splits_of(package, "val").val, manifest.input.height, manifest.input.width)
     session = open_session(package, "cpu")
     predictions = [session.run(picture[None])[0] for picture in pictures]
     numbers = np.array(manifest.classes, np.uint8)

@@ -70,11 +70,10 @@ class ServiceState:
         self._reloading = asyncio.Lock()
         self._by_signal: set[asyncio.Task[None]] = set()
         self._all_at_once = ThreadPoolExecutor(settings.max_requests, "request")
-        few = usable_cores() + _BESIDE_THE_CORES
-        self._few_at_once = ThreadPoolExecutor(few, "radiograph", initializer=load_font)
-        # Has the first thread begin, so that the first radiograph does not wait for its font. Only that one: those that
+        self._few_at_once = ThreadPoolExecutor(usable_cores() + _BESIDE_THE_CORES, "radiograph")
+        # Begins the first thread, so that the first radiograph does not wait for its font. Only that one: those that
         # come one by one are all its own, and find its memory and caches warm.
-        self._few_at_once.submit(lambda: None)
+        self._few_at_once.submit(load_font)
 
     @property
     def segmenter(self) -> Segmenter:

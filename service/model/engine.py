@@ -208,7 +208,6 @@ class Engine:
 
     def _are_few(self, cores: int) -> bool:
         """Whether so few requests are under way that the one whose turn it is gets every core."""
-        self._usually_under_way += _OF_THE_LATEST * (self._under_way - self._usually_under_way)
         usually_few = self._usually_under_way <= _USUALLY_FEW * cores
         return self._under_way <= cores * (_A_HANDFUL if usually_few else 1)
 
@@ -218,7 +217,8 @@ class Engine:
         with self._turns:
             # Never both ways at once: threads that wait for each other wait long where others take their cores.
             self._turns.wait_for(lambda: not self._every_core)
-            every_core = self._are_few(self._alongside.lanes) and not self._one_core_each
+            self._usually_under_way += _OF_THE_LATEST * (self._under_way - self._usually_under_way)
+            every_core = not self._one_core_each and self._are_few(self._alongside.lanes)
             self._every_core = every_core
             self._one_core_each += not every_core
         try:

@@ -8,6 +8,7 @@ import ctypes
 import importlib.util
 import queue
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -87,10 +88,13 @@ def run_in_place(session: onnxruntime.InferenceSession, device: Literal["cpu", "
     For each size of batch they are taken once (IO binding). Nothing but the pictures goes up, nothing but the outputs
     comes down, and no request waits for memory.
     """
-    places: dict[int, _Places] = {}
+
+    @cache
+    def take_places(count: int) -> _Places:
+        return _Places(session, device, count)
 
     def run(pixels: npt.NDArray[np.uint8]) -> list[npt.NDArray[Any]]:
-        place = places.get(len(pixels)) or places.setdefault(len(pixels), _Places(session, device, len(pixels)))
+        place = take_places(len(pixels))
         place.pixels.update_inplace(np.ascontiguousarray(pixels))
         session.run_with_iobinding(place.binding)
         # Copied, since on a processor it is the next pictures' memory.
