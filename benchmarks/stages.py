@@ -27,6 +27,7 @@ import pybase64
 import simplejpeg
 from isal import isal_zlib
 from PIL import Image
+from pydantic import TypeAdapter
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -35,7 +36,7 @@ from starlette.requests import Request
 from benchmarks.load import FORM_TYPE, form
 from benchmarks.pictures import full_size_pictures
 from benchmarks.places import RESULTS, processor_kind
-from service.api.schemas import Model, rounded, segment_answer, to_json
+from service.api.schemas import Model, SegmentAnswer, rounded, segment_answer, to_json
 from service.api.uploads import read_upload
 from service.machine import processor_name
 from service.model.engine import Ticket
@@ -241,14 +242,13 @@ def _rendering(answer: Answer) -> Iterator[tuple[str, Ways]]:
 
 
 def _encode_planes(overlay: Overlay) -> bytes:
-    height, width = overlay.luma.shape
-    luma = cv2.copyMakeBorder(overlay.luma, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
-    encoded: bytes = simplejpeg.encode_jpeg_yuv_planes(luma, overlay.blue, overlay.red, quality=90)
+    encoded: bytes = simplejpeg.encode_jpeg_yuv_planes(overlay.luma, overlay.blue, overlay.red, quality=90)
     return encoded
 
 
 def _telling(answer: Answer, model: Model, timings_ms: dict[str, float]) -> Iterator[tuple[str, Ways]]:
     content = segment_answer(answer, "", model, 0.5, True, timings_ms)
+    adapter = TypeAdapter(SegmentAnswer)
     overlay = answer.overlay or b""
     yield (
         "base64",
@@ -260,8 +260,8 @@ def _telling(answer: Answer, model: Model, timings_ms: dict[str, float]) -> Iter
     yield (
         "JSON",
         {
-            "Pydantic": lambda: content.model_dump_json().encode(),
-            "standard library": lambda: json.dumps(content.model_dump()).encode(),
+            "Pydantic": lambda: adapter.dump_json(content),
+            "standard library": lambda: json.dumps(content).encode(),
             "used: orjson": lambda: to_json(content),
         },
     )

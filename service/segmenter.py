@@ -7,6 +7,7 @@ import numpy as np
 
 from service.errors import NotAPanoramic
 from service.findings import Plausibility, judge, likely_view, measure_plausibility, tooth_contrast
+from service.latency import Clock
 from service.memory import keep_freed_memory
 from service.model.check import check_known_answer
 from service.model.choose import choose_session
@@ -16,7 +17,7 @@ from service.model.package import ModelPackage
 from service.model.prepare import ModelInput, prepare
 from service.model.session import Prediction, View, open_lanes
 from service.model.turn import TURNED, turn_back, turn_upright
-from service.parallel import both
+from service.parallel import beside
 from service.radiograph import Radiograph, decode
 from service.render.draw import MaskKind, draw_mask, draw_overlay
 from service.render.encode import OverlayFormat, encode_overlay, encode_png
@@ -126,15 +127,7 @@ class Segmenter:
         if wanted.strict:
             _refuse_what_is_no_panoramic(segmentation)
         ticket.check()
-        with clock.stage("render"):
-            mask = draw_mask(segmentation, wanted.mask) if wanted.mask else None
-            overlay = draw_overlay(radiograph.pixels, segmentation, wanted.opacity) if wanted.overlay else None
-        with clock.stage("encode"):
-            overlay_file, mask_file = both(
-                lambda: encode_overlay(overlay, wanted.overlay) if overlay and wanted.overlay else None,
-                lambda: None if mask is None else encode_png(mask),
-            )
-        return Answer(radiograph, segmentation, mask_file, overlay_file)
+        return Answer(radiograph, segmentation, *self._draw(radiograph, segmentation, wanted, clock))
 
     def close(self) -> None:
         """Finish what is under way and let the model go."""
@@ -178,6 +171,18 @@ class Segmenter:
     def _is_bright_on_dark(self, reading: _Reading) -> bool:
         """Whether a reading is plausible and its teeth are brighter than what surrounds them, as on a radiograph."""
         return self._holds(reading) and tooth_contrast(reading.labels, reading.model_input.pixels) > 0
+
+    def _draw(
+        self, radiograph: Radiograph, segmentation: Segmentation, wanted: Wanted, clock: Clock
+    ) -> tuple[bytes | None, bytes | None]:
+        """The files of mask and overlay, where they are wanted."""
+        mask_kind, overlay_format = wanted.mask, wanted.overlay
+        with clock.stage("render"):
+            mask = beside(lambda: encode_png(draw_mask(segmentation, mask_kind))) if mask_kind else None
+            overlay = draw_overlay(radiograph.pixels, segmentation, wanted.opacity) if overlay_format else None
+        with clock.stage("encode"):
+            overlay_file = encode_overlay(overlay, overlay_format) if overlay and overlay_format else None
+            return mask() if mask else None, overlay_file
 
     def _interpret(self, radiograph: Radiograph, reading: _Reading) -> Segmentation:
         thresholds = self._manifest.thresholds

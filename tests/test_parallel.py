@@ -1,10 +1,10 @@
-"""Two halves of one request's work: both are done, whatever the second thread has to do."""
+"""Work beside other work: all of it is done, whatever the second thread has to do."""
 
 import threading
 
 import pytest
 
-from service.parallel import both
+from service.parallel import beside, both
 
 
 def test_both_results_come_back_in_their_order() -> None:
@@ -24,6 +24,13 @@ def test_nobody_waits_while_the_second_thread_does_somebody_else_s_work() -> Non
     assert both(threading.get_ident, threading.get_ident) == (threading.get_ident(),) * 2
     released.set()
     other.join()
+
+
+def test_work_is_begun_before_anybody_asks_for_what_it_gives() -> None:
+    begun = threading.Event()
+    result = beside(begun.set)
+    assert begun.wait(10)
+    assert result() is None
 
 
 def test_both_within_both_comes_to_an_end() -> None:

@@ -54,21 +54,31 @@ class Overlay:
     """A picture as YCbCr over the full range (JFIF, ITU-R BT.601), `uint8`.
 
     Attributes:
-        luma: `(height, width)`.
-        blue, red: `((height + 1) // 2, (width + 1) // 2)`.
+        luma: of even sides, as encoders want it; where the picture's are odd, a row or column more than is shown.
+        blue, red: of half those sides.
+        height, width: of the picture, in pixels.
+
+    Raises:
+        ValueError: the planes do not fit each other; an encoder would read past their ends.
     """
 
     luma: Picture
     blue: Picture
     red: Picture
+    height: int
+    width: int
+
+    def __post_init__(self) -> None:
+        half = ((self.height + 1) // 2, (self.width + 1) // 2)
+        if not self.blue.shape == self.red.shape == half or self.luma.shape != (2 * half[0], 2 * half[1]):
+            raise ValueError(f"planes {self.luma.shape}, {self.blue.shape} and {self.red.shape} are of no one picture")
 
     def to_rgb(self) -> Picture:
         """The picture as `(height, width, 3)`, RGB."""
-        height, width = self.luma.shape
-        red, blue = (
-            cv2.resize(plane, (width, height), interpolation=cv2.INTER_NEAREST) for plane in (self.red, self.blue)
-        )
-        return np.asarray(cv2.cvtColor(cv2.merge([self.luma, red, blue]), cv2.COLOR_YCrCb2RGB), np.uint8)
+        sides = self.luma.shape[::-1]
+        red, blue = (cv2.resize(plane, sides, interpolation=cv2.INTER_NEAREST) for plane in (self.red, self.blue))
+        rgb = np.asarray(cv2.cvtColor(cv2.merge([self.luma, red, blue]), cv2.COLOR_YCrCb2RGB), np.uint8)
+        return rgb[: self.height, : self.width]
 
 
 def load_font() -> None:
@@ -95,11 +105,14 @@ def draw_overlay(pixels: Grey, segmentation: Segmentation, opacity: float) -> Ov
         pixels: the radiograph.
         opacity: of the colour, 0..1; at 0 the picture is the radiograph alone.
     """
-    luma = to_8_bits(pixels).copy()
-    height, width = luma.shape
+    height, width = pixels.shape
+    luma = np.asarray(
+        cv2.copyMakeBorder(to_8_bits(pixels), 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE), np.uint8
+    )
     half = ((width + 1) // 2, (height + 1) // 2)
     if opacity == 0:
-        return Overlay(luma, *(np.full(half[::-1], _NEUTRAL, np.uint8) for _ in range(2)))
+        neutral = np.full(half[::-1], _NEUTRAL, np.uint8)
+        return Overlay(luma, neutral, neutral, height, width)
     for tooth in segmentation.teeth:
         box = tooth.bbox
         area = (slice(box.y, box.y + box.height), slice(box.x, box.x + box.width))
@@ -108,7 +121,7 @@ def draw_overlay(pixels: Grey, segmentation: Segmentation, opacity: float) -> Ov
         cv2.copyTo(tinted, inside, luma[area])
     numbers = cv2.resize(segmentation.labels, half, interpolation=cv2.INTER_NEAREST)
     blue, red = (np.asarray(cv2.LUT(numbers, _tint(table, opacity)), np.uint8) for table in (_BLUE, _RED))
-    overlay = Overlay(luma, blue, red)
+    overlay = Overlay(luma, blue, red, height, width)
     _draw_outlines(overlay, segmentation)
     _draw_numbers(overlay, segmentation)
     return overlay
@@ -120,7 +133,7 @@ def _tint(table: Picture, opacity: float) -> Picture:
 
 
 def _draw_outlines(overlay: Overlay, segmentation: Segmentation) -> None:
-    thickness = max(1, overlay.luma.shape[1] // 1000)
+    thickness = max(1, overlay.width // 1000)
     for tooth in segmentation.teeth:
         rings = [np.array(ring, np.int32) for ring in tooth.polygons]
         cv2.polylines(overlay.luma, rings, True, int(_LUMA[tooth.fdi]), thickness, cv2.LINE_8)
@@ -131,7 +144,7 @@ def _draw_outlines(overlay: Overlay, segmentation: Segmentation) -> None:
 
 def _draw_numbers(overlay: Overlay, segmentation: Segmentation) -> None:
     """White letters on a black rim; as both are without colour, the colour planes know but their place."""
-    scale = max(0.4, overlay.luma.shape[1] / 2200)
+    scale = max(0.4, overlay.width / 2200)
     thickness = max(1, round(2 * scale))
     for tooth in segmentation.teeth:
         text = str(tooth.fdi)

@@ -62,23 +62,19 @@ def encode_overlay(overlay: Overlay, overlay_format: OverlayFormat) -> bytes:
     """A file of an overlay; as JPEG, of the same quality as `encode_jpeg` gives, from the planes as they are."""
     if overlay_format == "png":
         return encode_png(overlay.to_rgb())
-    height, width = overlay.luma.shape
-    luma = overlay.luma
-    # TurboJPEG reads the brightness of whole squares of colour, past the end of an odd side.
-    if height % 2 or width % 2:
-        luma = np.asarray(cv2.copyMakeBorder(luma, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE), np.uint8)
+    height, width = overlay.height, overlay.width
 
     def encode_rows(first: int, after: int) -> bytes:
         of_colour = slice(first // 2, after // 2)
-        planes = luma[first:after], overlay.blue[of_colour], overlay.red[of_colour]
+        planes = overlay.luma[first:after], overlay.blue[of_colour], overlay.red[of_colour]
         encoded: bytes = simplejpeg.encode_jpeg_yuv_planes(*planes, quality=_JPEG_QUALITY)
         return encoded
 
     rows = -(-height // (2 * _SQUARE))
     middle, squares = rows * _SQUARE, rows * -(-width // _SQUARE)
     if middle >= height or squares > _MOST_SQUARES:
-        return _declare_size(encode_rows(0, len(luma)), height, width)
-    upper, lower = both(lambda: encode_rows(0, middle), lambda: encode_rows(middle, len(luma)))
+        return _declare_size(encode_rows(0, len(overlay.luma)), height, width)
+    upper, lower = both(lambda: encode_rows(0, middle), lambda: encode_rows(middle, len(overlay.luma)))
     return _join(_declare_size(upper, height, width), lower, squares)
 
 
