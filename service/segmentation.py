@@ -25,7 +25,7 @@ class Box:
     height: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Tooth:
     """One tooth found, in pixels of the radiograph as sent.
 
@@ -34,14 +34,15 @@ class Tooth:
         confidence: probability that the tooth is right (its own number, IoU at least 0.5), 0..1.
         area_px: number of pixels.
         bbox: the smallest box around it.
-        polygons: outlines, each a closed ring of (x, y) without the first point again; one for each separate piece.
+        polygons: outlines, one for each separate piece: closed rings `(points, 2)` `int32` of x, y, without the first
+            point again.
     """
 
     fdi: int
     confidence: float
     area_px: int
     bbox: Box
-    polygons: tuple[tuple[tuple[int, int], ...], ...]
+    polygons: tuple[npt.NDArray[np.int32], ...]
 
     @property
     def universal(self) -> int:

@@ -12,7 +12,7 @@ from service.memory import keep_freed_memory
 from service.model.check import check_known_answer
 from service.model.choose import choose_session
 from service.model.engine import Engine, Ticket
-from service.model.interpret import Labels, confidences, find_teeth, outline_teeth, to_radiograph
+from service.model.interpret import Labels, confidences, find_teeth, locate, outline_teeth, to_radiograph
 from service.model.package import ModelPackage
 from service.model.prepare import ModelInput, prepare
 from service.model.session import Prediction, View, open_lanes
@@ -187,11 +187,14 @@ class Segmenter:
     def _interpret(self, radiograph: Radiograph, reading: _Reading) -> Segmentation:
         thresholds = self._manifest.thresholds
         height, width = radiograph.pixels.shape
-        labels = to_radiograph(reading.labels, reading.prediction, reading.model_input, height, width, thresholds)
+        places = locate(reading.labels)
+        labels = to_radiograph(
+            reading.labels, places, reading.prediction, reading.model_input, height, width, thresholds
+        )
         sure = self._confidences(reading)
         return Segmentation(
             labels,
-            outline_teeth(labels, reading.labels, reading.model_input, sure),
+            outline_teeth(labels, places, reading.model_input, sure),
             judge(radiograph, reading.model_input, reading.plausibility, reading.turned, reading.inverted, thresholds),
         )
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.dentition.fdi import FDI_NUMBERS
-from service.model.interpret import confidences, find_teeth, outline_teeth, to_radiograph
+from service.model.interpret import confidences, find_teeth, locate, outline_teeth, to_radiograph
 from service.model.package import Thresholds
 from service.model.prepare import ModelInput
 from service.model.session import EVIDENCE_CELL, Prediction
@@ -109,9 +109,9 @@ def test_nothing_found_is_an_answer_too() -> None:
     prediction = predict()
     labels = find_teeth(prediction, CLASSES, THRESHOLDS)
     model_input = ModelInput(np.zeros((HEIGHT, WIDTH), np.uint8), Box(0, 0, 300, 200), 1.0)
-    large = to_radiograph(labels, prediction, model_input, 200, 300, THRESHOLDS)
+    large = to_radiograph(labels, locate(labels), prediction, model_input, 200, 300, THRESHOLDS)
     assert not large.any()
-    assert outline_teeth(large, labels, model_input, confidences(labels, prediction, CLASSES)) == ()
+    assert outline_teeth(large, locate(labels), model_input, confidences(labels, prediction, CLASSES)) == ()
 
 
 @given(
@@ -127,7 +127,7 @@ def test_a_tooth_lies_where_the_mapping_says_to_within_a_pixel_of_the_model(
     model_input = ModelInput(np.zeros((HEIGHT, WIDTH), np.uint8), content, 1.0)
     prediction = predict((11, *at, 12, 20), (21, at[0] + 12, at[1], 12, 20))
     labels = find_teeth(prediction, CLASSES, THRESHOLDS)
-    large = to_radiograph(labels, prediction, model_input, height, width, THRESHOLDS)
+    large = to_radiograph(labels, locate(labels), prediction, model_input, height, width, THRESHOLDS)
     step_x, step_y = content.width / WIDTH, content.height / HEIGHT
     for fdi, left in ((11, at[0]), (21, at[0] + 12)):
         rows, columns = np.nonzero(large == fdi)
@@ -144,8 +144,8 @@ def test_outlines_boxes_and_areas_tell_of_the_same_pixels(size: tuple[int, int])
     model_input = ModelInput(np.zeros((HEIGHT, WIDTH), np.uint8), Box(0, 0, width, height), 1.0)
     prediction = predict((18, 3, 4, 14, 22), (17, 17, 6, 12, 22), (47, 20, 40, 15, 20))
     labels = find_teeth(prediction, CLASSES, THRESHOLDS)
-    large = to_radiograph(labels, prediction, model_input, height, width, THRESHOLDS)
-    teeth = outline_teeth(large, labels, model_input, confidences(labels, prediction, CLASSES))
+    large = to_radiograph(labels, locate(labels), prediction, model_input, height, width, THRESHOLDS)
+    teeth = outline_teeth(large, locate(labels), model_input, confidences(labels, prediction, CLASSES))
     assert [tooth.fdi for tooth in teeth] == [17, 18, 47]
     for tooth in teeth:
         mask = large == tooth.fdi
@@ -156,5 +156,5 @@ def test_outlines_boxes_and_areas_tell_of_the_same_pixels(size: tuple[int, int])
         assert mask[box.y].any()
         assert mask[:, box.x].any()
         drawn = np.zeros(large.shape, np.uint8)
-        cv2.fillPoly(drawn, [np.array(ring, np.int32) for ring in tooth.polygons], 1)
+        cv2.fillPoly(drawn, tooth.polygons, 1)
         assert ((drawn > 0) & mask).sum() > 0.95 * mask.sum()

@@ -30,10 +30,11 @@ def draw_scene() -> tuple[np.ndarray, Segmentation]:
     }
     teeth = []
     for fdi, rings in shapes.items():
-        cv2.fillPoly(labels, [np.array(ring, np.int32) for ring in rings], fdi)
+        polygons = tuple(np.array(ring, np.int32) for ring in rings)
+        cv2.fillPoly(labels, polygons, fdi)
         mask = labels == fdi
         box = Box(*cv2.boundingRect(mask.astype(np.uint8)))
-        teeth.append(Tooth(fdi, 0.9, int(mask.sum()), box, tuple(tuple(ring) for ring in rings)))
+        teeth.append(Tooth(fdi, 0.9, int(mask.sum()), box, polygons))
     return pixels, Segmentation(labels, tuple(teeth), ())
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from service.dentition.fdi import FDI_NUMBERS
-from service.model.interpret import outline_teeth
+from service.model.interpret import locate, outline_teeth
 from service.model.prepare import ModelInput
 from service.render.draw import draw_overlay, to_8_bits
 from service.render.encode import encode_jpeg
@@ -90,7 +90,7 @@ def segmentation_of(labels: Labels) -> Segmentation:
     """The answer that a label map of FDI numbers stands for, as if it were certain."""
     height, width = labels.shape
     itself = ModelInput(labels, Box(0, 0, width, height), 1.0)
-    teeth = outline_teeth(labels, labels, itself, dict.fromkeys(FDI_NUMBERS, 1.0))
+    teeth = outline_teeth(labels, locate(labels), itself, dict.fromkeys(FDI_NUMBERS, 1.0))
     return Segmentation(labels, teeth, ())
 
 

@@ -6,9 +6,11 @@ would keep the event loop for longer than all the rest of its work.
 
 from typing import Annotated, Any, Literal, NotRequired
 
+import numpy as np
+import numpy.typing as npt
 import orjson
 import pybase64
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, InstanceOf, TypeAdapter, WithJsonSchema
 from typing_extensions import TypedDict  # Pydantic takes the standard library's own from Python 3.12 on
 
 from service.latency import LatencyReport, Percentiles
@@ -17,6 +19,13 @@ from service.model.session import Session
 from service.radiograph import Format
 from service.segmentation import Finding, Severity, Tooth
 from service.segmenter import Answer
+
+Ring = Annotated[
+    npt.NDArray[np.int32],
+    InstanceOf(),
+    WithJsonSchema(TypeAdapter(list[tuple[int, int]]).json_schema(), mode="serialization"),
+]
+"""Points `(points, 2)`, which orjson writes as they are."""
 
 
 class Image(TypedDict):
@@ -53,7 +62,7 @@ class ToothAnswer(TypedDict):
     bbox: Annotated[tuple[int, int, int, int], Field(description="x, y, width, height.")]
     polygons: NotRequired[
         Annotated[
-            tuple[tuple[tuple[int, int], ...], ...],
+            tuple[Ring, ...],
             Field(description="Outlines as rings of x, y; with `include=polygons`."),
         ]
     ]
@@ -205,7 +214,7 @@ def segment_answer(
 
 def to_json(answer: SegmentAnswer, for_people: bool = False) -> bytes:
     """The answer as it goes over the wire; for people, with line breaks."""
-    return orjson.dumps(answer, option=orjson.OPT_INDENT_2 if for_people else None)
+    return orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY | (orjson.OPT_INDENT_2 if for_people else 0))
 
 
 def rounded(timings_ms: dict[str, float]) -> dict[str, float]:

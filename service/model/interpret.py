@@ -21,6 +21,9 @@ _MOST_TEETH: Final = 64
 
 _NEIGHBOURHOOD: Final = np.ones((3, 3), np.uint8)
 
+_MARGIN: Final = 3
+"""Pixels of the model's input by which a tooth's smooth edge may lie outside of its own: a rim, blurred, enlarged."""
+
 
 def find_teeth(
     prediction: Prediction, classes: tuple[int, ...], thresholds: Thresholds, numbering: Numbering = arrange
@@ -163,8 +166,29 @@ def _touched(whole: Labels, piece: _Piece) -> int:
     return int(np.bincount(touched).argmax()) if touched.size else 0
 
 
+def locate(labels: Labels) -> dict[int, Box]:
+    """For each FDI number, in their order, a box that holds its tooth, and its edge where that is smoothed.
+
+    Args:
+        labels: FDI numbers in pixels of the model's input, of which the boxes are, too.
+    """
+    height, width = labels.shape
+    places = {}
+    for fdi, box in _boxes(labels).items():
+        top, left = max(0, box.y - _MARGIN), max(0, box.x - _MARGIN)
+        after_y, after_x = min(height, box.y + box.height + _MARGIN), min(width, box.x + box.width + _MARGIN)
+        places[fdi] = Box(left, top, after_x - left, after_y - top)
+    return places
+
+
 def to_radiograph(
-    labels: Labels, prediction: Prediction, model_input: ModelInput, height: int, width: int, thresholds: Thresholds
+    labels: Labels,
+    places: dict[int, Box],
+    prediction: Prediction,
+    model_input: ModelInput,
+    height: int,
+    width: int,
+    thresholds: Thresholds,
 ) -> Labels:
     """The FDI number of each pixel of the radiograph as sent, `(height, width)`.
 
@@ -173,11 +197,11 @@ def to_radiograph(
 
     Args:
         labels: FDI numbers in pixels of the model's input.
+        places: where `locate` has them.
     """
     # A rim around the teeth, so that the smooth outline finds a number wherever it runs.
     numbers = np.asarray(cv2.copyTo(labels, labels, cv2.dilate(labels, _NEIGHBOURHOOD)), np.uint8)
     foreground = prediction.foreground * (numbers > 0)
-    places = {fdi: _widened(around, model_input) for fdi, around in _boxes(numbers).items()}
     labels_as_sent = np.zeros((height, width), np.uint8)
     if not places:
         return labels_as_sent
@@ -198,13 +222,6 @@ def to_radiograph(
         cv2.max(closeness, nearest[area], nearest[area])
         cv2.copyTo(np.full_like(nearer, fdi), nearer, inside[area])
     return labels_as_sent
-
-
-def _widened(box: Box, model_input: ModelInput) -> Box:
-    """A box of the model's input, three pixels wider on each side, so that a tooth's smooth edge lies within."""
-    height, width = model_input.pixels.shape
-    left, top = max(0, box.x - 3), max(0, box.y - 3)
-    return Box(left, top, min(width, box.x + box.width + 3) - left, min(height, box.y + box.height + 3) - top)
 
 
 def _in_content(place: Box, model_input: ModelInput) -> Box:
@@ -236,21 +253,21 @@ def _enlarge(small: Labels, fdi: int, place: Box, box: Box) -> npt.NDArray[np.ui
 
 
 def outline_teeth(
-    labels: Labels, small: Labels, model_input: ModelInput, confidences: dict[int, float]
+    labels: Labels, places: dict[int, Box], model_input: ModelInput, confidences: dict[int, float]
 ) -> tuple[Tooth, ...]:
     """The teeth of a label map, in the order of their FDI numbers.
 
     Args:
         labels: FDI numbers, in pixels of the radiograph.
-        small: the same in pixels of the model's input, which tells cheaply where to look for each.
+        places: where `locate` has them, in pixels of the model's input.
         confidences: by FDI number; pixels of any other number are no tooth's.
     """
     content = model_input.content
     teeth = []
-    for fdi, around in _boxes(small).items():
+    for fdi, place in places.items():
         if fdi not in confidences:
             continue
-        box = _in_content(_widened(around, model_input), model_input)
+        box = _in_content(place, model_input)
         near = Box(content.x + box.x, content.y + box.y, box.width, box.height)
         teeth.append(_outline_tooth(labels, fdi, near, confidences[fdi]))
     return tuple(tooth for tooth in teeth if tooth.area_px)
@@ -262,8 +279,8 @@ def _outline_tooth(labels: Labels, fdi: int, near: Box, confidence: float) -> To
     x, y, width, height = cv2.boundingRect(cut)
     # A pixel's corner less or more is nothing in a large picture, and much of a tooth in a small one.
     tolerance = max(0.5, labels.shape[1] / 3000)
-    polygons = (cv2.approxPolyDP(contour, tolerance, closed=True)[:, 0].tolist() for contour in contours)
-    rings = tuple(tuple(map(tuple, polygon)) for polygon in polygons if len(polygon) > 2)
+    polygons = (np.asarray(cv2.approxPolyDP(contour, tolerance, closed=True)[:, 0], np.int32) for contour in contours)
+    rings = tuple(polygon for polygon in polygons if len(polygon) > 2)
     return Tooth(fdi, confidence, cv2.countNonZero(cut), Box(x + near.x, y + near.y, width, height), rings)
 
 

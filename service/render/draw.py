@@ -5,7 +5,7 @@ grey values are the brightness, and a JPEG file takes the planes as they are.
 """
 
 import colorsys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 import cv2
@@ -109,22 +109,33 @@ def draw_overlay(pixels: Grey, segmentation: Segmentation, opacity: float) -> Ov
     luma = np.asarray(
         cv2.copyMakeBorder(to_8_bits(pixels), 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE), np.uint8
     )
-    half = ((width + 1) // 2, (height + 1) // 2)
     if opacity == 0:
-        neutral = np.full(half[::-1], _NEUTRAL, np.uint8)
-        return Overlay(luma, neutral, neutral, height, width)
+        segmentation = replace(segmentation, teeth=())
     for tooth in segmentation.teeth:
         box = tooth.bbox
         area = (slice(box.y, box.y + box.height), slice(box.x, box.x + box.width))
         inside = (segmentation.labels[area] == tooth.fdi).view(np.uint8)
         tinted = cv2.convertScaleAbs(luma[area], alpha=1 - opacity, beta=opacity * float(_LUMA[tooth.fdi]))
         cv2.copyTo(tinted, inside, luma[area])
-    numbers = cv2.resize(segmentation.labels, half, interpolation=cv2.INTER_NEAREST)
-    blue, red = (np.asarray(cv2.LUT(numbers, _tint(table, opacity)), np.uint8) for table in (_BLUE, _RED))
-    overlay = Overlay(luma, blue, red, height, width)
+    overlay = Overlay(luma, *_draw_colours(segmentation, opacity), height, width)
     _draw_outlines(overlay, segmentation)
     _draw_numbers(overlay, segmentation)
     return overlay
+
+
+def _draw_colours(segmentation: Segmentation, opacity: float) -> tuple[Picture, Picture]:
+    """The planes of blue and red."""
+    height, width = segmentation.labels.shape
+    blue, red = (np.full(((height + 1) // 2, (width + 1) // 2), _NEUTRAL, np.uint8) for _ in range(2))
+    boxes = [tooth.bbox for tooth in segmentation.teeth]
+    if boxes:
+        top, left = min(box.y for box in boxes) // 2, min(box.x for box in boxes) // 2
+        bottom, right = max(box.y + box.height for box in boxes), max(box.x + box.width for box in boxes)
+        numbers = np.ascontiguousarray(segmentation.labels[2 * top : bottom : 2, 2 * left : right : 2])
+        area = slice(top, top + numbers.shape[0]), slice(left, left + numbers.shape[1])
+        for plane, table in ((blue, _BLUE), (red, _RED)):
+            plane[area] = cv2.LUT(numbers, _tint(table, opacity))
+    return blue, red
 
 
 def _tint(table: Picture, opacity: float) -> Picture:
@@ -135,11 +146,12 @@ def _tint(table: Picture, opacity: float) -> Picture:
 def _draw_outlines(overlay: Overlay, segmentation: Segmentation) -> None:
     thickness = max(1, overlay.width // 1000)
     for tooth in segmentation.teeth:
-        rings = [np.array(ring, np.int32) for ring in tooth.polygons]
-        cv2.polylines(overlay.luma, rings, True, int(_LUMA[tooth.fdi]), thickness, cv2.LINE_8)
+        cv2.polylines(overlay.luma, tooth.polygons, True, int(_LUMA[tooth.fdi]), thickness, cv2.LINE_8)
         for plane, table in ((overlay.blue, _BLUE), (overlay.red, _RED)):
             # Of the points' coordinates one bit counts halves.
-            cv2.polylines(plane, rings, True, int(table[tooth.fdi]), max(1, thickness // 2), cv2.LINE_8, shift=1)
+            cv2.polylines(
+                plane, tooth.polygons, True, int(table[tooth.fdi]), max(1, thickness // 2), cv2.LINE_8, shift=1
+            )
 
 
 def _draw_numbers(overlay: Overlay, segmentation: Segmentation) -> None:
