@@ -101,7 +101,7 @@ def _measure(contenders: list[Contender], plan: Plan) -> dict[str, Any]:
         result |= measure_single_stream(servers, bares, bodies, plan.turns)
         result["parts"] |= measure_formats(ours, formats)
         with running(exchange(result["answer_bytes"])) as nothing:
-            result["exchange"] = measure_exchange(nothing, bodies)
+            result["exchange"] = measure_exchange(nothing, ours, bodies)
         used = {server.contender.name: processor_seconds(server.pid) for server in servers[1:]}
         begin = time.perf_counter()
         result["rest"] = measure_rest(ours, bodies, plan)
