@@ -1,14 +1,13 @@
 """A Markdown table as the pages have it, and what stands in its place until it is measured."""
 
-import re
 from collections.abc import Sequence
+
+from training.tables import markdown_table
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """The table's lines; each row has a cell for each of the header's."""
-    lines = ["| " + " | ".join(cells) + " |" for cells in (header, *rows)]
-    lines.insert(1, "|---" * len(header) + "|")
-    return re.sub(r"\|  (?=\|)", "| ", "\n".join(lines)) + "\n"
+    """The table's lines, the last one ended; each row has a cell for each of the header's."""
+    return markdown_table(header, rows) + "\n"
 
 
 def not_yet(command: str) -> str:

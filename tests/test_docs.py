@@ -122,7 +122,7 @@ def test_the_speed_of_training_stands_in_the_page_with_the_ground_that_it_was_me
     result = summarise(arms, config, arguments) | {"command": "make bench-training", "processor": "made-up"}
     (results / "training-speed.json").write_text(json.dumps(result))
     filled = figures.with_figures(page("training-speed"))
-    assert "| plain loop | 1.25 | 1.00 to 1.50 | 1.00 | |\n" in filled
+    assert "| plain loop | 1.25 | 1.00 to 1.50 | 1.00 |  |\n" in filled
     assert "| + one grey channel | 2.50 | 2.00 to 3.00 | 2.00 | 2.00 |\n" in filled
     assert f"`make bench-training`, on made-up, {result['cores']} cores" in filled
     assert result["date"] in filled
