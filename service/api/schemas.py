@@ -1,7 +1,7 @@
 """The JSON that goes over the wire; the contract that other people's programs hold on to.
 
-The answer to a radiograph is made of typed dictionaries: a model's checks of some thousand points, which are our own,
-would keep the event loop for longer than all the rest of its work.
+The answer to a radiograph is made of typed dictionaries, which orjson writes as they are: models would keep the event
+loop, where it is made, for twice as long, even without their checks.
 """
 
 from typing import Annotated, Any, Literal, NotRequired
