@@ -43,7 +43,7 @@ class Plan:
 
     turns: int = 9
     seconds: float = 12.0
-    shares: tuple[tuple[float, int], ...] = ((0.25, 1), (0.5, 3), (0.75, 1), (0.95, 1))
+    shares: tuple[tuple[float, int], ...] = ((0.25, 1), (0.5, 6), (0.75, 1), (0.95, 1))
     rests: int = 3
     rest_s: float = 10.0
     mixed: int = 2000

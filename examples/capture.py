@@ -7,14 +7,14 @@ from typing import Any
 
 
 class Refused(Exception):
-    """The service did not take the radiograph; the message is its own sentence."""
+    """The service did not take the radiograph; the message is its own sentence where it answered."""
 
 
 def segment(service_url: str, radiograph: bytes) -> dict[str, Any]:
     """Send a radiograph's bytes and wait for its teeth, mask and overlay.
 
     Raises:
-        Refused: the service answered with a problem (RFC 9457).
+        Refused: the service answered with a problem (RFC 9457), or not at all.
     """
     request = urllib.request.Request(
         f"{service_url.rstrip('/')}/v1/segment?include=polygons,mask,overlay",
@@ -28,3 +28,5 @@ def segment(service_url: str, radiograph: bytes) -> dict[str, Any]:
     except urllib.error.HTTPError as error:
         problem = json.load(error)
         raise Refused(f"{problem['title']}: {problem['detail']}") from error
+    except OSError as error:  # no connection, or one that ends while a far too large upload is being sent
+        raise Refused(f"No answer from {service_url}: {error}") from error

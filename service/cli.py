@@ -5,7 +5,9 @@ import json
 import signal
 import socket
 import sys
-from collections.abc import Callable
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import wraps
 from pathlib import Path
@@ -23,10 +25,10 @@ from service.api.app import create_app
 from service.api.identity import new_id
 from service.api.schemas import model_answer, rounded, segment_answer, to_json
 from service.doctor import examine
-from service.errors import PanosegError, RequestError
+from service.errors import ModelPackageError, PanosegError, RequestError, SetupError
 from service.logs import configure_logs
 from service.model.engine import Ticket
-from service.model.package import choose_package, find_packages, read_manifest
+from service.model.package import Manifest, choose_package, find_packages, read_manifest
 from service.segmenter import Segmenter, Wanted
 from service.settings import Settings
 from service.triton import write_triton_repository
@@ -104,13 +106,21 @@ def serve(
 @app.command()
 @plain_errors
 def segment(
-    files: Annotated[list[Path], typer.Argument(help="Radiographs: PNG, JPEG, TIFF, BMP or DICOM.", exists=True)],
+    files: Annotated[
+        list[Path], typer.Argument(help="Radiographs: PNG, JPEG, TIFF, BMP or DICOM.", exists=True, dir_okay=False)
+    ],
     out: Annotated[Path, typer.Option(help="Folder for the answers.")],
     opacity: Annotated[float, typer.Option(min=0, max=1, help="Of the overlay's colours.")] = 0.4,
 ) -> None:
     """Segment files without a server: of each a .json, a .mask.png and an .overlay.jpg, as the service would answer."""
     settings = Settings()
-    out.mkdir(parents=True, exist_ok=True)
+    names = Counter(path.stem for path in files)
+    if several := [name for name, count in names.items() if count > 1]:
+        raise SetupError(
+            f"Several of the files are called {several[0]}, and their answers would be one; "
+            "give them one after the other, each with an --out of its own."
+        )
+    _try_folder(out)
     segmenter = Segmenter(choose_package(settings.models, settings.model), settings)
     for warning in segmenter.warnings:
         _errors.print(f"panoseg: {warning}", style="yellow", markup=False, soft_wrap=True)
@@ -123,7 +133,7 @@ def segment(
             ticket = Ticket(settings.timeout_s)
             try:
                 answer = segmenter.segment(path.read_bytes(), Wanted("binary", "jpeg", opacity), ticket)
-            except RequestError as error:
+            except (RequestError, OSError) as error:
                 progress.console.print(f"{path}: {error}", style="red", markup=False, soft_wrap=True)
                 refused += 1
                 continue
@@ -145,7 +155,20 @@ def segment(
 def models(as_json: Annotated[bool, typer.Option("--json", help="Print the manifests as JSON.")] = False) -> None:
     """List the model packages that can be served."""
     settings = Settings()
-    manifests = [read_manifest(folder) for folder in find_packages(settings.models)]
+    manifests, damaged = [], []
+    for folder in find_packages(settings.models):
+        try:
+            manifests.append(read_manifest(folder))
+        except ModelPackageError as error:
+            damaged.append(str(error))
+    _list_models(manifests, as_json)
+    for fault in damaged:
+        _print_fault(fault)
+    if damaged:
+        raise typer.Exit(_FAULT)
+
+
+def _list_models(manifests: Sequence[Manifest], as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps([manifest.model_dump(mode="json") for manifest in manifests], indent=1))
         return
@@ -177,8 +200,8 @@ def doctor() -> None:
 def tune(rounds: Annotated[int, typer.Option(min=1, help="Requests that each way answers.")] = 15) -> None:
     """Measure how the model runs soonest on this machine's processor, and write it down for the service to use."""
     settings = Settings()
+    _try_folder(settings.tuning.parent)
     found = measure(choose_package(settings.models, settings.model), settings, rounds, typer.echo)
-    settings.tuning.parent.mkdir(parents=True, exist_ok=True)
     settings.tuning.write_text(found.model_dump_json(indent=1) + "\n")
     typer.echo(f"{describe_way(found.best)}; written to {settings.tuning}. Restart or reload the service.")
 
@@ -192,6 +215,19 @@ def triton(
     """Write the model for NVIDIA's Triton Inference Server: the graph and its configuration."""
     settings = Settings()
     typer.echo(write_triton_repository(choose_package(settings.models, settings.model), out, gpu))
+
+
+def _try_folder(folder: Path) -> None:
+    """Make a folder where it is not there, and see that files can be written into it before any work is done.
+
+    Raises:
+        SetupError: they cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise SetupError(f"Nothing can be written into {folder}: {error.strerror}.") from error
 
 
 class _Server(uvicorn.Server):
@@ -219,6 +255,9 @@ class _Server(uvicorn.Server):
 
 def _serve(settings: Settings) -> None:
     configure_logs(settings.log_level)
+    if hasattr(signal, "SIGHUP"):
+        # Until there is a model that could be replaced; by default the signal ends the process.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
     def stop() -> None:
         server.should_exit = True
@@ -232,18 +271,33 @@ def _serve(settings: Settings) -> None:
     service = create_app(settings, on_failure=stop)
     config = uvicorn.Config(
         service,
-        host=settings.host,
-        port=settings.port,
         log_config=None,
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=_GRACE_S,
     )
     server = _Server(config, say_stopping, reload)
-    listener = config.bind_socket()
+    listener = _listen(settings)
     host, port = listener.getsockname()[:2]
     structlog.get_logger("panoseg.service").info("listening", url=f"http://{host}:{port}/")
     server.run(sockets=[listener])
     if service.state.service.failed:
         _print_fault(service.state.service.failed)
         sys.exit(_FAULT)
+
+
+def _listen(settings: Settings) -> socket.socket:
+    """A socket that takes connections, on both kinds of addresses where the host is one of the new kind.
+
+    Raises:
+        SetupError: the address is taken, or none of this machine's.
+    """
+    address = (settings.host, settings.port)
+    try:
+        if ":" not in settings.host:
+            return socket.create_server(address)
+        return socket.create_server(address, family=socket.AF_INET6, dualstack_ipv6=socket.has_dualstack_ipv6())
+    except OSError as error:
+        raise SetupError(
+            f"Cannot listen on {settings.host}, port {settings.port}: {error.strerror}. Set another host or port."
+        ) from error

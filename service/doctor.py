@@ -2,6 +2,7 @@
 
 import ctypes
 import importlib
+import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from service.model.runtimes import PROVIDERS, has_gpu
 from service.model.session import open_session
 from service.segmenter import Segmenter
 from service.settings import Settings
+
+_PREFIX: Final = Settings.model_config["env_prefix"]
 
 _WHEELS: Final = ("onnxruntime", "onnxruntime-gpu")
 
@@ -43,6 +46,9 @@ def examine(settings: Settings) -> Iterator[Fact]:
     for name in Settings.model_fields:
         origin = "set" if name in settings.model_fields_set else "default"
         yield Fact("settings", name, f"{getattr(settings, name)} ({origin})")
+    for name in sorted(os.environ):
+        if name.startswith(_PREFIX) and name.removeprefix(_PREFIX).lower() not in Settings.model_fields:
+            yield Fact("settings", "unknown", f"{name} is set, and nothing reads it")
     yield from _models(settings)
     try:
         package = choose_package(settings.models, settings.model)
@@ -130,7 +136,8 @@ def _outcome(package: ModelPackage, settings: Settings) -> Iterator[Fact]:
     yield Fact(topic, "model", f"{manifest.name}/{manifest.version}, {session.file.path}; gives its known answer")
     yield Fact(topic, "provider", f"{session.provider} ({segmenter.why})")
     waiting = "spinning" if runtime.spinning else "waiting asleep"
-    yield Fact(topic, "threads", f"{runtime.threads}, {waiting}")
+    threads = f"{runtime.threads}, {waiting}" if session.choice == "cpu" else f"{runtime.threads}"
+    yield Fact(topic, "threads", threads)
     for warning in segmenter.warnings:
         yield Fact(topic, "warning", warning)
     segmenter.close()

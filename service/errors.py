@@ -6,7 +6,7 @@
     │   ├── DamagedImage           400   a known format that does not decode to its end
     │   ├── UnsupportedFormat      415   no image, a format not taken, or several frames
     │   ├── TooLarge               413   more bytes than the service takes
-    │   ├── TooManyPixels          413   a declared size above the limit
+    │   ├── TooManyPixels          413   a declared size or side above the limit
     │   ├── TooSmall               422   a side shorter than 128 px
     │   ├── InvalidParameter       422   a query value out of range
     │   ├── NotAPanoramic          422   only where the caller asked to be strict

@@ -98,6 +98,7 @@ class LatencyReport:
     last_five_minutes: Mapping[str, Percentiles]
     target_ms: float
     within_target: float | None
+    """Share of all requests that were due an answer, those that timed out among them; None before the first."""
 
 
 class LatencyRecorder:
@@ -121,6 +122,7 @@ class LatencyRecorder:
         self._since_start = {name: _Bins() for name in (*STAGES, TOTAL)}
         self._slices: dict[int, dict[str, _Bins]] = {}
         self._within = 0
+        self._timed_out = 0
         self._histogram = Histogram(
             "panoseg_stage_seconds",
             "Time of a request by stage; stage total is the whole.",
@@ -130,6 +132,9 @@ class LatencyRecorder:
         )
         self._within_counter = Counter(
             "panoseg_within_target", "Requests answered within the latency target.", registry=registry
+        )
+        self._timed_out_counter = Counter(
+            "panoseg_timed_out", "Requests whose deadline passed before their answer.", registry=registry
         )
         Gauge("panoseg_target_seconds", "The latency target.", registry=registry).set_function(
             lambda: self.target_ms / 1000.0
@@ -151,6 +156,12 @@ class LatencyRecorder:
         if timings_ms[TOTAL] <= self.target_ms:
             self._within_counter.inc()
 
+    def record_timed_out(self) -> None:
+        """Take a request that was not answered in time; it has no times, and is not within the target."""
+        with self._lock:
+            self._timed_out += 1
+        self._timed_out_counter.inc()
+
     def report(self) -> LatencyReport:
         """What has been recorded so far."""
         with self._lock:
@@ -161,7 +172,7 @@ class LatencyRecorder:
                     for name, part in bins.items():
                         recent[name].merge(part)
             since_start = {name: bins.percentiles() for name, bins in self._since_start.items()}
-            count = since_start[TOTAL].count
+            count = since_start[TOTAL].count + self._timed_out
             return LatencyReport(
                 since_start,
                 {name: bins.percentiles() for name, bins in recent.items()},

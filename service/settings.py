@@ -18,7 +18,7 @@ _ELSEWHERE = {"models": "`models/` beside `service/`", "tuning": "`~/.config/pan
 class Settings(BaseSettings):
     """The settings of the service; each description is also its help and its line in the documentation."""
 
-    model_config = SettingsConfigDict(env_prefix="PANOSEG_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="PANOSEG_", env_ignore_empty=True, frozen=True)
 
     host: str = Field(default="127.0.0.1", description="Address to listen on; 0.0.0.0 for every interface.")
     port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")

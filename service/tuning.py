@@ -7,7 +7,8 @@ from pathlib import Path
 import onnxruntime
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from service.machine import processor_name, usable_cores
+from service.errors import SetupError
+from service.machine import affine_cores, processor_name, usable_cores
 from service.model.package import ModelPackage
 from service.model.runtimes import OnProcessor, is_installed
 from service.settings import Settings
@@ -82,7 +83,16 @@ class Runtime:
 
 
 def choose_runtime(package: ModelPackage, settings: Settings) -> Runtime:
-    """What is set wins, each for itself; then the tuning, where it is for this machine, runtime and model."""
+    """What is set wins, each for itself; then the tuning, where it is for this machine, runtime and model.
+
+    Raises:
+        SetupError: more threads are set than there are cores.
+    """
+    if settings.threads and settings.threads > affine_cores():
+        raise SetupError(
+            f"threads is set to {settings.threads}, and this process may be put on {affine_cores()} cores; "
+            "more threads than cores only hinder each other. Set no more, or leave it out."
+        )
     tuning, warning = read_tuning(settings.tuning, package)
     best = tuning.best if tuning and settings.provider in ("auto", tuning.best.provider) else None
     threads = settings.threads or (best.threads if best else usable_cores())

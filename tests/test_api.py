@@ -1,6 +1,7 @@
 """The HTTP contract, asked of a running service."""
 
 import base64
+import json
 import re
 from typing import Any
 
@@ -159,6 +160,7 @@ def test_every_answer_names_its_request(client: httpx.Client, phantom_png: bytes
         ("/v1/segment?opacity=1.5", {"content": b"x"}, 422, "invalid-parameter"),
         ("/v1/overlay?format=gif", {"content": b"x"}, 422, "invalid-parameter"),
         ("/v1/mask?kind=all", {"content": b"x"}, 422, "invalid-parameter"),
+        ("/v1/mask", {"content": b"x", "headers": {"content-encoding": "gzip"}}, 422, "invalid-parameter"),
     ],
 )
 def test_what_is_wrong_is_told_as_a_problem(
@@ -256,6 +258,20 @@ def test_what_runs_is_told_by_the_health_and_model_routes(client: httpx.Client) 
     assert active[0]["data_licence"]
 
 
+def test_monitors_that_ask_by_head_are_answered(client: httpx.Client) -> None:
+    for route in ("/health/live", "/health/ready", "/metrics"):
+        answer = client.head(route)
+        assert (answer.status_code, answer.content) == (200, b"")
+
+
+def test_the_longest_picture_that_is_taken_gets_its_overlay(client: httpx.Client) -> None:
+    upload = cv2.imencode(".png", np.zeros((130, 65_499), np.uint8))[1].tobytes()
+    for overlay_format in ("jpeg", "png"):
+        answer = client.post("/v1/overlay", params={"format": overlay_format}, content=upload)
+        assert answer.status_code == 200
+        assert cv2.imdecode(np.frombuffer(answer.content, np.uint8), 1).shape[:2] == (130, 65_499)
+
+
 def test_the_page_is_served_and_nothing_else_of_the_disk(client: httpx.Client) -> None:
     page = client.get("/")
     assert page.headers["content-type"].startswith("text/html")
@@ -272,6 +288,9 @@ def test_the_description_is_complete_and_read_without_a_network(client: httpx.Cl
         route = description["paths"][path]["post"]
         assert {"400", "413", "415", "422", "503", "504"} <= set(route["responses"])
         assert "multipart/form-data" in route["requestBody"]["content"]
-    assert "Problem" in description["components"]["schemas"]
+    schemas = description["components"]["schemas"]
+    assert "Problem" in schemas
+    referred = set(re.findall(r'"#/components/schemas/([^"]+)"', json.dumps(description)))
+    assert referred <= set(schemas)
     page = client.get("/docs").text
     assert not re.findall(r'(?:src|href)="(?:https?:)?//', page)

@@ -247,6 +247,13 @@ def test_a_side_of_no_pixels_is_damaged(container, size):
 
 
 @pytest.mark.parametrize("container", SIZED)
+@pytest.mark.parametrize("size", [(65_501, 130), (130, 65_501)])
+def test_a_side_longer_than_an_overlay_can_have_is_too_many_pixels(container, size):
+    with pytest.raises(TooManyPixels, match="65500"):
+        decode(SIZED[container](*size), Limits())
+
+
+@pytest.mark.parametrize("container", SIZED)
 def test_a_short_side_is_too_small(container):
     with pytest.raises(TooSmall, match="128"):
         decode(SIZED[container](127, 300), Limits())

@@ -127,9 +127,15 @@ def test_a_single_radiograph_counts_to_the_latency(client, service_url: str, pha
             ),
             "segmentation, mask",
         ),
+        (
+            lambda client: client.infer(
+                "radiograph", [files(b"x")], outputs=[client_library.InferRequestedOutput("mask", binary_data=False)]
+            ),
+            "mask is no text",
+        ),
         (lambda client: client.infer("radiograph", [files(b"x")], request_compression_algorithm="gzip"), "Compressed"),
     ],
-    ids=["model", "format", "batch", "shape", "input", "output", "compression"],
+    ids=["model", "format", "batch", "shape", "input", "output", "mask", "compression"],
 )
 def test_what_is_wrong_is_said_in_the_protocols_form(client, ask: Callable, complaint: str) -> None:
     from tritonclient.utils import InferenceServerException
@@ -153,6 +159,21 @@ def test_whoever_uses_no_client_gets_plain_json(service_url: str, package: Model
     assert "infer;dur=" in answer.headers["server-timing"]
     assert httpx.get(f"{service_url}/v2/models/other").json().keys() == {"error"}
     assert httpx.get(f"{service_url}/v2/nothing").json().keys() == {"error"}
+
+
+def test_who_names_no_outputs_and_takes_json_gets_what_can_be_json(service_url: str, phantom_png: bytes) -> None:
+    behind = len(phantom_png).to_bytes(4, "little") + phantom_png
+    sent = {"name": "radiograph", "shape": [1], "datatype": "BYTES", "parameters": {"binary_data_size": len(behind)}}
+    text = json.dumps({"inputs": [sent]}).encode()
+    answer = httpx.post(
+        f"{service_url}/v2/models/radiograph/infer",
+        content=text + behind,
+        headers={"Inference-Header-Content-Length": str(len(text))},
+        timeout=60,
+    )
+    (output,) = answer.json()["outputs"]
+    assert output["name"] == "segmentation"
+    assert json.loads(output["data"][0])["teeth"]
 
 
 TAKES = Tensor("pixels", "UINT8", (2, 3))

@@ -58,6 +58,15 @@ def test_the_share_within_the_target() -> None:
     assert recorder.report().within_target == 0.75
 
 
+def test_a_request_that_timed_out_is_not_within_the_target() -> None:
+    recorder = LatencyRecorder(500, CollectorRegistry())
+    recorder.record_timed_out()
+    assert recorder.report().within_target == 0
+    for _ in range(3):
+        recorder.record(times(100))
+    assert recorder.report().within_target == 0.75
+
+
 def test_a_clock_counts_each_stage_and_the_whole_is_no_less() -> None:
     clock = Clock()
     with clock.stage("decode"):

@@ -1,6 +1,7 @@
 """One way through: the same teeth from any container, from the command line as from the service."""
 
 import json
+import shutil
 from pathlib import Path
 
 import cv2
@@ -10,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from service.model.engine import Ticket
+from service.model.package import ModelPackage
 from service.segmentation import Segmentation
 from service.segmenter import Segmenter, Wanted
 from tests.encoders import dicom, with_pillow
@@ -83,6 +85,38 @@ def test_files_that_cannot_be_read_are_named_and_the_others_answered(phantom_png
     assert (tmp_path / "out" / "good.json").exists()
     assert not (tmp_path / "out" / "bad.json").exists()
     assert "1 of 2 segmented" in outcome.output
+
+
+def test_files_whose_answers_would_be_one_are_refused_before_anything_is_written(tmp_path: Path) -> None:
+    files = [tmp_path / "one" / "x.png", tmp_path / "two" / "x.png"]
+    for file in files:
+        file.parent.mkdir()
+        file.write_bytes(b"any")
+    outcome = CliRunner().invoke(app, ["segment", *map(str, files), "--out", str(tmp_path / "out")])
+    assert outcome.exit_code == 2
+    assert "called x" in outcome.output
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_for_answers_that_cannot_be_made_is_said_before_any_work(tmp_path: Path) -> None:
+    file = tmp_path / "x.png"
+    file.write_bytes(b"any")
+    outcome = CliRunner().invoke(app, ["segment", str(file), "--out", str(file / "out")])
+    assert outcome.exit_code == 2
+    assert "Nothing can be written into" in outcome.output
+
+
+def test_a_damaged_package_is_told_beside_those_that_can_be_served(
+    package: ModelPackage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(package.folder, tmp_path / package.manifest.name / "1")
+    (tmp_path / "copied" / "2").mkdir(parents=True)
+    (tmp_path / "copied" / "2" / "manifest.json").write_text('{"name":')
+    monkeypatch.setenv("PANOSEG_MODELS", str(tmp_path))
+    outcome = CliRunner().invoke(app, ["models"])
+    assert outcome.exit_code == 2
+    assert package.manifest.name in outcome.output
+    assert "copied" in outcome.output
 
 
 FULL_SIZE = Path(__file__).resolve().parents[2] / "shared" / "data" / "panoramic-fullsize"

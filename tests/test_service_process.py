@@ -16,6 +16,7 @@ import httpx
 import numpy as np
 import pytest
 
+from service.machine import usable_cores
 from tests.running import REPOSITORY, running_service
 from training.phantom import Phantom
 
@@ -49,6 +50,60 @@ def test_a_folder_without_models_keeps_the_service_from_starting(tmp_path: Path)
     outcome = start_and_fail("--models", str(tmp_path))
     assert outcome.returncode == 2
     assert "holds no model package" in outcome.stderr
+
+
+def test_an_address_that_is_taken_keeps_the_service_from_starting() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        outcome = start_and_fail("--port", str(port))
+    assert outcome.returncode == 2
+    assert f"Cannot listen on 127.0.0.1, port {port}: Address already in use" in outcome.stderr
+
+
+def test_empty_settings_count_as_not_set() -> None:
+    with running_service(PANOSEG_MODEL="", PANOSEG_THREADS="") as (url, _, _):
+        assert httpx.get(f"{url}/health/ready").status_code == 200
+
+
+def test_what_is_being_received_has_its_bounds(phantom_png: bytes) -> None:
+    with running_service(PANOSEG_MAX_UPLOAD_MB="1") as (url, _, _):
+        address = urlsplit(url)
+        stalled = [socket.create_connection((address.hostname, address.port), timeout=30) for _ in range(9)]
+        answers = []
+        for caller in stalled:
+            # Short of what is declared, so that the service goes on waiting.
+            caller.sendall(b"POST /v1/mask HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n" + bytes(900_000))
+        stalled[-1].sendall(bytes(99_999))
+        for caller in stalled:
+            caller.settimeout(20)
+            answers.append(caller.recv(4000)[:12])
+            caller.close()
+        assert b"HTTP/1.1 503" in answers
+        assert httpx.post(f"{url}/v1/mask", content=phantom_png, timeout=60).status_code == 200
+
+
+def test_requests_that_wait_for_their_turn_are_the_queue(large_png: bytes) -> None:
+    count = usable_cores() + 4
+    if count > 16:
+        pytest.skip("the service has fewer places than this machine has cores")
+    with running_service() as (url, _, _), ThreadPoolExecutor(count) as callers:
+        answers = [callers.submit(httpx.post, f"{url}/v1/mask", content=large_png, timeout=120) for _ in range(count)]
+        deepest = 0
+        while not all(answer.done() for answer in answers):
+            deepest = max(deepest, httpx.get(f"{url}/v1/latency").json()["queue_depth"])
+            time.sleep(0.01)
+        assert deepest >= 2
+        assert httpx.get(f"{url}/v1/latency").json()["queue_depth"] == 0
+
+
+def test_requests_that_time_out_count_against_the_target(large_png: bytes) -> None:
+    with running_service(PANOSEG_TIMEOUT_S="0.05") as (url, _, _):
+        for _ in range(50):
+            httpx.post(f"{url}/v1/overlay", content=large_png, timeout=60)
+            if httpx.get(f"{url}/v1/latency").json()["within_target"] is not None:
+                break
+        assert httpx.get(f"{url}/v1/latency").json()["within_target"] == 0
+        assert "panoseg_timed_out_total 0.0" not in httpx.get(f"{url}/metrics").text
 
 
 def test_beyond_its_places_the_service_is_busy_and_says_when_to_come_back(large_png: bytes) -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from service.doctor import examine
+from service.errors import SetupError
 from service.machine import affine_cores, quota, usable_cores
 from service.model.package import ModelPackage
 from service.settings import Settings
@@ -36,9 +37,17 @@ def test_without_a_tuning_the_model_takes_the_cores_that_there_are(package: Mode
     assert (runtime.threads, runtime.reason, runtime.warning) == (usable_cores(), "default", None)
 
 
-def test_a_tuning_is_used_and_what_is_set_wins(package: ModelPackage, tuned: Path) -> None:
+def test_more_threads_than_cores_are_refused(package: ModelPackage) -> None:
+    with pytest.raises(SetupError, match="more threads than cores"):
+        choose_runtime(package, Settings(threads=100_000))
+
+
+def test_a_tuning_is_used_and_what_is_set_wins(
+    package: ModelPackage, tuned: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     runtime = choose_runtime(package, Settings(tuning=tuned))
     assert (runtime.threads, runtime.spinning, runtime.reason) == (1, False, "tuned on 2030-01-01")
+    monkeypatch.setattr("service.tuning.affine_cores", lambda: 8)
     runtime = choose_runtime(package, Settings(tuning=tuned, threads=7))
     assert (runtime.threads, runtime.spinning) == (7, False)
     assert runtime.reason == "threads as set, else tuned on 2030-01-01"

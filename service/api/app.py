@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.api import images, operations, problems
 from service.api.identity import request_id
 from service.api.kserve import routes as kserve
+from service.api.kserve.schemas import InferRequest
 from service.api.schemas import Problem
 from service.api.state import ServiceState
 from service.settings import Settings
@@ -63,20 +64,23 @@ def create_app(settings: Settings, on_failure: Callable[[], None] = lambda: None
     app.include_router(kserve.router)
     if settings.reload:
         app.include_router(operations.reload_router)
-    _describe_problems(app)
+    _describe_schemas(app)
     _serve_page(app)
     app.add_middleware(_Envelope, state=state)
     return app
 
 
-def _describe_problems(app: FastAPI) -> None:
-    """Add the schema of problem answers, which no route returns by type, to the OpenAPI description."""
+def _describe_schemas(app: FastAPI) -> None:
+    """Add what no route takes or returns by type, problems and inference requests, to the OpenAPI description."""
     make = app.openapi
 
     def openapi() -> dict[str, object]:
         description = make()
         schemas = description.setdefault("components", {}).setdefault("schemas", {})
-        schemas["Problem"] = Problem.model_json_schema()
+        for model in (Problem, InferRequest):
+            schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+            schemas |= schema.pop("$defs", {})
+            schemas[model.__name__] = schema
         return description
 
     app.openapi = openapi  # type: ignore[method-assign]

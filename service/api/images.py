@@ -8,7 +8,7 @@ from service.api.identity import new_id
 from service.api.problems import IMAGE_PROBLEMS
 from service.api.schemas import SegmentAnswer, model_answer, rounded, segment_answer, to_json
 from service.api.state import ServiceState, State
-from service.api.uploads import in_time, read_upload
+from service.api.uploads import file_of, in_time, read_body
 from service.errors import InvalidParameter
 from service.model.engine import Ticket
 from service.render.encode import OverlayFormat
@@ -121,10 +121,12 @@ async def overlay(
 async def _answer(request: Request, state: ServiceState, wanted: Wanted) -> tuple[Segmenter, Answer, dict[str, float]]:
     """What answered, its answer to the request's upload, and the times, recorded as the caller is told them."""
     state.check_ready()
-    upload = await in_time(read_upload(request, state.settings.max_upload_mb), state.settings.timeout_s)
+    max_mb = state.settings.max_upload_mb
+    body = await in_time(read_body(request, max_mb, state.upload_room), state.settings.timeout_s)
+    content_type = request.headers.get("content-type", "")
 
     def segment(segmenter: Segmenter, ticket: Ticket) -> Answer:
-        return segmenter.segment(upload, wanted, ticket)
+        return segmenter.segment(file_of(body, content_type, max_mb), wanted, ticket)
 
     segmenter, answer, ticket = await state.run(request, segment)
     timings_ms = rounded(ticket.clock.read_ms())

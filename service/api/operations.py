@@ -2,6 +2,7 @@
 
 from typing import Annotated, Final
 
+import structlog
 from fastapi import APIRouter, Query, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
@@ -17,7 +18,7 @@ from service.api.schemas import (
     models_answer,
 )
 from service.api.state import State
-from service.errors import NotReady, ReloadFailed
+from service.errors import ModelPackageError, NotReady, ReloadFailed
 from service.model.package import find_packages, read_manifest
 
 router: Final = APIRouter(tags=["operations"])
@@ -27,12 +28,19 @@ reload_router: Final = APIRouter(tags=["operations"])
 
 _NOT_READY: Final = describe(NotReady)
 
+_log: Final = structlog.get_logger("panoseg.service")
+
 
 @router.get("/v1/models", summary="What can be run", responses=_NOT_READY)
 def models(state: State) -> ModelsAnswer:
-    """Every model package in the folder of models, with its metrics and licence."""
+    """Every model package in the folder of models, with its metrics and licence; the log names those left out."""
     active = state.segmenter.package
-    found = [(read_manifest(folder), folder == active.folder) for folder in find_packages(state.settings.models)]
+    found = []
+    for folder in find_packages(state.settings.models):
+        try:
+            found.append((read_manifest(folder), folder == active.folder))
+        except ModelPackageError as error:  # being copied, maybe
+            _log.warning("model left out", reason=str(error))
     return models_answer(found, state.segmenter.engine.session)
 
 
@@ -55,15 +63,18 @@ async def reload(
 @router.get("/v1/latency", summary="Where the time went", responses=_NOT_READY)
 async def latency(state: State) -> LatencyAnswer:
     """Percentiles by stage, since the start and over the last five minutes, and the share within the target."""
-    return latency_answer(state.recorder.report(), state.segmenter.engine.waiting)
+    state.check_ready()
+    return latency_answer(state.recorder.report(), state.queue_depth)
 
 
+@router.head("/health/live", include_in_schema=False)
 @router.get("/health/live", summary="The process runs")
 async def live() -> Live:
     """200 while the process runs."""
     return Live()
 
 
+@router.head("/health/ready", include_in_schema=False)
 @router.get("/health/ready", summary="A model is loaded and warmed up", responses=_NOT_READY)
 async def ready(state: State) -> Ready:
     """200 with model, provider and uptime; 503 with the reason before that and while stopping."""
@@ -75,6 +86,7 @@ async def ready(state: State) -> Ready:
     )
 
 
+@router.head("/metrics", include_in_schema=False)
 @router.get(
     "/metrics", summary="Prometheus metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}}
 )

@@ -134,8 +134,8 @@ class LatencyAnswer(BaseModel):
     since_start: dict[str, Percentiles]
     last_five_minutes: dict[str, Percentiles]
     target_ms: float
-    within_target: float | None = Field(description="Share of requests within the target; null before the first.")
-    queue_depth: int
+    within_target: float | None = Field(description="Share of requests answered within the target; null before any.")
+    queue_depth: int = Field(description="Requests that wait for their turn.")
 
 
 class Live(BaseModel):

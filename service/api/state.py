@@ -1,6 +1,7 @@
 """What the routes share: the loaded segmenter or why there is none, the recorder of times, the working threads."""
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +12,8 @@ from fastapi import Depends, Request
 from prometheus_client import CollectorRegistry, Counter, Gauge, Info, ProcessCollector
 from starlette.requests import ClientDisconnect
 
-from service.errors import NotReady, ReloadFailed, SetupError
+from service.api.uploads import UploadRoom
+from service.errors import NotReady, ReloadFailed, SetupError, TimedOut
 from service.latency import LatencyRecorder
 from service.machine import usable_cores
 from service.model.engine import Ticket
@@ -38,6 +40,7 @@ class ServiceState:
     Attributes:
         failed: why the model could not be loaded, once that is known.
         stopping: whether the service has been told to stop.
+        upload_room: for what is being received.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -48,8 +51,8 @@ class ServiceState:
         self.requests = Counter(
             "panoseg_requests", "Requests answered, by route and status.", ["route", "status"], registry=self.registry
         )
-        Gauge("panoseg_queue_depth", "Pictures that wait for the model.", registry=self.registry).set_function(
-            lambda: self._segmenter.engine.waiting if self._segmenter else 0
+        Gauge("panoseg_queue_depth", "Requests that wait for their turn.", registry=self.registry).set_function(
+            lambda: self.queue_depth
         )
         Gauge("panoseg_under_way", "Requests worked on or waiting.", registry=self.registry).set_function(
             lambda: self._segmenter.engine.under_way if self._segmenter else 0
@@ -65,6 +68,9 @@ class ServiceState:
         self._model = Info("panoseg_model", "The model that answers.", registry=self.registry)
         self.failed: str | None = None
         self.stopping = False
+        self.upload_room = UploadRoom(settings.max_upload_mb)
+        self._to_begin = 0
+        self._counting = threading.Lock()
         self._started = time.monotonic()
         self._segmenter: Segmenter | None = None
         self._reloading = asyncio.Lock()
@@ -97,6 +103,11 @@ class ServiceState:
             NotReady: as `segmenter`.
         """
         _ = self.segmenter
+
+    @property
+    def queue_depth(self) -> int:
+        """Requests that wait for their turn: to be begun, or at the model."""
+        return self._to_begin + (self._segmenter.engine.waiting if self._segmenter else 0)
 
     @property
     def uptime_s(self) -> float:
@@ -174,8 +185,8 @@ class ServiceState:
             model=f"{manifest.name}/{manifest.version}",
             provider=session.provider,
             threads=segmenter.runtime.threads,
-            spinning=segmenter.runtime.spinning,
             chosen=segmenter.why,
+            **({"spinning": segmenter.runtime.spinning} if session.choice == "cpu" else {}),
         )
 
     async def stop(self) -> None:
@@ -211,8 +222,12 @@ class ServiceState:
         few = segmenter.engine.session.on_processor and not long
         workers = self._few_at_once if few else self._all_at_once
         submitted = time.perf_counter()
+        with self._counting:
+            self._to_begin += 1
 
         def begin() -> _R:
+            with self._counting:
+                self._to_begin -= 1
             ticket.clock.add("queue", time.perf_counter() - submitted)
             ticket.check()
             return work(segmenter, ticket)
@@ -228,6 +243,10 @@ class ServiceState:
             if gone.done():
                 raise ClientDisconnect
             raise ticket.timed_out()
+        except TimedOut:
+            if not long:
+                self.recorder.record_timed_out()
+            raise
         finally:
             gone.cancel()
             ticket.abandon()

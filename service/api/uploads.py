@@ -1,27 +1,67 @@
 """Reads an upload into memory: the body itself, or the one part `file` of a form; never more than allowed."""
 
 import asyncio
-from collections.abc import Awaitable
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
 
 from fastapi import Request
 from python_multipart import MultipartParser
 from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import parse_options_header
 
-from service.errors import EmptyUpload, InvalidParameter, TimedOut, TooLarge
+from service.errors import Busy, EmptyUpload, InvalidParameter, TimedOut, TooLarge
+
+_AT_ONCE: Final = 8
+"""Uploads of the largest size that may be on their way at once."""
+
+_MOST_PARTS: Final = 100
+"""Of a form; each costs the parser time, and what callers send has a few."""
 
 
-async def read_upload(request: Request, max_mb: float) -> bytes:
-    """The uploaded file's bytes.
+class UploadRoom:
+    """Memory for what is being received, of all requests together; for the event loop alone.
+
+    Args:
+        max_mb: the largest upload.
+    """
+
+    def __init__(self, max_mb: float) -> None:
+        self._free = int(_AT_ONCE * max_mb * 1e6)
+
+    @contextmanager
+    def share(self) -> Iterator[Callable[[int], None]]:
+        """While one request is received: what takes room for so many bytes more of it; given back at the end.
+
+        Raises:
+            Busy: by what is given, where there is no room left.
+        """
+        taken = 0
+
+        def take(count: int) -> None:
+            nonlocal taken
+            if count > self._free:
+                raise Busy("Too many large uploads are on their way at once; send the radiograph again in 2 s.", 2)
+            self._free -= count
+            taken += count
+
+        try:
+            yield take
+        finally:
+            self._free += taken
+
+
+def file_of(body: bytes, content_type: str, max_mb: float) -> bytes:
+    """The file in a request's body: the body itself, or the part `file` where it is a form.
+
+    Not for the event loop: a form that was made to be hard to parse takes seconds.
 
     Raises:
-        TooLarge: more than `max_mb` MB, found from the declared length or while reading.
+        TooLarge: the file has more than `max_mb` MB.
         EmptyUpload: no bytes, or a form without a `file` part.
-        InvalidParameter: a form that is damaged or has several `file` parts.
+        InvalidParameter: a form that is damaged, has several `file` parts, or far too many of any.
     """
-    body = await read_body(request, max_mb)
-    kind, options = parse_options_header(request.headers.get("content-type", ""))
+    kind, options = parse_options_header(content_type)
     data = _file_part(body, options.get(b"boundary")) if kind == b"multipart/form-data" else body
     if not data:
         raise EmptyUpload("The upload holds no bytes; send the radiograph as the body, or as the form part `file`.")
@@ -43,12 +83,16 @@ async def in_time(reading: Awaitable[bytes], timeout_s: float) -> bytes:
         raise TimedOut(f"The upload did not arrive within {timeout_s:g} s; send it again.") from None
 
 
-async def read_body(request: Request, max_mb: float) -> bytes:
+async def read_body(request: Request, max_mb: float, room: UploadRoom) -> bytes:
     """A request's whole body.
 
     Raises:
+        InvalidParameter: it is compressed.
+        Busy: too much is being received.
         TooLarge: more than `max_mb` MB and a few lines, found from the declared length or while reading.
     """
+    if request.headers.get("content-encoding", "identity") != "identity":
+        raise InvalidParameter("Compressed requests are not taken; send the body as it is.")
     # A form's own lines come on top of the file.
     limit = int(max_mb * 1e6) + 10_000
     declared = request.headers.get("content-length", "")
@@ -56,12 +100,14 @@ async def read_body(request: Request, max_mb: float) -> bytes:
         raise _too_large(max_mb)
     chunks: list[bytes] = []
     length = 0
-    async for chunk in request.stream():
-        chunks.append(chunk)
-        length += len(chunk)
-        if length > limit:
-            raise _too_large(max_mb)
-    return b"".join(chunks)
+    with room.share() as take:
+        async for chunk in request.stream():
+            take(len(chunk))
+            chunks.append(chunk)
+            length += len(chunk)
+            if length > limit:
+                raise _too_large(max_mb)
+        return b"".join(chunks)
 
 
 def _too_large(max_mb: float) -> TooLarge:
@@ -73,6 +119,7 @@ class _FormReader:
 
     def __init__(self) -> None:
         self.files: list[list[memoryview]] = []
+        self._parts = 0
         self.ended = False
         self._name = b""
         self._value = b""
@@ -90,6 +137,9 @@ class _FormReader:
 
     def _begin(self) -> None:
         self._is_file = False
+        self._parts += 1
+        if self._parts > _MOST_PARTS:
+            raise InvalidParameter(f"The form has more than {_MOST_PARTS} parts; send the radiograph alone.")
 
     def _field(self, data: bytes, start: int, end: int) -> None:
         self._name += data[start:end]

@@ -20,11 +20,13 @@ class Tensor:
 
     Attributes:
         dims: its size without the batch, which comes first.
+        in_json: whether its values can be written as JSON; a file's bytes cannot.
     """
 
     name: str
     datatype: Datatype
     dims: tuple[int, ...]
+    in_json: bool = True
 
 
 def graph_input(manifest: Manifest) -> Tensor:

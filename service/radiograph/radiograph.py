@@ -21,17 +21,19 @@ class Limits:
     Attributes:
         max_megapixels: the largest picture, in millions of pixels.
         min_side: the shortest side, in pixels.
+        max_side: the longest side, in pixels; what JPEG encoders take (libjpeg's own limit).
     """
 
     max_megapixels: float = 100.0
     min_side: int = 128
+    max_side: int = 65_500
 
     def check(self, width: int, height: int) -> None:
         """Hold a picture's declared size against the limits.
 
         Raises:
             DamagedImage: a side is not positive.
-            TooManyPixels: the picture is larger than `max_megapixels`.
+            TooManyPixels: the picture is larger than `max_megapixels`, or a side longer than `max_side`.
             TooSmall: a side is shorter than `min_side`.
         """
         if width <= 0 or height <= 0:
@@ -40,6 +42,10 @@ class Limits:
             raise TooManyPixels(
                 f"The picture is declared as {width} x {height} pixels; "
                 f"at most {self.max_megapixels:g} million pixels are taken."
+            )
+        if max(width, height) > self.max_side:
+            raise TooManyPixels(
+                f"The picture is declared as {width} x {height} pixels; a side of at most {self.max_side} is taken."
             )
         if min(width, height) < self.min_side:
             raise TooSmall(

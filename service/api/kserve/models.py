@@ -16,8 +16,8 @@ from service.segmenter import Segmenter, Wanted
 
 RADIOGRAPH: Final = "radiograph"
 
-_FILE: Final = Tensor("radiograph", "BYTES", ())
-_ANSWER: Final = (Tensor("segmentation", "BYTES", ()), Tensor("mask", "BYTES", ()))
+_FILE: Final = Tensor("radiograph", "BYTES", (), in_json=False)
+_ANSWER: Final = (Tensor("segmentation", "BYTES", ()), Tensor("mask", "BYTES", (), in_json=False))
 
 
 @dataclass(frozen=True, slots=True)

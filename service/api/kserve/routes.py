@@ -22,7 +22,7 @@ from service.api.kserve.tensors import HEADER_LENGTH, describe_shape, read_infer
 from service.api.schemas import rounded
 from service.api.state import ServiceState, State
 from service.api.uploads import in_time, read_body
-from service.errors import EmptyUpload, InvalidParameter
+from service.errors import EmptyUpload
 from service.model.engine import Ticket
 from service.model.signature import Tensor
 from service.segmenter import Segmenter
@@ -47,7 +47,7 @@ _BODY: Final[dict[str, Any]] = {
         "required": True,
         "description": f"JSON, and with the header {HEADER_LENGTH} the tensor's bytes behind it.",
         "content": {
-            "application/json": {"schema": InferRequest.model_json_schema(ref_template="#/components/schemas/{model}")},
+            "application/json": {"schema": {"$ref": f"#/components/schemas/{InferRequest.__name__}"}},
             "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
         },
     }
@@ -118,9 +118,8 @@ async def infer_version(request: Request, state: State, name: str, version: str)
 
 async def _infer(request: Request, state: ServiceState, name: str, version: str | None) -> Response:
     find_offered(state.segmenter, name, version)
-    if "content-encoding" in request.headers:
-        raise InvalidParameter("Compressed requests are not taken; send the body as it is.")
-    body = await in_time(read_body(request, state.settings.max_upload_mb), state.settings.timeout_s)
+    reading = read_body(request, state.settings.max_upload_mb, state.upload_room)
+    body = await in_time(reading, state.settings.timeout_s)
     if not body:
         raise EmptyUpload("The request holds no bytes; send the tensors.")
     header_length = request.headers.get(HEADER_LENGTH)

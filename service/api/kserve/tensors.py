@@ -134,17 +134,21 @@ def _split_bytes(data: bytes, count: int) -> list[bytes]:
 
 def _wanted(request: InferRequest, gives: Sequence[Tensor]) -> dict[str, bool]:
     binary = request.parameters.binary_data_output
-    names = [tensor.name for tensor in gives]
+    by_name = {tensor.name: tensor for tensor in gives}
     if not request.outputs:
-        return dict.fromkeys(names, binary)
+        return {name: binary for name, tensor in by_name.items() if binary or tensor.in_json}
     for output in request.outputs:
-        if output.name not in names:
-            raise InvalidParameter(f"The model gives {', '.join(names)}.")
+        if output.name not in by_name:
+            raise InvalidParameter(f"The model gives {', '.join(by_name)}.")
         if output.parameters.classification:
             raise InvalidParameter("Outputs are not given as classes here; ask for the tensor.")
         _refuse_shared_memory(output.parameters)
-    chosen = ((output.name, output.parameters.binary_data) for output in request.outputs)
-    return {name: binary if wish is None else wish for name, wish in chosen}
+    wishes = ((output.name, output.parameters.binary_data) for output in request.outputs)
+    chosen = {name: binary if wish is None else wish for name, wish in wishes}
+    for name, as_bytes in chosen.items():
+        if not as_bytes and not by_name[name].in_json:
+            raise InvalidParameter(f"{name} is no text; ask for it as bytes (binary_data).")
+    return chosen
 
 
 def write_inference(
@@ -154,9 +158,6 @@ def write_inference(
 
     Args:
         results: an entry for each output that is wanted.
-
-    Raises:
-        InvalidParameter: an output that is no text was wanted as JSON.
     """
     tensors, behind = [], []
     for output, binary in inference.outputs.items():
@@ -169,7 +170,7 @@ def write_inference(
                 datatype=tensor.datatype,
                 shape=[len(results[output]), *tensor.dims],
                 parameters=None if raw is None else OutputParameters(binary_data_size=len(raw)),
-                data=None if binary else _to_list(output, results[output]),
+                data=None if binary else _to_list(results[output]),
             )
         )
     answer = InferAnswer(model_name=name, model_version=version, id=inference.id, outputs=tensors)
@@ -182,13 +183,8 @@ def _to_bytes(values: Values) -> bytes:
     return b"".join(struct.pack("<I", len(value)) + value for value in values)
 
 
-def _to_list(name: str, values: Values) -> list[Any]:
-    if isinstance(values, np.ndarray):
-        return values.ravel().tolist()
-    try:
-        return [value.decode() for value in values]
-    except UnicodeDecodeError:
-        raise InvalidParameter(f"{name} is no text; ask for it as bytes (binary_data).") from None
+def _to_list(values: Values) -> list[Any]:
+    return values.ravel().tolist() if isinstance(values, np.ndarray) else [value.decode() for value in values]
 
 
 def describe_shape(tensor: Tensor) -> list[int]:

@@ -1,0 +1,50 @@
+"""What is received is bounded, and a form is read whatever its maker had in mind."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.api.uploads import UploadRoom, file_of
+from service.errors import Busy, EmptyUpload, InvalidParameter, TooLarge
+
+FORM = "multipart/form-data; boundary=line"
+
+
+def form(*parts: tuple[str, bytes]) -> bytes:
+    head = 'Content-Disposition: form-data; name="{}"; filename="x"\r\n\r\n'
+    each = (b"--line\r\n" + head.format(name).encode() + content + b"\r\n" for name, content in parts)
+    return b"".join(each) + b"--line--\r\n"
+
+
+@given(st.binary(min_size=1, max_size=300).filter(lambda data: b"--line" not in data))
+def test_a_file_comes_out_of_a_form_as_it_went_in(data: bytes) -> None:
+    assert file_of(form(("note", b"n"), ("file", data)), FORM, 1) == data
+
+
+def test_a_form_of_very_many_parts_is_refused_at_once() -> None:
+    with pytest.raises(InvalidParameter, match="100 parts"):
+        file_of(form(*[("note", b"n")] * 100, ("file", b"x")), FORM, 1)
+
+
+def test_a_body_without_a_form_is_the_file() -> None:
+    assert file_of(b"bytes", "application/octet-stream", 1) == b"bytes"
+    with pytest.raises(EmptyUpload):
+        file_of(b"", "", 1)
+    with pytest.raises(TooLarge):
+        file_of(bytes(1_000_001), "", 1)
+
+
+@given(st.lists(st.integers(1, 4_000_000), min_size=1, max_size=12))
+def test_room_is_given_to_eight_large_uploads_and_given_back(sizes: list[int]) -> None:
+    room = UploadRoom(1)
+    with room.share() as take:
+        free = 8_000_000
+        for size in sizes:
+            if size <= free:
+                take(size)
+                free -= size
+            else:
+                with pytest.raises(Busy), room.share() as take_as_another:
+                    take_as_another(size)
+    with room.share() as take:
+        take(8_000_000)
