@@ -197,6 +197,32 @@ def test_a_picture_with_an_error_is_to_be_taken_again_and_the_page_says_why_firs
     expect(page.get_by_role("status")).to_contain_text("The picture is not a panoramic.")
 
 
+@pytest.mark.parametrize(
+    ("code", "title"), [("upside-down", "Turn it"), ("sideways", "Turn it"), ("not-a-panoramic", "Cannot be read")]
+)
+def test_nobody_is_told_to_expose_a_patient_again_where_that_mends_nothing(
+    page: Page, phantom_png: bytes, code: str, title: str
+) -> None:
+    finding = {"code": code, "severity": "error", "message": "The picture lies wrong.", "value": 1.0, "limit": 1.0}
+    answer_with(page, quality={"suitable": False, "findings": [finding]})
+    choose_and_read(page, phantom_png)
+
+    expect(page.locator("#verdict h2")).to_have_text(title)
+    expect(page.locator("body")).not_to_contain_text("Take again")
+    expect(page.locator("#findings")).not_to_contain_text("Measured")
+    told = "" if code == "not-a-panoramic" else "found"
+    expect(page.locator("#verdict-summary")).to_have_text(re.compile(f"{told}.*" if told else "^$"))
+
+
+def test_on_a_small_screen_only_the_tooth_that_is_picked_has_its_number(page: Page, phantom_png: bytes) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    teeth = choose_and_read(page, phantom_png)["teeth"]
+
+    expect(page.locator("#picture text:visible")).to_have_count(0)
+    chart_tooth(page, teeth[0]["fdi"]).click()
+    expect(page.locator("#picture text:visible")).to_have_count(1)
+
+
 def test_the_findings_are_those_of_the_answer(page: Page, phantom_png: bytes) -> None:
     answer = choose_and_read(page, phantom_png)
 

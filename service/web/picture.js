@@ -3,6 +3,8 @@
 import { kindOf, numberIn } from "./dentition.js";
 import { byId, svg } from "./dom.js";
 
+const NARROW = 600; // in pixels of the screen
+
 export class Picture {
   #figure = byId("picture");
   #image = byId("radiograph");
@@ -85,11 +87,13 @@ export class Picture {
     this.#figure.style.setProperty("--shape", `${width} / ${height}`);
   }
 
-  // The overlay's unit is a pixel of the radiograph; numbers are to be read, yet fit on a lower incisor.
+  // The overlay's unit is a pixel of the radiograph; numbers are to be read, yet fit on a lower incisor. Where they
+  // cannot, only the marked tooth has its number.
   #keepTextSize() {
     const scale = this.#overlay.getScreenCTM()?.a;
     if (!scale) return;
     const shownWidth = this.#overlay.viewBox.baseVal.width * scale;
+    this.#figure.classList.toggle("narrow", shownWidth < NARROW);
     const textSize = Math.min(15, Math.max(10, shownWidth / 65));
     this.#overlay.style.setProperty("--text-size", `${textSize / scale}px`);
   }

@@ -5,6 +5,9 @@ import { byId, html } from "./dom.js";
 const SEVERITIES = ["error", "warning", "info"];
 const WORDS = { error: "Take again", warning: "Warning", info: "Note" };
 
+// Errors that another exposure would not mend.
+const OTHER_REMEDIES = { "upside-down": "Turn it", sideways: "Turn it", "not-a-panoramic": "Cannot be read" };
+
 /**
  * Shows the verdict and the findings of an answer.
  * @param {Object} answer
@@ -12,13 +15,13 @@ const WORDS = { error: "Take again", warning: "Warning", info: "Note" };
  */
 export function showVerdict(answer) {
   const { suitable, findings } = answer.quality;
-  const title = suitable ? "Can be used" : "Take again";
-  const summary = summaryOf(answer);
-  set(suitable ? "use" : "again", title, summary);
   const bySeverity = [...findings].sort((a, b) => SEVERITIES.indexOf(a.severity) - SEVERITIES.indexOf(b.severity));
+  const title = suitable ? "Can be used" : wordFor(bySeverity[0]);
+  const summary = findings.some(({ code }) => code === "not-a-panoramic") ? "" : summaryOf(answer);
+  set(suitable ? "use" : "again", title, summary);
   byId("findings").replaceChildren(...bySeverity.map(finding));
   if (!findings.length) byId("findings").append(html("li", { class: "none" }, "Nothing was noticed about the picture."));
-  return `${title}. ${summary}. ${bySeverity.map((each) => each.message).join(" ")}`.trim();
+  return [`${title}.`, summary && `${summary}.`, ...bySeverity.map((each) => each.message)].filter(Boolean).join(" ");
 }
 
 /** Shows that the answer is still being made. */
@@ -40,15 +43,16 @@ function summaryOf({ teeth, missing }) {
   return `${found}, ${missing.length} missing${uncertain ? `, ${uncertain} uncertain` : ""}`;
 }
 
-function finding({ severity, message, value, limit }) {
-  const measured = `Measured ${short(value)}, limit ${short(limit)}`;
-  return html(
-    "li",
-    { class: severity },
-    html("strong", {}, WORDS[severity]),
-    html("p", {}, message),
-    html("small", {}, measured),
-  );
+function wordFor({ code, severity }) {
+  return OTHER_REMEDIES[code] ?? WORDS[severity];
+}
+
+function finding(told) {
+  const { severity, message, value, limit } = told;
+  // Of what is or is not so, a figure tells nobody anything.
+  const isMeasured = severity !== "error" && value !== limit;
+  const measured = isMeasured ? [html("small", {}, `Measured ${short(value)}, limit ${short(limit)}`)] : [];
+  return html("li", { class: severity }, html("strong", {}, wordFor(told)), html("p", {}, message), ...measured);
 }
 
 function short(number) {
