@@ -77,7 +77,7 @@ def test_a_sweep_ranks_all_runs_by_dice_and_gives_each_measure_its_interval(swep
     assert {row["run"] for row in rows} == {f"{name}-64x64-2" for name in RUNS}
     assert [row["dice"]["mean"] for row in rows] == sorted((row["dice"]["mean"] for row in rows), reverse=True)
     for row in rows:
-        assert row["pictures_per_second"] > 0
+        assert row["pictures_per_second"]["interval"][0] > 0
         for measure in ("dice", "iou", "pixel_accuracy"):
             low, high = row[measure]["interval"]
             assert 0 <= low <= row[measure]["mean"] <= high <= 1
