@@ -10,7 +10,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: .venv/ready ## send a radiograph (RADIOGRAPH=path, or a drawn one) to the service; answer in out/
-	.venv/bin/python examples/run.py $(RADIOGRAPH)
+	.venv/bin/python examples/run.py $(if $(RADIOGRAPH),"$(RADIOGRAPH)")
 
 serve: .venv/ready ## the service with its page, until stopped
 	.venv/bin/panoseg serve

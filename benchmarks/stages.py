@@ -37,7 +37,7 @@ from benchmarks.load import FORM_TYPE, form
 from benchmarks.pictures import full_size_pictures
 from benchmarks.places import RESULTS, processor_kind
 from service.api.schemas import Model, rounded, segment_answer, to_json
-from service.api.uploads import read_upload
+from service.api.uploads import UploadRoom, file_of, read_body
 from service.machine import processor_name
 from service.model.engine import Ticket
 from service.model.package import choose_package
@@ -128,7 +128,8 @@ def _receiving(picture: bytes) -> Iterator[tuple[str, Ways]]:
             return len(await parts["file"].read())  # type: ignore[union-attr]
 
     async def as_used() -> int:
-        return len(await read_upload(request(), 64))
+        with UploadRoom(64).share() as take:
+            return len(file_of(await read_body(request(), 64, take), FORM_TYPE, 64))
 
     yield "read form", {"Starlette": lambda: asyncio.run(with_starlette()), "used": lambda: asyncio.run(as_used())}
 

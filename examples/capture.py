@@ -26,7 +26,10 @@ def segment(service_url: str, radiograph: bytes) -> dict[str, Any]:
             content: dict[str, Any] = json.load(answer)
             return content
     except urllib.error.HTTPError as error:
-        problem = json.load(error)
-        raise Refused(f"{problem['title']}: {problem['detail']}") from error
+        try:
+            problem = json.load(error)
+            raise Refused(f"{problem['title']}: {problem['detail']}") from error
+        except (ValueError, KeyError):  # not the service's own answer, but that of a proxy before it
+            raise Refused(f"{service_url} answered {error.code} {error.reason}") from error
     except OSError as error:  # no connection, or one that ends while a far too large upload is being sent
         raise Refused(f"No answer from {service_url}: {error}") from error

@@ -20,7 +20,7 @@
         └── ProviderUnavailable          what was asked to run the model cannot
 
 The message of each is one sentence a technician understands: what is wrong with this input, and what
-would be right. It never holds bytes, text or a name taken from the input. `service/api/problems.py` turns
+would be right. It never holds bytes, text or a name taken from an upload. `service/api/problems.py` turns
 a `RequestError` into an HTTP answer; the command line prints the message and exits with code 2.
 """
 

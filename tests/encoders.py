@@ -39,6 +39,29 @@ def with_pillow(pixels, container, **options):
     return file.getvalue()
 
 
+def tiff_of_deep_colour(grey, orientation):
+    """8-bit grey values as an uncompressed TIFF of 16-bit RGB (TIFF 6.0), which Pillow cannot write."""
+    height, width = grey.shape
+    pixels = np.repeat(grey.astype("<u2")[..., np.newaxis] * 257, 3, axis=2).tobytes()
+    short, long = 3, 4
+    bits_at = 8
+    entries = [
+        (256, short, 1, width),
+        (257, short, 1, height),
+        (258, short, 3, bits_at),
+        (259, short, 1, 1),
+        (262, short, 1, 2),
+        (273, long, 1, bits_at + 6),
+        (274, short, 1, orientation),
+        (277, short, 1, 3),
+        (278, short, 1, height),
+        (279, long, 1, len(pixels)),
+    ]
+    directory = struct.pack("<H", len(entries)) + b"".join(struct.pack("<HHII", *entry) for entry in entries)
+    start = bits_at + 6 + len(pixels)
+    return struct.pack("<2sHI3H", b"II", 42, start, 16, 16, 16) + pixels + directory + bytes(4)
+
+
 def white_is_zero(tiff):
     """A little-endian TIFF with its photometric interpretation changed to `WhiteIsZero`, and nothing else."""
     entry = struct.pack("<HHIH", 262, 3, 1, 1)

@@ -1,11 +1,13 @@
 """The benchmark's figures mean what they say: percentiles, arrivals, times from the instant that was due, floors."""
 
+import importlib
 import json
 import math
 import threading
 import time
 from http.client import HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -221,3 +223,12 @@ def test_a_tooth_drawn_a_pixel_too_large_is_wrong_at_its_outline_alone() -> None
     nearest, *others = wrong_by_distance(found, true)
     assert nearest == (found != true).mean()
     assert not any(others)
+
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+
+
+# The tutorial's server loads its model as it is imported.
+@pytest.mark.parametrize("name", sorted({path.stem for path in BENCHMARKS.glob("*.py")} - {"tutorial"}))
+def test_every_benchmark_finds_what_it_measures(name: str) -> None:
+    importlib.import_module(f"benchmarks.{name}")

@@ -29,6 +29,7 @@ from service.errors import (
     UnsupportedFormat,
 )
 from service.radiograph import Limits, decode
+from service.radiograph.grey import to_grey
 from tests.encoders import compressed, dicom, exif, png_chunk, png_file, png_of_samples, with_pillow
 
 ANY_SIZE = Limits(min_side=1)
@@ -323,8 +324,35 @@ def test_a_dicom_stream_of_another_size_than_declared_is_damaged():
 
 
 def test_a_deflated_dicom_file_is_refused_before_it_is_inflated():
-    with pytest.raises(UnsupportedFormat, match="transfer syntax"):
-        decode(dicom(NOISE, syntax=DeflatedExplicitVRLittleEndian), Limits())
+    data = dicom(NOISE, syntax=DeflatedExplicitVRLittleEndian)
+    head = data[: 144 + int.from_bytes(data[140:144], "little")]  # the file's own group, whose length comes first
+    deflate = zlib.compressobj(wbits=-15)
+    bomb = head + deflate.compress(bytes(2**27)) + deflate.flush()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for file in (data, bomb):
+        with pytest.raises(UnsupportedFormat, match="transfer syntax"):
+            decode(file, Limits())
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak < 2**15  # KiB
+
+
+def test_a_jpeg_2000_picture_in_a_wrapper_is_damaged_whatever_the_wrapper_says():
+    stream = compressed(NOISE, 8, JPEG2000Lossless)
+    for wrapper in (b"", b"\xff\x4f\xff\x51"):
+        wrapped = (8 + len(wrapper)).to_bytes(4) + b"free" + wrapper + stream
+        with pytest.raises(DamagedImage, match="code stream"):
+            decode(dicom(NOISE, syntax=JPEG2000Lossless, stream=wrapped), Limits())
+
+
+def test_composing_a_transparent_picture_takes_no_more_than_some_of_its_memory():
+    pixels = np.full((2000, 1500, 4), 100, np.uint8)
+    tracemalloc.start()
+    try:
+        grey, _ = to_grey(pixels)
+        traced = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert np.all(grey == round(100 * 100 / 255))
+    assert traced < pixels.nbytes
 
 
 @pytest.mark.parametrize(

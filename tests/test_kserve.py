@@ -181,6 +181,13 @@ GIVES = (Tensor("tooth", "UINT8", (2, 3)),)
 NUMBERS = st.lists(st.integers(-5, 300), min_size=5, max_size=7)
 
 
+def test_a_request_wrong_in_very_many_places_is_refused_in_few_words() -> None:
+    for wrong in ({"inputs": [1] * 100_000}, {"inputs": [], "outputs": ["x"] * 100_000}):
+        with pytest.raises(InvalidParameter) as raised:
+            read_inference(json.dumps(wrong).encode(), None, TAKES, GIVES)
+        assert len(str(raised.value)) < 2000
+
+
 @given(NUMBERS)
 def test_numbers_in_json_are_taken_where_they_are_bytes_and_as_many_as_said(numbers: list[int]) -> None:
     sent = {"name": "pixels", "shape": [1, 2, 3], "datatype": "UINT8", "data": numbers}

@@ -93,6 +93,10 @@ def test_shrinking_gives_the_mean_of_each_area(size: tuple[int, int], fit_size: 
     assert np.abs(shrink(pixels, height, width).astype(int) - expected).max() <= 1
 
 
+def test_the_sums_of_a_large_white_picture_are_held() -> None:
+    assert (shrink(np.full((6130, 12250), 255, np.uint8), 256, 512) == 255).all()
+
+
 def test_a_part_of_a_picture_shrinks_as_if_it_stood_alone() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (700, 900)).astype(np.uint8)
     part = pixels[31:600, 57:801]

@@ -23,7 +23,16 @@ from pydicom.uid import (
 )
 
 from service.radiograph import Limits, decode
-from tests.encoders import dicom, exif, png_chunk, png_of_filtered_rows, png_of_samples, white_is_zero, with_pillow
+from tests.encoders import (
+    dicom,
+    exif,
+    png_chunk,
+    png_of_filtered_rows,
+    png_of_samples,
+    tiff_of_deep_colour,
+    white_is_zero,
+    with_pillow,
+)
 
 ANY_SIZE = Limits(min_side=1)
 LOSSLESS_SYNTAXES = (
@@ -144,7 +153,7 @@ def test_a_jpeg_in_dicom_gives_nearly_the_same_pixels(samples):
     assert np.abs(pixels_of(data).astype(int) - pixels).max() <= 6
 
 
-@pytest.mark.parametrize("container", ["JPEG", "PNG", "TIFF"])
+@pytest.mark.parametrize("container", ["JPEG", "PNG", "TIFF", "TIFF of 16-bit colour"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_the_picture_stands_as_its_orientation_says(container, orientation):
     upright = np.zeros((32, 48), np.uint8)
@@ -155,8 +164,11 @@ def test_the_picture_stands_as_its_orientation_says(container, orientation):
     stored = Image.fromarray(upright)
     if orientation > 1:
         stored = stored.transpose(Image.Transpose(turns[undo[orientation]]))
-    tag = {"tiffinfo": {274: orientation}} if container == "TIFF" else {"exif": exif(orientation)}
-    decoded = pixels_of(with_pillow(stored, container, **tag))
+    if container == "TIFF of 16-bit colour":
+        decoded = pixels_of(tiff_of_deep_colour(np.asarray(stored), orientation)) / 257
+    else:
+        tag = {"tiffinfo": {274: orientation}} if container == "TIFF" else {"exif": exif(orientation)}
+        decoded = pixels_of(with_pillow(stored, container, **tag))
     assert decoded.shape == upright.shape
     assert np.abs(decoded.astype(int) - upright).max() <= 3
 

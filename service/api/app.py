@@ -132,6 +132,7 @@ class _Envelope:
         except ClientDisconnect:
             status = 499
         except Exception as error:
+            self._state.faults.inc()
             if status:
                 raise
             await (await problems.answer_fault(Request(scope), error))(scope, receive, send_with_id)

@@ -120,15 +120,16 @@ async def overlay(
 
 async def _answer(request: Request, state: ServiceState, wanted: Wanted) -> tuple[Segmenter, Answer, dict[str, float]]:
     """What answered, its answer to the request's upload, and the times, recorded as the caller is told them."""
-    state.check_ready()
+    state.check_place()
     max_mb = state.settings.max_upload_mb
-    body = await in_time(read_body(request, max_mb, state.upload_room), state.settings.timeout_s)
     content_type = request.headers.get("content-type", "")
+    with state.upload_room.share() as take:
+        body = await in_time(read_body(request, max_mb, take), state.settings.timeout_s)
 
-    def segment(segmenter: Segmenter, ticket: Ticket) -> Answer:
-        return segmenter.segment(file_of(body, content_type, max_mb), wanted, ticket)
+        def segment(segmenter: Segmenter, ticket: Ticket) -> Answer:
+            return segmenter.segment(file_of(body, content_type, max_mb), wanted, ticket)
 
-    segmenter, answer, ticket = await state.run(request, segment)
+        segmenter, answer, ticket = await state.run(request, segment)
     timings_ms = rounded(ticket.clock.read_ms())
     state.recorder.record(timings_ms)
     return segmenter, answer, timings_ms

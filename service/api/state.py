@@ -60,6 +60,9 @@ class ServiceState:
         Gauge("panoseg_ready", "1 when a model is loaded and warmed up.", registry=self.registry).set_function(
             lambda: float(self._segmenter is not None and not self.stopping)
         )
+        self.faults = Counter(
+            "panoseg_faults", "Faults that nobody foresaw, each answered 500.", registry=self.registry
+        )
         self._reloads = Counter(
             "panoseg_reloads", "Models that were to take over, by outcome.", ["outcome"], registry=self.registry
         )
@@ -103,6 +106,15 @@ class ServiceState:
             NotReady: as `segmenter`.
         """
         _ = self.segmenter
+
+    def check_place(self) -> None:
+        """Call before an upload is read, so that nobody sends one for nothing.
+
+        Raises:
+            NotReady: as `segmenter`.
+            Busy: every place is taken.
+        """
+        self.segmenter.engine.check_place()
 
     @property
     def queue_depth(self) -> int:

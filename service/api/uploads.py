@@ -13,14 +13,14 @@ from python_multipart.multipart import parse_options_header
 from service.errors import Busy, EmptyUpload, InvalidParameter, TimedOut, TooLarge
 
 _AT_ONCE: Final = 8
-"""Uploads of the largest size that may be on their way at once."""
+"""Uploads of the largest size that are held at once."""
 
 _MOST_PARTS: Final = 100
 """Of a form; each costs the parser time, and what callers send has a few."""
 
 
 class UploadRoom:
-    """Memory for what is being received, of all requests together; for the event loop alone.
+    """Memory for the bodies of all requests together, from their first byte to the answer; for the event loop alone.
 
     Args:
         max_mb: the largest upload.
@@ -31,7 +31,7 @@ class UploadRoom:
 
     @contextmanager
     def share(self) -> Iterator[Callable[[int], None]]:
-        """While one request is received: what takes room for so many bytes more of it; given back at the end.
+        """For one request: what takes room for so many bytes more of it; given back at the end.
 
         Raises:
             Busy: by what is given, where there is no room left.
@@ -41,7 +41,7 @@ class UploadRoom:
         def take(count: int) -> None:
             nonlocal taken
             if count > self._free:
-                raise Busy("Too many large uploads are on their way at once; send the radiograph again in 2 s.", 2)
+                raise Busy("Too many large uploads came at once; send the radiograph again in 2 s.", 2)
             self._free -= count
             taken += count
 
@@ -83,8 +83,11 @@ async def in_time(reading: Awaitable[bytes], timeout_s: float) -> bytes:
         raise TimedOut(f"The upload did not arrive within {timeout_s:g} s; send it again.") from None
 
 
-async def read_body(request: Request, max_mb: float, room: UploadRoom) -> bytes:
+async def read_body(request: Request, max_mb: float, take: Callable[[int], None]) -> bytes:
     """A request's whole body.
+
+    Args:
+        take: what takes room for so many bytes more, as `UploadRoom.share` gives it.
 
     Raises:
         InvalidParameter: it is compressed.
@@ -100,14 +103,13 @@ async def read_body(request: Request, max_mb: float, room: UploadRoom) -> bytes:
         raise _too_large(max_mb)
     chunks: list[bytes] = []
     length = 0
-    with room.share() as take:
-        async for chunk in request.stream():
-            take(len(chunk))
-            chunks.append(chunk)
-            length += len(chunk)
-            if length > limit:
-                raise _too_large(max_mb)
-        return b"".join(chunks)
+    async for chunk in request.stream():
+        take(len(chunk))
+        chunks.append(chunk)
+        length += len(chunk)
+        if length > limit:
+            raise _too_large(max_mb)
+    return b"".join(chunks)
 
 
 def _too_large(max_mb: float) -> TooLarge:

@@ -135,9 +135,17 @@ class Engine:
             Busy: every place is taken.
         """
         with self._counting:
-            if self._under_way < self._max_requests:
-                self._under_way += 1
-                return
+            self.check_place()
+            self._under_way += 1
+
+    def check_place(self) -> None:
+        """Whether a place is free.
+
+        Raises:
+            Busy: every place is taken.
+        """
+        if self._under_way < self._max_requests:
+            return
         wait_s = max(1, round(self._max_requests * self._typical_s))
         raise Busy(f"All {self._max_requests} places are taken; send the radiograph again in {wait_s} s.", wait_s)
 

@@ -17,22 +17,28 @@ from service.segmentation import Grey
 _BAND: Final = 32
 """Rows of the small picture made at once, so that their sums stay within a core's own cache."""
 
+_MOST: Final = (2**31 - 1) // 255
+"""Pixels whose sum 32 bits hold, whatever they are."""
+
 
 def shrink(pixels: Grey, height: int, width: int) -> npt.NDArray[Any]:
     """A picture resized to `(height, width)`, of the same dtype; where a side grows, as OpenCV's INTER_AREA does it."""
     if pixels.dtype != np.uint8 or height > pixels.shape[0] or width > pixels.shape[1]:
         return cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
     rows, columns = _Edges.between(pixels.shape[0], height), _Edges.between(pixels.shape[1], width)
-    sums = np.empty((_BAND * (pixels.shape[0] // height + 1) + 2, pixels.shape[1] + 1), np.int32)
+    # Fewer rows where the sums of a large picture would not be held by their 32 bits.
+    step = pixels.shape[0] // height + 1
+    band_rows = min(_BAND, int((_MOST // pixels.shape[1] - 2) / step))
+    sums = np.empty((band_rows * step + 2, pixels.shape[1] + 1), np.int32)
     total = np.empty((height, width), np.float64)
-    for first in range(0, height, _BAND):
-        band = rows.part(first, min(first + _BAND, height) + 1)
+    for first in range(0, height, band_rows):
+        band = rows.part(first, min(first + band_rows, height) + 1)
         top, bottom = band.before[0], band.before[-1] + 1
         above = cv2.integral(pixels[top:bottom], sums[: bottom - top + 1])
         upper = _interpolate_columns(above[band.before - top], columns)
         lower = _interpolate_columns(above[band.before - top + 1], columns)
         until_edge = upper + (lower - upper) * band.past[:, np.newaxis]
-        total[first : first + _BAND] = np.diff(np.diff(until_edge, axis=0), axis=1)
+        total[first : first + band_rows] = np.diff(np.diff(until_edge, axis=0), axis=1)
     return np.rint(total * (height * width / pixels.size)).astype(np.uint8)
 
 

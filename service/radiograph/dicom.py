@@ -69,11 +69,16 @@ _KEYWORDS = (
 )
 _TAGS = tuple(Tag(keyword) for keyword in _KEYWORDS)
 
+_OTHER_SYNTAX = (
+    "The DICOM file's transfer syntax is not taken; send it uncompressed, or as RLE, JPEG baseline, "
+    "JPEG lossless, JPEG-LS or JPEG 2000."
+)
+
 _MOST_ELEMENTS = 10_000
 """Reading takes some microseconds for each; a file of many more is made to keep a reader busy."""
 
 _ITEM, _ITEM_BIG_ENDIAN = b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00"
-_SIZ = struct.Struct(">8IHB")
+_START_OF_CODE_STREAM, _SIZ = b"\xff\x4f\xff\x51", struct.Struct(">8IHB")
 _UNDEFINED_LENGTH = 0xFFFFFFFF
 _SEQUENCE_DELIMITER = b"\xfe\xff\xdd\xe0"
 """Followed by a length of four bytes (PS3.5, 7.5); no compressed syntax is big-endian."""
@@ -86,6 +91,8 @@ def decode_dicom(data: bytes, limits: Limits) -> Radiograph:
     """
     # Before the data set is read: pydicom would inflate a deflated one whole, whatever its size.
     syntax = _read_transfer_syntax(data)
+    if syntax not in _TAKEN_SYNTAXES:
+        raise UnsupportedFormat(_OTHER_SYNTAX)
     dataset = _read_data_set(data, syntax)
     photometric, bits = str(dataset.PhotometricInterpretation), int(dataset.BitsStored)
     _refuse_other_kinds(dataset, syntax, photometric, bits)
@@ -131,11 +138,8 @@ class _Elements:
 
 
 def _refuse_other_kinds(dataset: Dataset, syntax: str, photometric: str, bits: int) -> None:
-    if syntax not in _TAKEN_SYNTAXES or (syntax == JPEGExtended12Bit and bits > 8):
-        raise UnsupportedFormat(
-            "The DICOM file's transfer syntax is not taken; send it uncompressed, or as RLE, JPEG baseline, "
-            "JPEG lossless, JPEG-LS or JPEG 2000."
-        )
+    if syntax == JPEGExtended12Bit and bits > 8:
+        raise UnsupportedFormat(_OTHER_SYNTAX)
     if int(dataset.get("NumberOfFrames") or 1) > 1:
         raise UnsupportedFormat("The DICOM file has several frames; send one radiograph in a file.")
     samples = int(dataset.SamplesPerPixel)
@@ -183,9 +187,11 @@ def _read_stream_shape(frame: bytes, syntax: str) -> tuple[int, int, int, int]:
     if syntax in _JPEG:
         header = read_jpeg_header(frame)
         return header.width, header.height, header.components, header.bits
+    # DICOM keeps the bare code stream (PS3.5, A.4.4); in a wrapper the decoder might take another one than this.
+    if not frame.startswith(_START_OF_CODE_STREAM):
+        raise DamagedImage("The DICOM file's JPEG 2000 data do not begin with a code stream; export it again.")
     # The SIZ segment (ITU T.800, A.5.1): the picture is the reference grid less its offset.
-    start = frame.index(b"\xff\x4f\xff\x51") + 8
-    x_end, y_end, x_start, y_start, _, _, _, _, channels, depth = _SIZ.unpack_from(frame, start)
+    x_end, y_end, x_start, y_start, _, _, _, _, channels, depth = _SIZ.unpack_from(frame, 8)
     return x_end - x_start, y_end - y_start, channels, (depth & 0x7F) + 1
 
 

@@ -8,6 +8,9 @@ from service.radiograph.radiograph import Decoded
 
 _ORIENTATION_TAG = 0x0112
 
+_BAND = 64
+"""Rows that are composed at once."""
+
 _COLOUR_SAMPLES = 512
 """Along each side, how many pixels are looked at to tell colour."""
 
@@ -33,7 +36,10 @@ def to_grey(pixels: Decoded) -> tuple[Decoded, float]:
         grey, colourfulness = np.ascontiguousarray(pixels[..., 0]), 0.0
     full = np.iinfo(pixels.dtype).max
     if alpha is not None and int(alpha.min()) < full:
-        grey = np.rint(grey * (alpha / np.float64(full))).astype(pixels.dtype)
+        # Some rows at once: the fractions of a whole picture would take twenty times its memory.
+        for first in range(0, len(grey), _BAND):
+            band = slice(first, first + _BAND)
+            grey[band] = np.rint(grey[band] * (alpha[band] / np.float64(full)))
     return grey, colourfulness
 
 

@@ -8,13 +8,13 @@ import numpy as np
 from PIL import BmpImagePlugin, Image, TiffImagePlugin
 
 from service.errors import DamagedImage, UnsupportedFormat
-from service.radiograph.grey import orient, spread, to_grey
+from service.radiograph.grey import spread, to_grey
 from service.radiograph.radiograph import Decoded, Limits, Radiograph
 
 # Pillow's own limit would override ours, which is held against the declared size before a pixel is decoded.
 Image.MAX_IMAGE_PIXELS = None
 
-_BITS_PER_SAMPLE, _PHOTOMETRIC, _ORIENTATION, _TILE_WIDTH, _TILE_HEIGHT = 258, 262, 274, 322, 323
+_BITS_PER_SAMPLE, _PHOTOMETRIC, _TILE_WIDTH, _TILE_HEIGHT = 258, 262, 322, 323
 _MINISWHITE = 0
 _RUN_LENGTH_CODED = (1, 2)
 _OLD_BMP_HEADER = 12
@@ -40,14 +40,14 @@ def decode_tiff(data: bytes, limits: Limits) -> Radiograph:
         decoded: Decoded | None = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
         if decoded is None:
             raise DamagedImage("The TIFF file's data are damaged; send the whole file, or export it again.")
-        orientation = int(tags.get(_ORIENTATION, 1))
     else:
-        decoded, orientation = _to_array(image), 1  # Pillow has turned it already.
+        decoded = _to_array(image)
     grey, colourfulness = to_grey(decoded)
     if grey.dtype == np.uint16 and photometric == _MINISWHITE:
         grey = ~grey  # Pillow inverts 8 bits alone.
     name = _TIFF_PHOTOMETRIC.get(photometric, "RGB")
-    return Radiograph(orient(spread(grey), orientation), "tiff", max(bits), name, colourfulness=colourfulness)
+    # Both libraries have turned it as its orientation says.
+    return Radiograph(spread(grey), "tiff", max(bits), name, colourfulness=colourfulness)
 
 
 def decode_bmp(data: bytes, limits: Limits) -> Radiograph:

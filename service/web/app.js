@@ -130,21 +130,22 @@ function showOpacity() {
 
 async function downloadMask() {
   clearProblem();
+  const file = radiograph; // another may be chosen while the mask is on its way
   try {
-    save(await mask(radiograph), "mask.png");
+    save(await mask(file), file, "mask.png");
   } catch (fault) {
     explain(fault, downloadMask); // the answer stays on show
   }
 }
 
 function downloadAnswer() {
-  save(new Blob([JSON.stringify(answer, null, 2)], { type: "application/json" }), "json");
+  save(new Blob([JSON.stringify(answer, null, 2)], { type: "application/json" }), radiograph, "json");
 }
 
-function save(blob, ending) {
+function save(blob, file, ending) {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(blob);
-  link.download = `${radiograph.name.replace(/\.[^.]*$/, "")}.${ending}`;
+  link.download = `${file.name.replace(/\.[^.]*$/, "")}.${ending}`;
   link.click();
   // The download reads the URL after this turn; a minute is enough for it to begin.
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);

@@ -118,8 +118,13 @@ async def infer_version(request: Request, state: State, name: str, version: str)
 
 async def _infer(request: Request, state: ServiceState, name: str, version: str | None) -> Response:
     find_offered(state.segmenter, name, version)
-    reading = read_body(request, state.settings.max_upload_mb, state.upload_room)
-    body = await in_time(reading, state.settings.timeout_s)
+    state.check_place()
+    with state.upload_room.share() as take:
+        body = await in_time(read_body(request, state.settings.max_upload_mb, take), state.settings.timeout_s)
+        return await _infer_body(request, state, name, version, body)
+
+
+async def _infer_body(request: Request, state: ServiceState, name: str, version: str | None, body: bytes) -> Response:
     if not body:
         raise EmptyUpload("The request holds no bytes; send the tensors.")
     header_length = request.headers.get(HEADER_LENGTH)

@@ -1,8 +1,11 @@
 """The JSON of the Open Inference Protocol, as its page has it."""
 
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+_MOST: Final = 16
+"""Entries of a list: each wrong one would be told, and millions of them are no request."""
 
 
 class _Part(BaseModel):
@@ -22,7 +25,7 @@ class InputTensor(_Part):
     """A tensor that is sent."""
 
     name: str
-    shape: list[int]
+    shape: list[int] = Field(max_length=_MOST)
     datatype: str
     parameters: TensorParameters = TensorParameters()
     data: list[Any] | None = None
@@ -45,8 +48,8 @@ class InferRequest(_Part):
     """A request for inference."""
 
     id: str | None = None
-    inputs: list[InputTensor]
-    outputs: list[RequestedOutput] | None = None
+    inputs: list[InputTensor] = Field(max_length=_MOST)
+    outputs: list[RequestedOutput] | None = Field(default=None, max_length=_MOST)
     parameters: RequestParameters = RequestParameters()
 
 
