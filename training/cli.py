@@ -28,7 +28,8 @@ def _need_training() -> None:
         import segmentation_models_pytorch  # noqa: F401
     except ImportError as error:
         raise SetupError(
-            f"This command makes models and needs {error.name}, not installed here: pip install 'panoseg[training]'."
+            f"This command makes models and needs {error.name}, which is not installed: in the repository, "
+            "pip install -e '.[cpu,training]'."
         ) from error
 
 
@@ -55,19 +56,22 @@ def train(
 @app.command()
 @plain_errors
 def check(config: _Config) -> None:
-    """Check the splits of a configuration's data: no picture and no patient in two of them."""
+    """Check the splits of a configuration's data, and tell what they hold: no picture and no patient in two of them."""
     _need_training()
     from training.config import load_config
     from training.data import load_splits
     from training.data.leaks import refuse_leaks
-    from training.data.splits import has_test
+    from training.data.splits import describe_split, has_test
 
     source = load_config(config).data
-    splits = load_splits(source, names=("train", "val", "test") if has_test(source) else ("train", "val"))
+    names = ("train", "val", "test") if has_test(source) else ("train", "val")
+    splits = load_splits(source, names=names)
+    for name in names:
+        typer.echo(f"{name}: {describe_split(getattr(splits, name))}.")
     refuse_leaks(splits)
-    counts = ", ".join(f"{len(getattr(splits, name))} in {name}" for name in ("train", "val", "test"))
-    named = sum(bool(sample.patient) for name in ("train", "val", "test") for sample in getattr(splits, name))
-    typer.echo(f"{counts}. No picture is in two of them, and no patient; {named} pictures tell whose they are.")
+    named = sum(bool(sample.patient) for name in names for sample in getattr(splits, name))
+    patients = f", and no patient; {named} pictures tell whose they are" if named else "; none tells whose it is"
+    typer.echo(f"No picture is in two of them{patients}.")
 
 
 @app.command()
