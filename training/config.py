@@ -1,5 +1,6 @@
 """The one file that says everything of a training run, checked before anything starts."""
 
+import itertools
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -109,7 +110,7 @@ class OneCycle(_Part):
 
 
 class Plateau(_Part):
-    """The learning rate times `factor` after `patience` epochs without a better validation loss."""
+    """The learning rate times `factor` after `patience` epochs of a phase without a better validation loss."""
 
     name: Literal["plateau"]
     factor: float = Field(gt=0, lt=1)
@@ -230,6 +231,10 @@ class Config(_Part):
                 return phase
             epoch -= phase.epochs
         return self.phases[-1]
+
+    def begins_phase(self, epoch: int) -> bool:
+        """Whether an epoch, counted from 0, is the first of a phase."""
+        return epoch in itertools.accumulate((phase.epochs for phase in self.phases), initial=0)
 
 
 def load_config(path: Path) -> Config:
