@@ -19,6 +19,12 @@ _Config = Annotated[
     Path, typer.Option(help="The YAML file whose data are meant, such as training/configs/shipped.yaml.")
 ]
 _Package = Annotated[Path, typer.Argument(help="The package, models/<name>/<version>.")]
+_Elsewhere = Annotated[
+    Path | None,
+    typer.Option(
+        "--out", help="The file to write to, in place of the package's: the package, and what it says of itself, stay."
+    ),
+]
 _Split = Annotated[Literal["val", "test"], typer.Option(help="Which pictures.")]
 
 
@@ -138,20 +144,24 @@ def evaluate(
         Path | None,
         typer.Option(help="A package to compare with on the same pictures; the new one gets comparison.json."),
     ] = None,
+    out: _Elsewhere = None,
 ) -> None:
     """Measure a model package as it ships, and write its metrics.json."""
     _need_training()
     if stress:
+        if before is not None:
+            raise SetupError("--stress measures one package and --before compares two; ask for one of them at a time.")
         from training.stress import stress as measure_stress
 
-        Console().print(_stress_figures(measure_stress(package, config, split or "val")))
+        Console().print(_stress_figures(measure_stress(package, config, split or "val", out)))
         return
-    from training.before_after import compare
+    from training.before_after import COMPARISON, compare
     from training.evaluate import evaluate as measure
 
-    Console().print(_main_figures(measure(package, config, split or "test"), split or "test"))
+    Console().print(_main_figures(measure(package, config, split or "test", out), split or "test"))
     if before is not None:
-        Console().print(_differences(compare(before, package, config, split or "test"), split or "test"))
+        beside = None if out is None else out.with_name(COMPARISON)
+        Console().print(_differences(compare(before, package, config, split or "test", beside), split or "test"))
 
 
 @app.command()
@@ -171,12 +181,13 @@ def recognise(
     config: _Config,
     foreign: Annotated[Path, typer.Option(help="Folder of pictures that are no panoramics, none of them fitted on.")],
     panoramics: Annotated[Path | None, typer.Option(help="Folder of more panoramics, of other machines.")] = None,
+    out: _Elsewhere = None,
 ) -> None:
     """Measure what a package notices about pictures, and write it into its metrics.json."""
     _need_training()
     from training.recognition import recognise as measure
 
-    typer.echo(json.dumps(measure(package, config, foreign, panoramics), indent=1))
+    typer.echo(json.dumps(measure(package, config, foreign, panoramics, out), indent=1))
 
 
 @app.command()
@@ -251,9 +262,9 @@ def ablate(
 @plain_errors
 def sweep(
     configs: Annotated[list[Path], typer.Argument(metavar="CONFIG...", help="The runs' YAML files.")],
-    height: Annotated[int | None, typer.Option(help="Of the input, in place of what the files say.")] = None,
-    width: Annotated[int | None, typer.Option(help="Of the input, in place of what the files say.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="At most, in place of what the files say.")] = None,
+    height: Annotated[int | None, typer.Option(min=32, help="Of the input, in place of what the files say.")] = None,
+    width: Annotated[int | None, typer.Option(min=32, help="Of the input, in place of what the files say.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="At most, in place of what the files say.")] = None,
     tufts: Annotated[Path | None, typer.Option(help="Folder of the Tufts Dental Database, as the data.")] = None,
     split: Annotated[Literal["val", "test"], typer.Option(help="The pictures that the table is of.")] = "val",
     runs: _Runs = Path("runs/sweep"),
@@ -284,9 +295,8 @@ def _main_figures(summary: dict[str, Any], split: str) -> Table:
 
     table = Table(f"{split}, {summary['pictures']} pictures", "figure", "95 % interval")
     for measure in MEASURES:
-        if measure.path[0] in ("tooth", "missing") and not summary["tooth"]["true"]:
-            continue  # masks without numbers say nothing of these
-        figure = find_figure(summary, measure.path)
+        if (figure := find_figure(summary, measure.path)) is None:
+            continue
         interval = " to ".join(f"{end:.4f}" for end in figure["interval"] or ())
         table.add_row(measure.name, f"{figure['mean']:.4f}", interval)
     return table
@@ -298,7 +308,8 @@ def _stress_figures(summary: dict[str, Any]) -> Table:
     )
     for change in summary["changes"]:
         found = ", ".join(f"{code} {share:.0%}" for code, share in change["findings"].items())
-        lost = [f"{change[name]['mean']:+.4f}" for name in ("dice_loss", "tooth_f1_loss")]
+        losses = (change[name] for name in ("dice_loss", "tooth_f1_loss"))
+        lost = ["no numbers" if loss is None else f"{loss['mean']:+.4f}" for loss in losses]
         table.add_row(change["meaning"], *lost, found, "yes" if change["holds"] else "NO")
     return table
 
