@@ -14,7 +14,7 @@ from training.data import DataError, load_splits
 from training.data.coco import load_coco
 from training.data.leaks import refuse_leaks
 from training.data.pairs import load_pairs
-from training.data.samples import TOOTH, to_classes
+from training.data.samples import TOOTH, are_numbered, to_classes
 
 HEIGHT, WIDTH = 130, 140
 
@@ -254,6 +254,17 @@ def test_a_mask_that_is_black_all_over_is_of_a_patient_without_teeth(tmp_path):
     write_pairs(tmp_path, "a.png")
     cv2.imwrite(str(tmp_path / "masks" / "a.png"), 0 * tooth_mask())
     assert not load_pairs(tmp_path)[0].labels.any()
+
+
+def test_only_numbered_teeth_tell_numbers(tmp_path, images):
+    write_pairs(tmp_path / "pairs", "a.png", "b.png")
+    cv2.imwrite(str(tmp_path / "pairs" / "masks" / "b.png"), 0 * tooth_mask())
+    tooth, none = load_pairs(tmp_path / "pairs")
+    (numbered,) = load_coco(write_coco(tmp_path / "train.json", "a.png"), images)
+    assert are_numbered([numbered])
+    assert are_numbered([numbered, none])
+    for samples in ([tooth], [none], [tooth, none], [tooth, numbered], []):
+        assert not are_numbered(samples)
 
 
 @pytest.mark.parametrize("part", ["images", "masks"])

@@ -1,6 +1,6 @@
 """A picture with its truth."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,9 +57,10 @@ def read_radiograph(path: Path) -> tuple[bytes, Radiograph]:
         raise DataError(f"{path} cannot be read: {error}") from error
 
 
-def are_numbered(samples: Iterable[Sample]) -> bool:
-    """Whether the truth tells the number of every tooth."""
-    return not any((sample.labels == TOOTH).any() for sample in samples)
+def are_numbered(samples: Sequence[Sample]) -> bool:
+    """Whether the truth shows teeth, and tells the number of each."""
+    shown = any(sample.labels.any() for sample in samples)
+    return shown and not any((sample.labels == TOOTH).any() for sample in samples)
 
 
 def by_stem(paths: Iterable[Path]) -> dict[str, Path]:
