@@ -57,7 +57,7 @@ def ablate(path: Path, runs: Path, out: Path) -> dict[str, Any]:
         configs = Ablation.model_validate(yaml.safe_load(path.read_text())).configs()
     except FileNotFoundError as error:
         raise ConfigError(f"There is no file {path}.") from error
-    except (yaml.YAMLError, ValidationError, KeyError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError, KeyError) as error:
         raise ConfigError(f"{path} holds no recipe with changes that can be run: {error}") from error
     return compare([train_or_go_on(config, runs) for config in configs], out, command=f"panoseg ablate {path}")
 

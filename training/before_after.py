@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from rich.progress import track
 
 from service.model.package import ModelPackage, load_package
 from training.config import load_config
 from training.data import Sample, load_splits
-from training.data.samples import TOOTH
-from training.evaluate import PictureScore, open_segmenter, score, segment_sample, summarise
+from training.data.samples import are_numbered
+from training.evaluate import PictureScore, open_segmenter, score_all, summarise
 from training.metrics import bootstrap_interval
 
 COMPARISON: Final = "comparison.json"
@@ -23,12 +22,13 @@ MEASURES: Final = ("dice", "iou", "pixel_accuracy", "tooth_dice", "tooth_f1")
 _SEED: Final = 0
 
 
-def compare(before: Path, after: Path, config_path: Path, split: str) -> dict[str, Any]:
+def compare(before: Path, after: Path, config_path: Path, split: str, out: Path | None = None) -> dict[str, Any]:
     """Measure two packages on one split, through the files that are served, and write `comparison.json` into `after`.
 
     Args:
         before, after: folders of packages; nothing in `before` changes.
         split: `val` or `test`.
+        out: the file to write to in place of `after`'s.
 
     Returns:
         What was written: figures of both as `panoseg evaluate` has them, and of each measure the mean over the
@@ -40,7 +40,7 @@ def compare(before: Path, after: Path, config_path: Path, split: str) -> dict[st
     samples: tuple[Sample, ...] = getattr(load_splits(load_config(config_path).data, names=(split,)), split)
     packages = {"before": load_package(before), "after": load_package(after)}
     scores = {name: _score(package, samples, name) for name, package in packages.items()}
-    numbered = not any((sample.labels == TOOTH).any() for sample in samples)
+    numbered = are_numbered(samples)
     told: dict[str, Any] = {
         "command": f"panoseg evaluate {after} --config {config_path} --split {split} --before {before}",
         "split": split,
@@ -53,7 +53,7 @@ def compare(before: Path, after: Path, config_path: Path, split: str) -> dict[st
             for measure in MEASURES[: None if numbered else 3]
         },
     }
-    (after / COMPARISON).write_text(json.dumps(told, indent=1) + "\n")
+    (out or after / COMPARISON).write_text(json.dumps(told, indent=1) + "\n")
     return told
 
 
@@ -78,14 +78,13 @@ def subtract(before: Sequence[float], after: Sequence[float]) -> dict[str, Any]:
 def _score(package: ModelPackage, samples: Sequence[Sample], name: str) -> list[PictureScore]:
     segmenter = open_segmenter(package)
     try:
-        return [score(segment_sample(segmenter, sample), sample) for sample in track(samples, f"reading {name}")]
+        return score_all(segmenter, samples, f"reading {name}")
     finally:
         segmenter.close()
 
 
 def _figure(picture: PictureScore, measure: str) -> float:
-    if measure == "tooth_dice":
-        return picture.teeth.mean_dice
-    if measure == "tooth_f1":
-        return picture.teeth.teeth.f1
+    if measure.startswith("tooth_"):
+        assert picture.teeth is not None
+        return picture.teeth.mean_dice if measure == "tooth_dice" else picture.teeth.teeth.f1
     return float(getattr(picture, measure))

@@ -201,8 +201,10 @@ _FITS: Final[dict[CalibrationMethod, Callable[[FoundTeeth], Calibration]]] = {
 def _fit_apart(method: CalibrationMethod, teeth: FoundTeeth) -> Numbers:
     """The confidence of each tooth by a map that was fitted to other pictures."""
     told = np.zeros(teeth.raw.size)
-    for fold in range(_FOLDS):
-        held_out = teeth.picture % _FOLDS == fold
+    # Counted over the pictures in which teeth were found, so that two of them never lie in one fold alone.
+    folds = np.unique(teeth.picture, return_inverse=True)[1] % _FOLDS
+    for fold in np.unique(folds):
+        held_out = folds == fold
         told[held_out] = _FITS[method](teeth.of(~held_out)).probabilities(teeth.raw[held_out])
     return told
 

@@ -19,6 +19,12 @@ _Config = Annotated[
     Path, typer.Option(help="The YAML file whose data are meant, such as training/configs/shipped.yaml.")
 ]
 _Package = Annotated[Path, typer.Argument(help="The package, models/<name>/<version>.")]
+_Elsewhere = Annotated[
+    Path | None,
+    typer.Option(
+        "--out", help="The file to write to, in place of the package's: the package, and what it says of itself, stay."
+    ),
+]
 _Split = Annotated[Literal["val", "test"], typer.Option(help="Which pictures.")]
 
 
@@ -28,7 +34,8 @@ def _need_training() -> None:
         import segmentation_models_pytorch  # noqa: F401
     except ImportError as error:
         raise SetupError(
-            f"This command makes models and needs {error.name}, not installed here: pip install 'panoseg[training]'."
+            f"This command makes models and needs {error.name}, which is not installed: in the repository, "
+            "pip install -e '.[cpu,training]'."
         ) from error
 
 
@@ -55,19 +62,22 @@ def train(
 @app.command()
 @plain_errors
 def check(config: _Config) -> None:
-    """Check the splits of a configuration's data: no picture and no patient in two of them."""
+    """Check the splits of a configuration's data, and tell what they hold: no picture and no patient in two of them."""
     _need_training()
     from training.config import load_config
     from training.data import load_splits
     from training.data.leaks import refuse_leaks
-    from training.data.splits import has_test
+    from training.data.splits import describe_split, has_test
 
     source = load_config(config).data
-    splits = load_splits(source, names=("train", "val", "test") if has_test(source) else ("train", "val"))
+    names = ("train", "val", "test") if has_test(source) else ("train", "val")
+    splits = load_splits(source, names=names)
+    for name in names:
+        typer.echo(f"{name}: {describe_split(getattr(splits, name))}.")
     refuse_leaks(splits)
-    counts = ", ".join(f"{len(getattr(splits, name))} in {name}" for name in ("train", "val", "test"))
-    named = sum(bool(sample.patient) for name in ("train", "val", "test") for sample in getattr(splits, name))
-    typer.echo(f"{counts}. No picture is in two of them, and no patient; {named} pictures tell whose they are.")
+    named = sum(bool(sample.patient) for name in names for sample in getattr(splits, name))
+    patients = f", and no patient; {named} pictures tell whose they are" if named else "; none tells whose it is"
+    typer.echo(f"No picture is in two of them{patients}.")
 
 
 @app.command()
@@ -134,20 +144,24 @@ def evaluate(
         Path | None,
         typer.Option(help="A package to compare with on the same pictures; the new one gets comparison.json."),
     ] = None,
+    out: _Elsewhere = None,
 ) -> None:
     """Measure a model package as it ships, and write its metrics.json."""
     _need_training()
     if stress:
+        if before is not None:
+            raise SetupError("--stress measures one package and --before compares two; ask for one of them at a time.")
         from training.stress import stress as measure_stress
 
-        Console().print(_stress_figures(measure_stress(package, config, split or "val")))
+        Console().print(_stress_figures(measure_stress(package, config, split or "val", out)))
         return
-    from training.before_after import compare
+    from training.before_after import COMPARISON, compare
     from training.evaluate import evaluate as measure
 
-    Console().print(_main_figures(measure(package, config, split or "test"), split or "test"))
+    Console().print(_main_figures(measure(package, config, split or "test", out), split or "test"))
     if before is not None:
-        Console().print(_differences(compare(before, package, config, split or "test"), split or "test"))
+        beside = None if out is None else out.with_name(COMPARISON)
+        Console().print(_differences(compare(before, package, config, split or "test", beside), split or "test"))
 
 
 @app.command()
@@ -167,12 +181,13 @@ def recognise(
     config: _Config,
     foreign: Annotated[Path, typer.Option(help="Folder of pictures that are no panoramics, none of them fitted on.")],
     panoramics: Annotated[Path | None, typer.Option(help="Folder of more panoramics, of other machines.")] = None,
+    out: _Elsewhere = None,
 ) -> None:
     """Measure what a package notices about pictures, and write it into its metrics.json."""
     _need_training()
     from training.recognition import recognise as measure
 
-    typer.echo(json.dumps(measure(package, config, foreign, panoramics), indent=1))
+    typer.echo(json.dumps(measure(package, config, foreign, panoramics, out), indent=1))
 
 
 @app.command()
@@ -247,9 +262,9 @@ def ablate(
 @plain_errors
 def sweep(
     configs: Annotated[list[Path], typer.Argument(metavar="CONFIG...", help="The runs' YAML files.")],
-    height: Annotated[int | None, typer.Option(help="Of the input, in place of what the files say.")] = None,
-    width: Annotated[int | None, typer.Option(help="Of the input, in place of what the files say.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="At most, in place of what the files say.")] = None,
+    height: Annotated[int | None, typer.Option(min=32, help="Of the input, in place of what the files say.")] = None,
+    width: Annotated[int | None, typer.Option(min=32, help="Of the input, in place of what the files say.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="At most, in place of what the files say.")] = None,
     tufts: Annotated[Path | None, typer.Option(help="Folder of the Tufts Dental Database, as the data.")] = None,
     split: Annotated[Literal["val", "test"], typer.Option(help="The pictures that the table is of.")] = "val",
     runs: _Runs = Path("runs/sweep"),
@@ -280,9 +295,8 @@ def _main_figures(summary: dict[str, Any], split: str) -> Table:
 
     table = Table(f"{split}, {summary['pictures']} pictures", "figure", "95 % interval")
     for measure in MEASURES:
-        if measure.path[0] in ("tooth", "missing") and not summary["tooth"]["true"]:
-            continue  # masks without numbers say nothing of these
-        figure = find_figure(summary, measure.path)
+        if (figure := find_figure(summary, measure.path)) is None:
+            continue
         interval = " to ".join(f"{end:.4f}" for end in figure["interval"] or ())
         table.add_row(measure.name, f"{figure['mean']:.4f}", interval)
     return table
@@ -294,7 +308,8 @@ def _stress_figures(summary: dict[str, Any]) -> Table:
     )
     for change in summary["changes"]:
         found = ", ".join(f"{code} {share:.0%}" for code, share in change["findings"].items())
-        lost = [f"{change[name]['mean']:+.4f}" for name in ("dice_loss", "tooth_f1_loss")]
+        losses = (change[name] for name in ("dice_loss", "tooth_f1_loss"))
+        lost = ["no numbers" if loss is None else f"{loss['mean']:+.4f}" for loss in losses]
         table.add_row(change["meaning"], *lost, found, "yes" if change["holds"] else "NO")
     return table
 

@@ -1,7 +1,7 @@
 """An ablation table from the folders of runs: what each changed, at what budget, and what it gained over the first."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
@@ -83,9 +83,9 @@ def to_markdown(result: Mapping[str, Any]) -> str:
     )
 
 
-def find_changes(config: Config, baseline: Config) -> list[str]:
+def find_changes(config: Config, baseline: Config, leaving_out: Collection[str] = _NOT_COMPARED) -> list[str]:
     """What a configuration changes, as `key: before → after` for each key that differs, names and seeds aside."""
-    ours, theirs = (_flatten(one.model_dump(mode="json", exclude=set(_NOT_COMPARED))) for one in (config, baseline))
+    ours, theirs = (_flatten(one.model_dump(mode="json", exclude=set(leaving_out))) for one in (config, baseline))
     keys = dict.fromkeys([*theirs, *ours])
     return [
         f"{key}: {theirs.get(key, 'none')} → {ours.get(key, 'none')}"

@@ -1,12 +1,16 @@
 """The one file that says everything of a training run, checked before anything starts."""
 
+import itertools
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Final, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from service.errors import SetupError
+
+_SHOWN: Final = 8
+"""Faults that a message tells."""
 
 
 class ConfigError(SetupError):
@@ -106,7 +110,7 @@ class OneCycle(_Part):
 
 
 class Plateau(_Part):
-    """The learning rate times `factor` after `patience` epochs without a better validation loss."""
+    """The learning rate times `factor` after `patience` epochs of a phase without a better validation loss."""
 
     name: Literal["plateau"]
     factor: float = Field(gt=0, lt=1)
@@ -161,6 +165,14 @@ class Augmentation(_Part):
     jpeg: float = Field(default=0.0, ge=0, le=1)
 
 
+def _with_names(repeats: Any) -> Any:  # noqa: ANN401 - whatever the YAML file holds
+    """Categories by name: YAML reads 5 as a number."""
+    return {str(category): times for category, times in repeats.items()} if isinstance(repeats, dict) else repeats
+
+
+Repeats = Annotated[dict[str, Annotated[int, Field(gt=0)]], BeforeValidator(_with_names)]
+
+
 class Config(_Part):
     """A training run.
 
@@ -174,7 +186,8 @@ class Config(_Part):
         average_decay: decay of the moving average of the weights that is validated and exported; None keeps none.
         precision: `auto` takes bf16 where the processor multiplies it natively, and fp32 elsewhere.
         repeat: how often an epoch shows each training picture of a category; those not named are shown once.
-        early_stopping: validations without a better loss after which the run ends; None runs to the end.
+        early_stopping: validations of the last phase without a better loss after which the run ends; the phases before
+            it run to their ends, since losses of other sizes do not compare. None runs to the end.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
@@ -187,7 +200,7 @@ class Config(_Part):
     loss: Loss = Loss()
     augmentation: Augmentation = Augmentation()
     begin_with: Path | None = None
-    repeat: dict[str, Annotated[int, Field(gt=0)]] = {}
+    repeat: Repeats = {}
     frozen_statistics: bool = False
     average_decay: float | None = Field(default=None, gt=0, lt=1)
     precision: Literal["auto", "bf16", "fp32"] = "auto"
@@ -219,6 +232,10 @@ class Config(_Part):
             epoch -= phase.epochs
         return self.phases[-1]
 
+    def begins_phase(self, epoch: int) -> bool:
+        """Whether an epoch, counted from 0, is the first of a phase."""
+        return epoch in itertools.accumulate((phase.epochs for phase in self.phases), initial=0)
+
 
 def load_config(path: Path) -> Config:
     """Read a run's YAML file.
@@ -227,11 +244,21 @@ def load_config(path: Path) -> Config:
         ConfigError: no such file, no YAML, an unknown key, or a value out of range; the message names the key.
     """
     try:
-        return Config.model_validate(yaml.safe_load(path.read_text()))
+        return Config.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except FileNotFoundError as error:
         raise ConfigError(f"There is no configuration {path}.") from error
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}; a YAML file is wanted.") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8 (byte {error.start}); save it as UTF-8.") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{path} is not YAML: {error}") from error
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, fault['loc'])) or 'file'}: {fault['msg']}" for fault in error.errors())
-        raise ConfigError(f"{path} cannot be used: {faults}.") from error
+        raise ConfigError(f"{path} cannot be used: {tell_faults(error)}.") from error
+
+
+def tell_faults(error: ValidationError) -> str:
+    """What a file's content should have been, key by key, for the first few keys."""
+    told = [f"{'.'.join(map(str, fault['loc'])) or 'file'}: {fault['msg']}" for fault in error.errors()]
+    more = [f"and {len(told) - _SHOWN} more"] if len(told) > _SHOWN else []
+    return "; ".join([*told[:_SHOWN], *more])

@@ -1,6 +1,5 @@
 """Measures a model package as it ships: each picture's file through `service.segmenter`, against its truth."""
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -20,7 +19,8 @@ from service.segmenter import Segmenter, Wanted
 from service.settings import Settings
 from training.config import load_config
 from training.data import Sample, load_splits
-from training.data.samples import TOOTH
+from training.data.samples import are_numbered
+from training.evidence import add_figures, calibration_sha256, choose_file, describe_data
 from training.metrics import (
     Counts,
     Labels,
@@ -42,54 +42,60 @@ from training.reliability import (
     reliability_bins,
 )
 
-METRICS: Final = "metrics.json"
-
-STRESS: Final = "stress"
-"""Where `metrics.json` has what `training.stress` measures."""
-
 _SEED: Final = 0
 _PATIENCE_S: Final = 600.0
 
 
 @dataclass(frozen=True, slots=True)
 class PictureScore:
-    """How well one picture was read; `teeth`, `judged` and `missing` are empty where the truth has no numbers."""
+    """How well one picture was read.
+
+    Attributes:
+        teeth, judged, missing: None where the truth has no numbers, which says nothing of them.
+    """
 
     name: str
     category: str
     dice: float
     iou: float
     pixel_accuracy: float
-    teeth: ToothAgreement
-    judged: tuple[JudgedTooth, ...]
-    missing: Counts
+    teeth: ToothAgreement | None
+    judged: tuple[JudgedTooth, ...] | None
+    missing: Counts | None
     findings: tuple[str, ...]
 
 
-def evaluate(package_folder: Path, config_path: Path, split: str) -> dict[str, Any]:
+def evaluate(package_folder: Path, config_path: Path, split: str, out: Path | None = None) -> dict[str, Any]:
     """Measure a package on one split of a configuration's data, and write it into the package's `metrics.json`.
 
-    The test split's main figures also go into the manifest.
+    The test split's main figures also go into the manifest. Figures by tooth are None where the truth has no numbers.
 
     Args:
         split: `val` or `test`.
+        out: the file to write to in place of `metrics.json`; the package then stays as it is.
 
     Returns:
         What was written under the split's name.
 
     Raises:
+        EvidenceError: the file has figures of other data.
         ModelPackageError, ConfigError, DataError: something of it cannot be used.
     """
-    samples = getattr(load_splits(load_config(config_path).data, names=(split,)), split)
+    path = choose_file(package_folder, config_path, out)
+    source = load_config(config_path).data
+    samples = getattr(load_splits(source, names=(split,)), split)
     segmenter = open_segmenter(load_package(package_folder))
-    scores = [score(segment_sample(segmenter, sample), sample) for sample in track(samples, f"reading {split}")]
+    scores = score_all(segmenter, samples, f"reading {split}")
     file, provider = segmenter.engine.session.file, segmenter.engine.session.provider
     segmenter.close()
     summary = {
-        "command": f"panoseg evaluate {package_folder} --config {config_path} --split {split}",
+        "command": f"panoseg evaluate {package_folder} --config {config_path} --split {split}"
+        + (f" --out {out}" if out else ""),
         "date": datetime.now(UTC).date().isoformat(),
         "file": file.path,
         "sha256": file.sha256,
+        "calibration_sha256": calibration_sha256(segmenter.package.manifest),
+        "data": describe_data(source),
         "provider": provider,
         "processor": processor_name(),
         **summarise(scores),
@@ -97,10 +103,8 @@ def evaluate(package_folder: Path, config_path: Path, split: str) -> dict[str, A
         "by_category": {name: summarise(group) for name, group in _by_category(scores).items()},
         "by_picture": [_row(picture) for picture in scores],
     }
-    path = package_folder / METRICS
-    written: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-    path.write_text(json.dumps({**written, split: summary}, indent=1) + "\n")
-    if split == "test":
+    add_figures(path, split, summary)
+    if split == "test" and out is None:
         _tell_in_manifest(package_folder, summary)
     return summary
 
@@ -110,8 +114,8 @@ def _tell_in_manifest(package_folder: Path, summary: dict[str, Any]) -> None:
     manifest = read_manifest(package_folder)
     names = ["pictures", "dice", "iou", "pixel_accuracy"]
     figures = {name: summary[name] for name in names}
-    if summary["tooth"]["true"]:  # masks without numbers say nothing of these
-        figures |= {name: summary[name] for name in ("tooth", "missing", "uncertain")}
+    figures |= {name: summary[name] for name in ("tooth", "missing", "uncertain") if summary[name] is not None}
+    if summary["calibration"] is not None:
         figures["ece"] = summary["calibration"]["ece"]
     told = manifest.model_copy(update={"metrics": {"test": figures}})
     (package_folder / MANIFEST).write_text(told.model_dump_json(indent=1) + "\n")
@@ -131,10 +135,20 @@ def segment_sample(segmenter: Segmenter, sample: Sample) -> Segmentation:
     return segmenter.segment(sample.data, Wanted(), Ticket(_PATIENCE_S)).segmentation
 
 
-def score(segmentation: Segmentation, sample: Sample) -> PictureScore:
-    """Compare an answer with the truth, in pixels of the picture as it lies on disk."""
+def score_all(segmenter: Segmenter, samples: Sequence[Sample], title: str) -> list[PictureScore]:
+    """Compare the answers to some pictures with their truth."""
+    # Of them all together: a jaw without teeth has no mask that could tell.
+    numbered = are_numbered(samples)
+    return [score(segment_sample(segmenter, sample), sample, numbered) for sample in track(samples, title)]
+
+
+def score(segmentation: Segmentation, sample: Sample, numbered: bool) -> PictureScore:
+    """Compare an answer with the truth, in pixels of the picture as it lies on disk.
+
+    Args:
+        numbered: whether the truth tells numbers.
+    """
     predicted, truth = segmentation.labels > 0, sample.labels > 0
-    numbered = not (sample.labels == TOOTH).any()
     true_teeth = set(np.unique(sample.labels).tolist()) - {0}
     return PictureScore(
         sample.name,
@@ -142,9 +156,9 @@ def score(segmentation: Segmentation, sample: Sample) -> PictureScore:
         dice(predicted, truth),
         iou(predicted, truth),
         pixel_accuracy(predicted, truth),
-        match_teeth(segmentation.labels, sample.labels) if numbered else ToothAgreement(),
-        judge(segmentation, sample.labels) if numbered else (),
-        match_missing(segmentation.missing, set(FDI_NUMBERS) - true_teeth) if numbered else Counts(),
+        match_teeth(segmentation.labels, sample.labels) if numbered else None,
+        judge(segmentation, sample.labels) if numbered else None,
+        match_missing(segmentation.missing, set(FDI_NUMBERS) - true_teeth) if numbered else None,
         tuple(finding.code for finding in segmentation.findings),
     )
 
@@ -167,9 +181,12 @@ def describe_confidence(scores: Sequence[PictureScore], uncertain: float) -> dic
 
     Returns:
         `calibration` with the expected calibration error and its bins, `coverage`, the curve of kept teeth against
-        their precision, and `uncertain`, with the share of the wrong teeth that are called so.
+        their precision, and `uncertain`, with the share of the wrong teeth that are called so; each None where no tooth
+        could be judged.
     """
-    teeth = [tooth for picture in scores for tooth in picture.judged]
+    teeth = [tooth for picture in scores for tooth in picture.judged or ()]
+    if not teeth:
+        return {"calibration": None, "coverage": None, "uncertain": None}
     bins, kept = reliability_bins(teeth), kept_at(teeth, uncertain)
     wrong = [tooth for tooth in teeth if not tooth.right]
     caught = sum(tooth.confidence < uncertain for tooth in wrong)
@@ -187,17 +204,21 @@ def describe_confidence(scores: Sequence[PictureScore], uncertain: float) -> dic
 
 
 def summarise(scores: Sequence[PictureScore]) -> dict[str, Any]:
-    """Means over pictures with 95 % bootstrap intervals, figures by tooth over all teeth, and counts of findings."""
-    teeth = sum((picture.teeth for picture in scores), ToothAgreement())
-    missing = sum((picture.missing for picture in scores), Counts())
+    """Means over pictures with 95 % bootstrap intervals, figures by tooth over all teeth, and counts of findings.
+
+    `tooth` and `missing` are None where the truth has no numbers.
+    """
+    agreements = [picture.teeth for picture in scores if picture.teeth is not None]
+    teeth = sum(agreements, ToothAgreement())
+    missing = sum((picture.missing for picture in scores if picture.missing is not None), Counts())
     worst = sorted(picture.dice for picture in scores)[: max(1, len(scores) // 10)]
     findings = sorted({code for picture in scores for code in picture.findings})
     return {
         "pictures": len(scores),
         **{name: _mean([getattr(picture, name) for picture in scores]) for name in ("dice", "iou", "pixel_accuracy")},
         "worst_tenth_dice": round(float(np.mean(worst)), 4),
-        "tooth": {"dice": round(teeth.mean_dice, 4), **_agreement(teeth.teeth)},
-        "missing": _agreement(missing),
+        "tooth": {"dice": round(teeth.mean_dice, 4), **_agreement(teeth.teeth)} if agreements else None,
+        "missing": _agreement(missing) if agreements else None,
         "findings": {code: sum(code in picture.findings for picture in scores) for code in findings},
     }
 
@@ -237,7 +258,7 @@ def _row(picture: PictureScore) -> dict[str, Any]:
         "dice": round(picture.dice, 4),
         "iou": round(picture.iou, 4),
         "pixel_accuracy": round(picture.pixel_accuracy, 4),
-        "tooth_dice": round(picture.teeth.mean_dice, 4),
-        "tooth_f1": round(picture.teeth.teeth.f1, 4),
+        "tooth_dice": None if picture.teeth is None else round(picture.teeth.mean_dice, 4),
+        "tooth_f1": None if picture.teeth is None else round(picture.teeth.teeth.f1, 4),
         "findings": list(picture.findings),
     }

@@ -19,7 +19,8 @@ from service.model.package import load_package
 from service.render.encode import encode_jpeg
 from training.config import load_config
 from training.data import load_splits
-from training.evaluate import METRICS, open_segmenter, segment_sample
+from training.evaluate import open_segmenter, segment_sample
+from training.evidence import METRICS
 from training.metrics import right_teeth
 from training.report_pictures import draw_sheet
 
@@ -118,13 +119,14 @@ def draw_failures(package_folder: Path, config_path: Path, split: str, out: Path
 
 
 def _facts(row: dict[str, Any], found: npt.NDArray[np.uint8], truth: npt.NDArray[np.uint8]) -> str:
-    """What can be counted of a failure, for the one who writes the sentence."""
+    """What can be counted of a failure, for the one who writes the sentence; by tooth where the truth has numbers."""
+    facts = f"category {row['category'] or 'unknown'}, Dice {row['dice']:.3f}"
+    findings = f"findings: {_list(row['findings'])}"
+    if row["tooth_f1"] is None:
+        return f"{facts}; {findings}"
     right = right_teeth(found, truth)
     lost, wrong = (sorted(set(np.unique(labels).tolist()) - {0} - right) for labels in (truth, found))
-    return (
-        f"category {row['category'] or 'unknown'}, Dice {row['dice']:.3f}, F1 {row['tooth_f1']:.3f}; "
-        f"not found: {_list(lost)}; found wrongly: {_list(wrong)}; findings: {_list(row['findings'])}"
-    )
+    return f"{facts}, F1 {row['tooth_f1']:.3f}; not found: {_list(lost)}; found wrongly: {_list(wrong)}; {findings}"
 
 
 def _list(words: Sequence[object]) -> str:

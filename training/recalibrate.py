@@ -11,7 +11,7 @@ from training.calibration import CALIBRATION, Calibrated, CalibrationError, cali
 from training.config import load_config
 from training.data import load_splits
 from training.data.loader import prepare_sample
-from training.data.samples import TOOTH
+from training.data.samples import are_numbered
 from training.thresholds import CLASSES
 
 
@@ -19,7 +19,8 @@ def recalibrate(package_folder: Path, config_path: Path) -> Calibrated:
     """Fit the calibration and the limit of uncertain teeth to a configuration's validation pictures.
 
     What `panoseg export` does with its own; here for pictures of another kind, such as a clinic's. Teeth and their
-    outlines do not change, the package's `manifest.json` and `calibration.json` do.
+    outlines do not change, the package's `manifest.json` and `calibration.json` do. What the manifest told of the old
+    confidences is left out until `panoseg evaluate` has measured the new ones.
 
     Raises:
         CalibrationError: the pictures' teeth have no numbers, or too few were found.
@@ -28,7 +29,7 @@ def recalibrate(package_folder: Path, config_path: Path) -> Calibrated:
     package = load_package(package_folder)
     manifest = package.manifest
     samples = load_splits(load_config(config_path).data, names=("val",)).val
-    if any((sample.labels == TOOTH).any() for sample in samples):
+    if not are_numbered(samples):
         raise CalibrationError(f"The teeth of {config_path} have no numbers; confidence is fitted to numbered teeth.")
     session = open_session(package, "cpu")
     numbers = np.array(CLASSES, np.uint8)
@@ -39,7 +40,13 @@ def recalibrate(package_folder: Path, config_path: Path) -> Calibrated:
         truths.append(numbers[classes])
     calibrated = calibrate(judge_teeth(predictions, truths, manifest.thresholds))
     thresholds = manifest.thresholds.model_copy(update={"uncertain": calibrated.uncertain})
-    fitted = manifest.model_copy(update={"calibration": calibrated.calibration, "thresholds": thresholds})
+    metrics = {
+        split: {name: figure for name, figure in figures.items() if name not in ("uncertain", "ece")}
+        for split, figures in manifest.metrics.items()
+    }
+    fitted = manifest.model_copy(
+        update={"calibration": calibrated.calibration, "thresholds": thresholds, "metrics": metrics}
+    )
     (package_folder / MANIFEST).write_text(fitted.model_dump_json(indent=1) + "\n")
     (package_folder / CALIBRATION).write_text(json.dumps(calibrated.evidence(), indent=1) + "\n")
     return calibrated

@@ -1,6 +1,5 @@
 """Measures what a package notices: foreign pictures named, plain panoramics left alone, changed ones told."""
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,8 +17,9 @@ from service.render.encode import encode_png
 from service.segmentation import Grey, Segmentation
 from service.segmenter import Segmenter, Wanted
 from training.config import load_config
-from training.data import Sample, load_splits
-from training.evaluate import METRICS, open_segmenter
+from training.data import DataError, Sample, load_splits
+from training.evaluate import open_segmenter
+from training.evidence import add_figures, choose_file, describe_data
 from training.metrics import dice
 from training.restorations import remove_all
 
@@ -34,39 +34,56 @@ _SAME_TEETH: Final = ("inverted", "low-contrast")
 _PATIENCE_S: Final = 600.0
 
 
-def recognise(package_folder: Path, config_path: Path, foreign: Path, panoramics: Path | None) -> dict[str, Any]:
+def recognise(
+    package_folder: Path, config_path: Path, foreign: Path, panoramics: Path | None, out: Path | None = None
+) -> dict[str, Any]:
     """Measure a package's findings, and write them into its `metrics.json` as `findings`.
 
     Args:
         config_path: its validation and test splits are read, and the validation split is read changed.
         foreign: folder of pictures that are no panoramics.
         panoramics: folder of more panoramics, of other machines.
+        out: the file to write to in place of `metrics.json`.
 
     Returns:
         What was written.
 
     Raises:
+        EvidenceError: the file has figures of other data.
         ModelPackageError, ConfigError, DataError: something of it cannot be used.
     """
-    splits = load_splits(load_config(config_path).data, names=("val", "test"))
+    path = choose_file(package_folder, config_path, out)
+    source = load_config(config_path).data
+    splits = load_splits(source, names=("val", "test"))
     segmenter = open_segmenter(load_package(package_folder))
     plain = {sample.name: sample.data for sample in (*splits.val, *splits.test)}
-    more = {path.name: path.read_bytes() for path in sorted(panoramics.iterdir())} if panoramics else {}
-    others = {path.name: path.read_bytes() for path in sorted(foreign.rglob("*")) if path.is_file()}
+    more, others = (read_files(folder) if folder else {} for folder in (panoramics, foreign))
     summary = {
         "command": f"panoseg recognise {package_folder} --config {config_path} --foreign {foreign}"
-        + (f" --panoramics {panoramics}" if panoramics else ""),
+        + (f" --panoramics {panoramics}" if panoramics else "")
+        + (f" --out {out}" if out else ""),
         "date": datetime.now(UTC).date().isoformat(),
         "sha256": segmenter.engine.session.file.sha256,
+        "data": describe_data(source),
         "foreign": _name_foreign(segmenter, others),
         "false_alarms": _find_false_alarms(segmenter, {**plain, **more}),
         "changed": {name: _read_changed(segmenter, splits.val, name) for name in CHANGES},
     }
     segmenter.close()
-    path = package_folder / METRICS
-    written: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-    path.write_text(json.dumps({**written, "findings": summary}, indent=1) + "\n")
+    add_figures(path, "findings", summary)
     return summary
+
+
+def read_files(folder: Path) -> dict[str, bytes]:
+    """Every file of a folder and of those in it, by its place; what begins with a dot is the operating system's.
+
+    Raises:
+        DataError: there are none.
+    """
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    if not paths:
+        raise DataError(f"{folder} holds no pictures.")
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
 
 def _name_foreign(segmenter: Segmenter, uploads: dict[str, bytes]) -> dict[str, Any]:

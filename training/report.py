@@ -16,7 +16,8 @@ from service.model.package import ModelPackage, load_package
 from training.checkpoint import CONFIG
 from training.config import load_config
 from training.data import Sample, load_splits
-from training.evaluate import METRICS, STRESS, open_segmenter, segment_sample
+from training.evaluate import open_segmenter, segment_sample
+from training.evidence import METRICS, STRESS, calibration_sha256, read_metrics
 from training.report_curves import draw_confidence, draw_learning, draw_spread, read_curves
 from training.report_pictures import FALSE, MISSED, Views, draw_views
 
@@ -113,8 +114,8 @@ def report(package_folder: Path, run: Path | None, config_path: Path, split: str
         The file, which is `out`.
 
     Raises:
-        ReportError: the package has not been measured on the split, or its file is another one since; the run has no
-            log.
+        ReportError: the package has not been measured on the split, or its file or calibration is another one since;
+            the run has no log.
         ModelPackageError, ConfigError, DataError: something of it cannot be used.
     """
     package = load_package(package_folder)
@@ -131,7 +132,7 @@ def report(package_folder: Path, run: Path | None, config_path: Path, split: str
         metrics=metrics,
         split=split,
         measured=metrics[split],
-        measures=MEASURES,
+        measures=[one for one in MEASURES if any(find_figure(metrics[name], one.path) for name in _measured(metrics))],
         find=find_figure,
         learning=learning,
         confidence=_draw_confidence(metrics[split]),
@@ -149,11 +150,12 @@ def report(package_folder: Path, run: Path | None, config_path: Path, split: str
     return out
 
 
-def find_figure(summary: dict[str, Any], path: Sequence[str]) -> dict[str, Any]:
-    """A figure of a split as `{"mean": …, "interval": [low, high] or None}`."""
+def find_figure(summary: dict[str, Any], path: Sequence[str]) -> dict[str, Any] | None:
+    """A figure of a split as `{"mean": …, "interval": [low, high] or None}`; None where the truth tells nothing."""
     value: Any = summary
     for key in path:
-        value = value[key]
+        if (value := value[key]) is None:
+            return None
     return value if isinstance(value, dict) else {"mean": value, "interval": None}
 
 
@@ -175,17 +177,23 @@ def choose_places(rows: Sequence[dict[str, Any]], count: int) -> dict[str, list[
 
 def _read_metrics(package: ModelPackage, config_path: Path, split: str) -> dict[str, Any]:
     path = package.folder / METRICS
-    metrics: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-    command = f"panoseg evaluate {package.folder} --config {config_path} --split {split}"
+    metrics: dict[str, Any] = read_metrics(path)
+    command = f"panoseg evaluate {package.folder} --config {config_path} --split"
     if split not in metrics:
-        raise ReportError(f"{package.folder} has not been measured on its {split} pictures; run: {command}")
-    if metrics[split]["sha256"] not in {file.sha256 for file in package.manifest.files}:
-        raise ReportError(f"{path} is of another file than {package.folder} holds; run: {command}")
-    for name in ("val", "test"):
-        if name in metrics and "calibration" not in metrics[name]:
-            again = command.removesuffix(split) + name
-            raise ReportError(f"{path} says nothing of the confidence on the {name} pictures; run: {again}")
+        raise ReportError(f"{package.folder} has not been measured on its {split} pictures; run: {command} {split}")
+    for name in _measured(metrics):
+        if metrics[name]["sha256"] not in {file.sha256 for file in package.manifest.files}:
+            raise ReportError(f"{path} ({name}) is of another file than {package.folder} holds; run: {command} {name}")
+        if metrics[name].get("calibration_sha256") != calibration_sha256(package.manifest):
+            raise ReportError(
+                f"{path} does not say of the {name} pictures how far the confidence of the present calibration can be "
+                f"believed; run: {command} {name}"
+            )
     return metrics
+
+
+def _measured(metrics: dict[str, Any]) -> list[str]:
+    return [name for name in ("test", "val") if name in metrics]
 
 
 def _draw_confidence(summary: dict[str, Any]) -> Markup | None:

@@ -1,6 +1,5 @@
 """Measures what known changes of a picture cost: each through the file that ships and the service's own way."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -14,7 +13,9 @@ from service.model.package import load_package
 from service.segmenter import Segmenter
 from training.config import load_config
 from training.data import Sample, load_splits
-from training.evaluate import METRICS, STRESS, PictureScore, open_segmenter, processor_name, score, segment_sample
+from training.data.samples import are_numbered
+from training.evaluate import PictureScore, open_segmenter, processor_name, score, segment_sample
+from training.evidence import STRESS, add_figures, choose_file, describe_data
 from training.metrics import Counts, bootstrap_difference, bootstrap_interval, f1_figures
 from training.stress_changes import STRESSES, UNCHANGED, Stress
 
@@ -24,19 +25,23 @@ _NAMED: Final = 0.95
 """Share of the pictures on which a finding that must be made has to be."""
 
 
-def stress(package_folder: Path, config_path: Path, split: str) -> dict[str, Any]:
+def stress(package_folder: Path, config_path: Path, split: str, out: Path | None = None) -> dict[str, Any]:
     """Measure a package on the changed pictures of one split, and write it into the package's `metrics.json`.
 
     Args:
         split: `val` or `test`; nothing may be chosen by the test split, so `val` is the one to look at often.
+        out: the file to write to in place of `metrics.json`.
 
     Returns:
         What was written under `stress`.
 
     Raises:
+        EvidenceError: the file has figures of other data.
         ModelPackageError, ConfigError, DataError: something of it cannot be used.
     """
-    samples = getattr(load_splits(load_config(config_path).data, names=(split,)), split)
+    path = choose_file(package_folder, config_path, out)
+    source = load_config(config_path).data
+    samples = getattr(load_splits(source, names=(split,)), split)
     segmenter = open_segmenter(load_package(package_folder))
     before = _score_changed(segmenter, samples, UNCHANGED)
     rows = [
@@ -46,21 +51,21 @@ def stress(package_folder: Path, config_path: Path, split: str) -> dict[str, Any
     file, provider = segmenter.engine.session.file, segmenter.engine.session.provider
     segmenter.close()
     summary = {
-        "command": f"panoseg evaluate {package_folder} --config {config_path} --split {split} --stress",
+        "command": f"panoseg evaluate {package_folder} --config {config_path} --split {split} --stress"
+        + (f" --out {out}" if out else ""),
         "date": datetime.now(UTC).date().isoformat(),
         "split": split,
         "file": file.path,
         "sha256": file.sha256,
+        "data": describe_data(source),
         "provider": provider,
         "processor": processor_name(),
         "pictures": len(before),
         "dice": round(float(np.mean([picture.dice for picture in before])), 4),
-        "tooth_f1": round(_teeth(before).f1, 4),
+        "tooth_f1": None if (teeth := _teeth(before)) is None else round(_f1(teeth), 4),
         "changes": rows,
     }
-    path = package_folder / METRICS
-    written: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-    path.write_text(json.dumps({**written, STRESS: summary}, indent=1) + "\n")
+    add_figures(path, STRESS, summary)
     return summary
 
 
@@ -69,7 +74,8 @@ def describe(change: Stress, before: Sequence[PictureScore], after: Sequence[Pic
 
     `unnamed` are the pictures on which nothing was found that was not found before: there a loss comes without a word.
     `holds` says that the mean loss of Dice over them is at most `limit`; where a finding is asked for, that it was made
-    on 95 % of the pictures and that the loss over all of them is within the limit.
+    on 95 % of the pictures and that the loss over all of them is within the limit. `tooth_f1` and its loss are None
+    where the truth has no numbers.
 
     Args:
         before: scores of the pictures as they are.
@@ -79,6 +85,7 @@ def describe(change: Stress, before: Sequence[PictureScore], after: Sequence[Pic
     unnamed = [
         loss for loss, old, new in zip(losses, before, after, strict=True) if set(new.findings) <= set(old.findings)
     ]
+    teeth, teeth_before = _teeth(after), _teeth(before)
     codes = sorted({code for picture in after for code in picture.findings})
     shares = {code: sum(code in picture.findings for picture in after) / len(after) for code in codes}
     if change.finding:
@@ -93,16 +100,8 @@ def describe(change: Stress, before: Sequence[PictureScore], after: Sequence[Pic
             "mean": round(float(np.mean(losses)), 4),
             "interval": [round(end, 4) for end in bootstrap_interval(losses, _SEED)],
         },
-        "tooth_f1": round(_teeth(after).f1, 4),
-        "tooth_f1_loss": {
-            "mean": round(_teeth(before).f1 - _teeth(after).f1, 4),
-            "interval": [
-                round(end, 4)
-                for end in bootstrap_difference(
-                    *(f1_figures([picture.teeth.teeth for picture in scores]) for scores in (before, after)), _SEED
-                )
-            ],
-        },
+        "tooth_f1": None if teeth is None else round(_f1(teeth), 4),
+        "tooth_f1_loss": None if teeth is None or teeth_before is None else _subtract(teeth_before, teeth),
         "findings": {code: round(share, 4) for code, share in shares.items()},
         "unnamed": {"pictures": len(unnamed), "dice_loss": round(float(np.mean(unnamed)), 4) if unnamed else None},
         "limit": change.largest_loss,
@@ -112,15 +111,26 @@ def describe(change: Stress, before: Sequence[PictureScore], after: Sequence[Pic
 
 
 def _score_changed(segmenter: Segmenter, samples: Sequence[Sample], change: Stress) -> list[PictureScore]:
-    scores = []
+    scores, numbered = [], are_numbered(samples)
     for sample in samples:
         # Eight bits are enough to change; what the file held beyond them is no matter of robustness.
         pixels = sample.pixels if sample.pixels.dtype == np.uint8 else (sample.pixels >> 8).astype(np.uint8)
         data, labels = change.change(pixels.astype(np.uint8), sample.labels)
         changed = replace(sample, data=data, labels=labels)
-        scores.append(score(segment_sample(segmenter, changed), changed))
+        scores.append(score(segment_sample(segmenter, changed), changed, numbered))
     return scores
 
 
-def _teeth(scores: Sequence[PictureScore]) -> Counts:
-    return sum((picture.teeth.teeth for picture in scores), Counts())
+def _teeth(scores: Sequence[PictureScore]) -> list[Counts] | None:
+    """Agreement picture by picture; None where the truth has no numbers."""
+    agreements = [picture.teeth.teeth for picture in scores if picture.teeth is not None]
+    return agreements if len(agreements) == len(scores) else None
+
+
+def _f1(teeth: Sequence[Counts]) -> float:
+    return sum(teeth, Counts()).f1
+
+
+def _subtract(before: Sequence[Counts], after: Sequence[Counts]) -> dict[str, Any]:
+    interval = bootstrap_difference(f1_figures(before), f1_figures(after), _SEED)
+    return {"mean": round(_f1(before) - _f1(after), 4), "interval": [round(end, 4) for end in interval]}

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
+from pydantic import ValidationError
 
 from training.checkpoint import load_network
-from training.config import Config, ConfigError, Plateau, TuftsData, load_config
+from training.config import Config, ConfigError, Plateau, TuftsData, load_config, tell_faults
 from training.evaluate import processor_name
 from training.measure import MeasuredRun, Split, choose_device, measure_run
 from training.metrics import bootstrap_interval
@@ -127,18 +128,19 @@ def _replace(config: Config, budget: Budget, tufts: Path | None) -> Config:
         name += "-tufts"
     if not budget.is_full:
         last = config.phases[-1]
-        changes["phases"] = [
-            {
-                "height": budget.height or last.height,
-                "width": budget.width or last.width,
-                "epochs": budget.epochs or config.epochs,
-                "batch": last.batch,
-            }
-        ]
-        phase = changes["phases"][0]
+        sizes = (last.height, last.width, config.epochs)
+        height, width, epochs = (
+            said if told is None else told
+            for told, said in zip((budget.height, budget.width, budget.epochs), sizes, strict=True)
+        )
+        phase = {"height": height, "width": width, "epochs": epochs, "batch": last.batch}
+        changes["phases"] = [phase]
         name += f"-{phase['height']}x{phase['width']}-{phase['epochs']}"
     # Checked anew, as a file would be.
-    return Config.model_validate({**dict(config), **changes, "name": name})
+    try:
+        return Config.model_validate({**dict(config), **changes, "name": name})
+    except ValidationError as error:
+        raise ConfigError(f"{config.name} cannot be run at this budget: {tell_faults(error)}.") from error
 
 
 def _tell(figure: dict[str, Any], digits: int) -> str:

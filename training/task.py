@@ -1,5 +1,7 @@
 """What a training step, a validation and the optimiser are."""
 
+import math
+
 import lightning
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
@@ -78,6 +80,9 @@ class ToothTask(lightning.LightningModule):
         # Lightning would let it follow only after the checkpoint is written, and a resumed run would miss an epoch.
         schedule = self.lr_schedulers()
         if isinstance(schedule, ReduceLROnPlateau):
+            if self._config.begins_phase(self.current_epoch):
+                # Losses of another input size do not compare.
+                schedule.best, schedule.num_bad_epochs = math.inf, 0
             schedule.step(self.trainer.callback_metrics["val_loss"].item())
 
     def lr_scheduler_step(self, scheduler: LRScheduler, metric: Tensor | None) -> None:

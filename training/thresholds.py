@@ -11,6 +11,7 @@ from service.findings import measure_clearance, measure_plausibility
 from service.model.interpret import find_teeth
 from service.model.package import Thresholds
 from service.model.session import Prediction
+from training.data.samples import DataError
 from training.metrics import ToothAgreement, dice, match_teeth
 
 CLASSES: Final = (0, *FDI_NUMBERS)
@@ -54,8 +55,16 @@ def choose_thresholds(predictions: Sequence[Prediction], truths: Sequence[Labels
 
     Args:
         predictions: what the file that ships says of each picture.
-        truths: FDI numbers in pixels of the model's input; at least one picture shows a tooth.
+        truths: FDI numbers in pixels of the model's input.
+
+    Raises:
+        DataError: no picture shows a tooth.
     """
+    if not any(truth.any() for truth in truths):
+        raise DataError(
+            "The validation pictures show no tooth at the size of the model's input, and thresholds are chosen by "
+            "teeth; add pictures with teeth to val."
+        )
     thresholds = Thresholds(
         foreground=0.5,
         min_tooth_area=0,

@@ -20,7 +20,8 @@ from lightning.pytorch.callbacks import (
 from lightning.pytorch.loggers import CSVLogger
 
 from training.begin import begin_network, is_package
-from training.checkpoint import CONFIG, LAST, is_finished
+from training.checkpoint import CONFIG, LAST, CheckpointError, is_finished
+from training.compare import find_changes
 from training.config import Config, ConfigError, load_config
 from training.data import Splits, load_splits
 from training.data.leaks import refuse_leaks
@@ -40,7 +41,8 @@ def train(
 
     Args:
         resume: go on from `last.ckpt`; where there is none yet, start. A run that has ended stays as it is.
-        begin_with: a package or a run to begin with, in place of the one that the configuration names.
+        begin_with: a package or a run to begin with, in place of the one that the configuration names; a run that goes
+            on keeps the one that it was begun with.
         allow_leaks: begin even where a picture or a patient is in two splits.
 
     Returns:
@@ -48,32 +50,42 @@ def train(
 
     Raises:
         ConfigError: the run's folder is there already and `resume` is not asked for, or holds another configuration.
-        CheckpointError: there are no weights of this network to begin with.
+        CheckpointError: there is no package or run to begin with, or no weights of this network in it.
         ModelPackageError: the package to begin with is damaged.
         DataError: the data are broken, or splits share a picture or a patient.
     """
     config = load_config(config_path)
-    if begin_with is not None:
-        frozen = config.frozen_statistics or is_package(begin_with)
-        config = config.model_copy(update={"begin_with": begin_with, "frozen_statistics": frozen})
     folder = runs / config.name
     last = folder / LAST
     if folder.exists() and not resume:
         raise ConfigError(f"{folder} is there already; add --resume to go on with it, or remove it.")
-    if last.exists() and load_config(folder / CONFIG) != config:
-        raise ConfigError(f"{folder} was begun with another configuration; give {config_path} another name.")
+    begun = load_config(folder / CONFIG) if (folder / CONFIG).exists() else None
+    begin_with = begin_with or (begun and begun.begin_with)
+    if begin_with is not None:
+        frozen = config.frozen_statistics or is_package(begin_with)
+        config = config.model_copy(update={"begin_with": begin_with, "frozen_statistics": frozen})
+    if begun is not None and (changes := find_changes(_resolve(config), _resolve(begun), leaving_out=())):
+        raise ConfigError(
+            f"{folder} was begun with another configuration ({'; '.join(changes)}); give {config_path} another name."
+        )
     # Lightning would give a run that stopped early one more epoch each time.
     if last.exists() and is_finished(folder, config):
         return folder
     lightning.seed_everything(config.seed, verbose=False)
+    if config.begin_with is not None and not last.exists() and not config.begin_with.exists():
+        raise CheckpointError(
+            f"There is no package and no run {config.begin_with} to begin with; name one that is there, or train it "
+            "first."
+        )
     data = ToothData(_load_data(config, allow_leaks), config)
     task = ToothTask(config, data.steps())
     if config.begin_with is not None and not last.exists():
         task.network.load_state_dict(begin_network(config).state_dict())
     folder.mkdir(parents=True, exist_ok=True)
-    # As it was written, with its comments, unless the command line says otherwise.
-    told = config_path.read_text() if begin_with is None else _to_yaml(config)
-    (folder / CONFIG).write_text(told)
+    if begun is None:
+        # As it was written, with its comments, unless the command line says otherwise.
+        told = config_path.read_text(encoding="utf-8") if begin_with is None else _to_yaml(config)
+        (folder / CONFIG).write_text(told, encoding="utf-8")
     logger = CSVLogger(folder, name="", version="log")
     if last.exists():
         _keep_log(logger, last)
@@ -103,6 +115,12 @@ def _load_data(config: Config, allow_leaks: bool) -> Splits:
     checked = not allow_leaks and config.data.kind != "phantom"
     names = ("train", "val", "test") if checked and has_test(config.data) else ("train", "val")
     splits = load_splits(config.data, names=names)
+    categories = {sample.category for sample in splits.train} - {""}
+    if categories and (unknown := sorted(config.repeat.keys() - categories)):
+        raise ConfigError(
+            f"repeat names the category {unknown[0]}, of which there is no training picture; there are "
+            f"{', '.join(sorted(categories))}."
+        )
     if checked:
         refuse_leaks(splits)
     return number_splits(replace(splits, test=()), config)
@@ -121,6 +139,11 @@ def train_or_go_on(config: Config, runs: Path) -> Path:
     path = runs / f"{config.name}.yaml"
     path.write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
     return train(path, runs, resume=True)
+
+
+def _resolve(config: Config) -> Config:
+    """The same with the weights to begin with named in one way, be it from this folder or from the root."""
+    return config.model_copy(update={"begin_with": config.begin_with and config.begin_with.resolve()})
 
 
 def _to_yaml(config: Config) -> str:
@@ -149,7 +172,10 @@ def _keep_log(logger: CSVLogger, last: Path) -> None:
 
 
 class _BestOfLastPhase(ModelCheckpoint):
-    """Keeps the best epoch at the size that is exported; losses of other sizes do not compare."""
+    """Keeps the best epoch at the size that is exported; losses of other sizes do not compare.
+
+    It must be made with `save_on_train_epoch_end=False`: Lightning would else save by the hook that is not asked here.
+    """
 
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Lightning's own hook."""
@@ -158,12 +184,35 @@ class _BestOfLastPhase(ModelCheckpoint):
             super().on_validation_end(trainer, pl_module)
 
 
+class _StopInLastPhase(EarlyStopping):
+    """Counts validations of the last phase alone; the run comes to the size that is exported in any case."""
+
+    def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Lightning's own hook."""
+        assert isinstance(pl_module, ToothTask)
+        if pl_module.in_last_phase:
+            super().on_validation_end(trainer, pl_module)
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Lightning's own hook."""
+        assert isinstance(pl_module, ToothTask)
+        if pl_module.in_last_phase:
+            super().on_train_epoch_end(trainer, pl_module)
+
+
 def _callbacks(config: Config, folder: Path) -> list[Callback]:
     callbacks: list[Callback] = [
         RichProgressBar(),
         LearningRateMonitor("epoch"),
         # Before the last one, which is to know the best score so far.
-        _BestOfLastPhase(folder, "best", save_top_k=1, monitor="val_loss", enable_version_counter=False),
+        _BestOfLastPhase(
+            folder,
+            "best",
+            save_top_k=1,
+            monitor="val_loss",
+            save_on_train_epoch_end=False,
+            enable_version_counter=False,
+        ),
         ModelCheckpoint(
             folder,
             "last",
@@ -177,5 +226,5 @@ def _callbacks(config: Config, folder: Path) -> list[Callback]:
     if config.average_decay is not None:
         callbacks.insert(0, EMAWeightAveraging(decay=config.average_decay))
     if config.early_stopping is not None:
-        callbacks.append(EarlyStopping("val_loss", patience=config.early_stopping))
+        callbacks.append(_StopInLastPhase("val_loss", patience=config.early_stopping))
     return callbacks

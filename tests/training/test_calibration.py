@@ -101,6 +101,12 @@ def test_teeth_that_are_all_right_or_all_wrong_give_no_certainty(fit, right):
     assert ((told > 0.5) == (right > 0.5)).all()
 
 
+def test_pictures_are_judged_apart_wherever_they_stand_among_the_others():
+    teeth = draw_teeth(1, overconfident, pictures=2)
+    apart = FoundTeeth(teeth.picture * 10, teeth.fdi, teeth.raw, teeth.right)
+    assert calibrate(apart).evidence() == calibrate(teeth).evidence()
+
+
 def test_one_picture_is_too_few():
     with pytest.raises(CalibrationError, match="fewer than two"):
         calibrate(draw_teeth(0, overconfident, pictures=1))
@@ -144,8 +150,11 @@ def test_calibrating_a_package_changes_its_confidences_and_nothing_else(package,
     assert json.loads(said.output) == told
     assert told["uncertain"]["limit"] == changed.manifest.thresholds.uncertain
     same = before.thresholds.model_copy(update={"uncertain": changed.manifest.thresholds.uncertain})
+    # Figures of the old confidences are told no longer.
+    told_before = before.metrics["test"]
+    metrics = {"test": {name: told_before[name] for name in told_before if name not in ("uncertain", "ece")}}
     assert changed.manifest == before.model_copy(
-        update={"calibration": changed.manifest.calibration, "thresholds": same}
+        update={"calibration": changed.manifest.calibration, "thresholds": same, "metrics": metrics}
     )
     segmenters = [Segmenter(one, Settings(provider="cpu")) for one in (package, changed)]
     old, new = (one.segment(phantom_png, Wanted(), Ticket(60)).segmentation for one in segmenters)

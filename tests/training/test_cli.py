@@ -44,5 +44,5 @@ def test_the_services_commands_need_nothing_of_training():
 def test_a_command_of_training_says_what_to_install(arguments):
     refused = run(*arguments)
     assert refused.returncode == 2
-    assert "pip install 'panoseg[training]'" in refused.stderr
+    assert "pip install -e '.[cpu,training]'" in refused.stderr
     assert "Traceback" not in refused.stderr

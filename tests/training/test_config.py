@@ -85,6 +85,16 @@ def test_a_file_that_is_not_there_or_is_no_yaml_is_refused_by_its_name(tmp_path)
     broken.write_text("name: [")
     with pytest.raises(ConfigError, match=r"broken\.yaml is not YAML"):
         load_config(broken)
+    with pytest.raises(ConfigError, match=r"cannot be read: .* a YAML file is wanted"):
+        load_config(tmp_path)
+    foreign = tmp_path / "foreign.yaml"
+    foreign.write_bytes("# Zähne\n".encode("latin-1"))
+    with pytest.raises(ConfigError, match=r"foreign\.yaml is not UTF-8"):
+        load_config(foreign)
+
+
+def test_categories_to_repeat_may_be_written_as_numbers(tmp_path):
+    assert load_config(write(tmp_path, repeat={5: 2, "10": 3})).repeat == {"5": 2, "10": 3}
 
 
 def test_each_epoch_belongs_to_its_phase(tmp_path):

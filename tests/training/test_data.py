@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import cv2
 import numpy as np
@@ -11,8 +12,9 @@ from pycocotools import mask as coco_mask
 from training.config import CocoData, PairsData, PhantomData
 from training.data import DataError, load_splits
 from training.data.coco import load_coco
+from training.data.leaks import refuse_leaks
 from training.data.pairs import load_pairs
-from training.data.samples import TOOTH, to_classes
+from training.data.samples import TOOTH, are_numbered, to_classes
 
 HEIGHT, WIDTH = 130, 140
 
@@ -152,15 +154,60 @@ def test_an_annotation_of_a_picture_that_is_not_listed_is_refused(tmp_path, imag
     refused(path, images, "train.json", "annotation 7", "picture 2")
 
 
-def test_a_picture_in_two_splits_is_refused_even_under_another_name(tmp_path, images):
+def test_a_picture_in_two_splits_is_found_even_under_another_name(tmp_path, images):
     (images / "again.png").write_bytes((images / "a.png").read_bytes())
     write_coco(tmp_path / "train.json", "a.png", "b.png")
     write_coco(tmp_path / "val.json", "c.png")
     write_coco(tmp_path / "test.json", "again.png")
     source = CocoData(kind="coco", folder=tmp_path)
-    with pytest.raises(DataError, match=r"again\.png in test .* a\.png in train"):
+    with pytest.raises(DataError, match=r"train/a\.png and test/again\.png: the same picture"):
+        refuse_leaks(load_splits(source))
+    refuse_leaks(load_splits(source, names=("train", "val")))
+
+
+@pytest.mark.parametrize("part", ["images", "annotations"])
+@pytest.mark.parametrize("key", ["id", "file_name", "width", "image_id", "category_id", "segmentation"])
+def test_an_entry_that_lacks_something_is_refused_by_its_place(tmp_path, images, part, key):
+    path = write_coco(tmp_path / "train.json", "a.png")
+    content = json.loads(path.read_text())
+    if content[part][0].pop(key, None) is None:
+        return
+    path.write_text(json.dumps(content))
+    refused(path, images, "train.json", f"{part}.0.{key}: Field required")
+
+
+def test_two_pictures_of_one_number_are_refused(tmp_path, images):
+    path = write_coco(tmp_path / "train.json", "a.png", "b.png")
+    path.write_text(path.read_text().replace('"id": 2', '"id": 1'))
+    refused(path, images, "train.json", "two pictures have the id 1")
+
+
+def test_a_picture_whose_patient_is_null_is_nobodys(tmp_path, images):
+    path = write_coco(tmp_path / "train.json", "a.png", "b.png")
+    content = json.loads(path.read_text())
+    content["images"][0]["patient_id"], content["images"][1]["patient_id"] = None, 7
+    path.write_text(json.dumps(content))
+    assert [sample.patient for sample in load_coco(path, images)] == ["", "7"]
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_a_split_without_pictures_is_refused(tmp_path, images, split):
+    for name, picture in (("train", "a.png"), ("val", "b.png"), ("test", "c.png")):
+        write_coco(tmp_path / f"{name}.json", *([] if name == split else [picture]))
+    with pytest.raises(DataError, match=rf"{split}\.json lists no pictures; at least one is needed in {split}"):
+        load_splits(CocoData(kind="coco", folder=tmp_path))
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_a_split_to_learn_from_or_to_choose_by_shows_a_tooth(tmp_path, images, split):
+    for name, picture in (("train", "a.png"), ("val", "b.png"), ("test", "c.png")):
+        write_coco(tmp_path / f"{name}.json", picture, annotations=[] if name == split else None)
+    source = CocoData(kind="coco", folder=tmp_path)
+    if split == "test":
+        assert load_splits(source).test
+        return
+    with pytest.raises(DataError, match=rf"{split}\.json has no pixel of a tooth in any of its 1 pictures"):
         load_splits(source)
-    assert [sample.name for sample in load_splits(source, names=("train", "val")).val] == ["c.png"]
 
 
 def write_pairs(folder, *names, seed=0):
@@ -184,6 +231,62 @@ def test_a_mask_of_16_bits_is_tooth_above_half_of_its_own_range(tmp_path):
     cv2.imwrite(str(tmp_path / "masks" / "a.png"), grey)
     (sample,) = load_pairs(tmp_path)
     assert np.array_equal(sample.labels > 0, tooth_mask() > 0)
+
+
+@pytest.mark.parametrize(
+    ("mask", "values"),
+    [
+        (tooth_mask(), "0, 1"),
+        (np.stack([0 * tooth_mask(), 0 * tooth_mask(), 255 * tooth_mask()], axis=-1), "0, 76"),
+        (36 * tooth_mask(), "0, 36"),
+        (np.arange(HEIGHT * WIDTH, dtype=np.uint8).reshape(HEIGHT, WIDTH) // 3, "0, 1, 2, 3, 4, …"),
+    ],
+    ids=["zeros and ones", "red on black", "a number", "greys"],
+)
+def test_a_mask_that_would_count_as_no_tooth_is_refused_with_its_values(tmp_path, mask, values):
+    write_pairs(tmp_path, "a.png")
+    cv2.imwrite(str(tmp_path / "masks" / "a.png"), mask)
+    with pytest.raises(DataError, match=rf"masks/a\.png has the grey values {values}, .* where tooth and 0 elsewhere"):
+        load_pairs(tmp_path)
+
+
+def test_a_mask_that_is_black_all_over_is_of_a_patient_without_teeth(tmp_path):
+    write_pairs(tmp_path, "a.png")
+    cv2.imwrite(str(tmp_path / "masks" / "a.png"), 0 * tooth_mask())
+    assert not load_pairs(tmp_path)[0].labels.any()
+
+
+def test_only_numbered_teeth_tell_numbers(tmp_path, images):
+    write_pairs(tmp_path / "pairs", "a.png", "b.png")
+    cv2.imwrite(str(tmp_path / "pairs" / "masks" / "b.png"), 0 * tooth_mask())
+    tooth, none = load_pairs(tmp_path / "pairs")
+    (numbered,) = load_coco(write_coco(tmp_path / "train.json", "a.png"), images)
+    assert are_numbered([numbered])
+    assert are_numbered([numbered, none])
+    for samples in ([tooth], [none], [tooth, none], [tooth, numbered], []):
+        assert not are_numbered(samples)
+
+
+@pytest.mark.parametrize("part", ["images", "masks"])
+def test_two_files_of_one_name_are_refused(tmp_path, part):
+    write_pairs(tmp_path, "a.png")
+    shutil.copy(tmp_path / part / "a.png", tmp_path / part / "a.jpg")
+    with pytest.raises(DataError, match=rf"{part}/a\.jpg and .*{part}/a\.png have the same name but for the ending"):
+        load_pairs(tmp_path)
+
+
+def test_the_operating_systems_own_files_are_left_out(tmp_path):
+    write_pairs(tmp_path, "a.png")
+    for name in (".DS_Store", "._a.png"):
+        (tmp_path / "images" / name).write_bytes(b"no picture")
+    assert [sample.name for sample in load_pairs(tmp_path)] == ["a.png"]
+
+
+def test_a_table_of_patients_that_is_not_utf_8_is_refused(tmp_path):
+    write_pairs(tmp_path, "a.png")
+    (tmp_path / "patients.csv").write_bytes("picture,patient\na.png,Müller\n".encode("latin-1"))
+    with pytest.raises(DataError, match=r"patients\.csv is not UTF-8"):
+        load_pairs(tmp_path)
 
 
 @pytest.mark.parametrize(("removed", "left", "missing"), [("masks", "images", "mask"), ("images", "masks", "picture")])

@@ -17,13 +17,14 @@ from service.model.package import ModelPackage, load_package
 from service.model.session import Session, open_session
 from training.checkpoint import CheckpointError
 from training.config import Config, ConfigError, load_config
-from training.data import load_splits
+from training.data import DataError, load_splits
 from training.data.loader import prepare_sample
 from training.export import FP32, Provenance, export
 from training.graph import ExportError, shrink_covariance
 from training.loss import segmentation_loss
 from training.quantize import quantize
 from training.task import ToothTask
+from training.thresholds import choose_thresholds
 
 PROVENANCE = Provenance("Apache-2.0", "drawn rectangles", "CC0-1.0")
 HEIGHT, WIDTH = 64, 128
@@ -258,3 +259,8 @@ def test_many_points_shrink_little_and_few_shrink_to_a_sphere() -> None:
 
 def _largest_off_diagonal(matrix: npt.NDArray[np.float64]) -> float:
     return float(np.abs(matrix - np.diag(np.diag(matrix))).max())
+
+
+def test_thresholds_are_not_chosen_where_no_tooth_is_seen() -> None:
+    with pytest.raises(DataError, match="show no tooth"):
+        choose_thresholds([], [np.zeros((4, 4), np.uint8)])

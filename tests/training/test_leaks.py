@@ -1,6 +1,7 @@
 """A picture or a patient in two splits is found, whatever was done to the picture meanwhile."""
 
 import csv
+import shutil
 
 import cv2
 import numpy as np
@@ -90,7 +91,7 @@ def leaking(tmp_path):
         for part in ("images", "masks"):
             (tmp_path / split / part).mkdir(parents=True)
         cv2.imwrite(str(tmp_path / split / "images" / f"{split}.png"), change(PICTURES[number]))
-        cv2.imwrite(str(tmp_path / split / "masks" / f"{split}.png"), np.zeros_like(PICTURES[number]))
+        cv2.imwrite(str(tmp_path / split / "masks" / f"{split}.png"), np.where(PICTURES[number] > 128, 255, 0))
     config = {
         "name": "leaking",
         "data": {"kind": "pairs", "folder": str(tmp_path)},
@@ -98,8 +99,9 @@ def leaking(tmp_path):
         "phases": [{"height": 64, "width": 128, "epochs": 1, "batch": 1}],
         "optimiser": {"name": "adamw", "learning_rate": 0.001},
         "scheduler": {"name": "one-cycle"},
-        "begin_with": str(tmp_path / "none"),
+        "begin_with": str(tmp_path / "untrained"),
     }
+    (tmp_path / "untrained").mkdir()
     path = tmp_path / "config.yaml"
     path.write_text(yaml.safe_dump(config))
     return path
@@ -117,14 +119,28 @@ def test_no_run_begins_on_splits_that_leak_unless_it_is_told_to(leaking, tmp_pat
 def test_the_check_is_a_command_of_its_own(leaking):
     refused = CliRunner().invoke(app, ["check", "--config", str(leaking)])
     assert refused.exit_code == 2
-    (leaking.parent / "test" / "images" / "test.png").unlink()
-    (leaking.parent / "test" / "masks" / "test.png").unlink()
-    (leaking.parent / "test" / "images").rmdir()
-    (leaking.parent / "test" / "masks").rmdir()
-    (leaking.parent / "test").rmdir()
+    shutil.rmtree(leaking.parent / "test")
     passed = CliRunner().invoke(app, ["check", "--config", str(leaking)])
     assert passed.exit_code == 0
-    assert passed.stdout.startswith("1 in train, 1 in val, 0 in test")
+    train, val, verdict = passed.stdout.splitlines()
+    share = f"{(PICTURES[0] > 128).mean():.1%}"
+    assert train == f"train: 1 pictures, {share} of a picture tooth on average, teeth without numbers."
+    assert val.startswith("val: 1 pictures, ")
+    # Where no picture says whose it is, nothing was found out about patients.
+    assert verdict == "No picture is in two of them; none tells whose it is."
+    for split in ("train", "val"):
+        write_patients(leaking.parent / split, (f"{split}.png", split))
+    named = CliRunner().invoke(app, ["check", "--config", str(leaking)])
+    assert named.stdout.endswith("and no patient; 2 pictures tell whose they are.\n")
+
+
+def test_an_exact_copy_is_trained_on_where_that_is_asked_for(leaking, tmp_path):
+    for part in ("images", "masks"):
+        shutil.copy(tmp_path / "train" / part / "train.png", tmp_path / "val" / part / "again.png")
+    with pytest.raises(DataError, match=r"train/train\.png and val/again\.png: the same picture"):
+        train(leaking, tmp_path / "runs", resume=False)
+    with pytest.raises(CheckpointError, match="train first"):
+        train(leaking, tmp_path / "runs", resume=False, allow_leaks=True)
 
 
 def write_patients(folder, *rows, columns=("picture", "patient")):

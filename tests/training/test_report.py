@@ -4,6 +4,7 @@ import base64
 import json
 import shutil
 from html.parser import HTMLParser
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -14,11 +15,15 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from training.cli import app
-from training.config import Phase
+from training.config import Phase, load_config
 from training.data.samples import TOOTH
+from training.evidence import calibration_sha256, describe_data
+from training.phantom import draw_samples
 from training.report import ReportError, choose_places, report
 from training.report_curves import draw_learning, read_curves
 from training.report_pictures import FALSE, MISSED, draw_difference, draw_views, segmentation_of, shown_size
+
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 CONFIG = {
     "name": "drawn",
@@ -156,14 +161,98 @@ def test_what_changes_cost_is_shown_where_it_was_measured_with_the_same_file(pag
         assert ("0.4321" in written.text and "not held" in written.text) == shown
 
 
-def test_figures_from_before_confidence_was_measured_are_refused(measured, config, tmp_path):
+@pytest.mark.parametrize("spoil", [lambda one: one.pop("calibration_sha256"), lambda one: one.update(sha256="0" * 64)])
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_figures_of_another_calibration_or_file_are_refused(measured, config, tmp_path, spoil, split):
     folder = tmp_path / "package"
     shutil.copytree(measured[0], folder)
     metrics = json.loads((folder / "metrics.json").read_text())
-    del metrics["test"]["calibration"]
+    metrics["val"] = dict(metrics["test"])
+    spoil(metrics[split])
     (folder / "metrics.json").write_text(json.dumps(metrics))
-    with pytest.raises(ReportError, match=r"nothing of the confidence .* --split test"):
+    with pytest.raises(ReportError, match=rf"run: panoseg evaluate .* --split {split}$"):
         report(folder, None, config, "test", tmp_path / "report.html")
+
+
+def test_what_a_calibration_said_is_not_shown_of_the_next_one(measured, config, tmp_path):
+    folder = tmp_path / "package"
+    shutil.copytree(measured[0], folder)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["calibration"] = {"method": "none", "raw": [0.0, 1.0], "confidence": [0.0, 1.0]}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(ReportError, match="confidence of the present calibration"):
+        report(folder, None, config, "test", tmp_path / "report.html")
+
+
+def test_the_shipped_figures_are_of_the_shipped_file_calibration_and_data(package):
+    metrics = json.loads((package.folder / "metrics.json").read_text())
+    data = describe_data(load_config(REPOSITORY / "training" / "configs" / "shipped-3.yaml").data)
+    assert {"val", "test", "stress", "findings"} == set(metrics)
+    for name, figures in metrics.items():
+        assert figures["sha256"] == package.manifest.files[0].sha256
+        assert figures["data"] == data
+        if name in ("val", "test"):
+            assert figures["calibration_sha256"] == calibration_sha256(package.manifest)
+
+
+@pytest.fixture(scope="module")
+def masks(tmp_path_factory):
+    """A configuration whose pictures have masks without numbers, one of them of a jaw without teeth."""
+    folder = tmp_path_factory.mktemp("masks")
+    for number, sample in enumerate(draw_samples(3, 40)):
+        for part in ("images", "masks"):
+            (folder / "test" / part).mkdir(parents=True, exist_ok=True)
+        (folder / "test" / "images" / sample.name).write_bytes(sample.data)
+        mask = np.where(sample.labels, 255 * (number > 0), 0).astype(np.uint8)
+        cv2.imwrite(str(folder / "test" / "masks" / sample.name), mask)
+    path = folder / "masks.yaml"
+    path.write_text(yaml.safe_dump({**CONFIG, "data": {"kind": "pairs", "folder": str(folder)}}))
+    return path
+
+
+def test_masks_without_numbers_leave_every_figure_by_tooth_out(package, masks, tmp_path):
+    folder, out = tmp_path / "package", tmp_path / "report.html"
+    shutil.copytree(package.folder, folder)
+    for name in ("metrics.json", "quantisation.json"):
+        (folder / name).unlink()
+    arguments = [str(folder), "--config", str(masks)]
+    said = CliRunner().invoke(app, ["evaluate", *arguments]).output
+    assert "Dice" in said
+    told = json.loads((folder / "metrics.json").read_text())["test"]
+    for name in ("tooth", "missing", "calibration", "coverage", "uncertain"):
+        assert told[name] is None
+    assert {row[name] for row in told["by_picture"] for name in ("tooth_dice", "tooth_f1")} == {None}
+    assert set(json.loads((folder / "manifest.json").read_text())["metrics"]["test"]) == {
+        "pictures",
+        "dice",
+        "iou",
+        "pixel_accuracy",
+    }
+    written = CliRunner().invoke(app, ["report", *arguments, "--out", str(out)])
+    assert written.exit_code == 0, written.output
+    for text in (said, Page(out.read_text()).text):
+        for word in ("Dice by tooth", "F1", "issing", "Calibration", "Certain"):
+            assert word not in text
+    drawn = CliRunner().invoke(app, ["failures", *arguments, "--out", str(tmp_path / "failures")])
+    assert drawn.exit_code == 0, drawn.output
+    assert "Dice 0." in (tmp_path / "failures" / "failures.yaml").read_text()
+
+
+def test_figures_of_other_data_go_elsewhere_or_nowhere(measured, masks, tmp_path):
+    folder, out = tmp_path / "package", tmp_path / "elsewhere" / "figures.json"
+    shutil.copytree(measured[0], folder)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    arguments = ["evaluate", str(folder), "--config", str(masks)]
+    refused = CliRunner().invoke(app, arguments)
+    assert refused.exit_code == 2
+    assert "--out FILE writes to another file" in refused.output
+    assert CliRunner().invoke(app, [*arguments, "--before", str(folder), "--out", str(out)]).exit_code == 0
+    assert json.loads(out.read_text())["test"]["data"] == {"kind": "pairs", "folder": masks.parent.name}
+    assert (out.parent / "comparison.json").exists()
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    # The same is true of the file elsewhere.
+    out.write_text((folder / "metrics.json").read_text())
+    assert CliRunner().invoke(app, [*arguments, "--out", str(out)]).exit_code == 2
 
 
 def test_the_page_sets_published_figures_beside_and_says_that_they_are_of_other_pictures(page):

@@ -11,7 +11,9 @@ from typer.testing import CliRunner
 
 from service.radiograph import Limits, decode
 from training.cli import app
+from training.config import load_config
 from training.evaluate import PictureScore
+from training.evidence import describe_data
 from training.metrics import Counts, ToothAgreement, dice
 from training.stress import describe
 from training.stress_changes import STRESSES, UNCHANGED, Stress
@@ -118,7 +120,12 @@ def test_the_command_measures_every_change_of_the_validation_pictures(package, t
     folder, config = tmp_path / "package", tmp_path / "drawn.yaml"
     shutil.copytree(package.folder, folder)
     config.write_text(yaml.safe_dump(CONFIG))
-    kept = json.loads((folder / "metrics.json").read_text())["val"]
+    shipped = (folder / "metrics.json").read_text()
+    refused = CliRunner().invoke(app, ["evaluate", str(folder), "--config", str(config), "--stress"])
+    assert refused.exit_code == 2
+    assert (folder / "metrics.json").read_text() == shipped
+    kept = {**json.loads(shipped)["val"], "data": describe_data(load_config(config).data)}
+    (folder / "metrics.json").write_text(json.dumps({"val": kept}))
     said = CliRunner().invoke(app, ["evaluate", str(folder), "--config", str(config), "--stress"])
     assert said.exit_code == 0, said.output
     metrics = json.loads((folder / "metrics.json").read_text())
@@ -130,3 +137,17 @@ def test_the_command_measures_every_change_of_the_validation_pictures(package, t
     rows = {row["name"]: row for row in told["changes"]}
     assert abs(rows["12-in-16"]["dice_loss"]["mean"]) < 0.01
     assert rows["negative"]["findings"]["inverted"] == 1.0
+
+
+def test_two_measures_at_a_time_are_refused(package):
+    both = ["evaluate", str(package.folder), "--config", "x.yaml", "--stress", "--before", str(package.folder)]
+    refused = CliRunner().invoke(app, both)
+    assert refused.exit_code == 2
+    assert "ask for one of them at a time" in refused.output
+
+
+def test_masks_without_numbers_tell_nothing_of_numbered_teeth():
+    unnumbered = PictureScore("p", "", 0.9, 0.9, 0.9, None, None, None, ())
+    told = describe(Stress("s", "s", UNCHANGED.change), [unnumbered], [unnumbered])
+    assert told["dice_loss"]["mean"] == 0
+    assert (told["tooth_f1"], told["tooth_f1_loss"]) == (None, None)

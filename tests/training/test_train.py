@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -194,7 +195,7 @@ def test_a_resumed_run_ends_with_the_optimiser_schedule_and_average_of_one_that_
     for part in ("optimizer_states", "lr_schedulers", "current_model_state", "averaging_state"):
         assert (part in one) == (part in other)
         assert_same(one.get(part), other.get(part))
-    for callback in ("EMAWeightAveraging", "EarlyStopping"):
+    for callback in ("EMAWeightAveraging", "_StopInLastPhase"):
         if any(key.startswith(callback) for key in one["callbacks"]):
             assert_same(state_of(one, callback), state_of(other, callback))
 
@@ -232,21 +233,79 @@ def test_a_run_that_is_there_already_is_not_begun_again(config, whole):
 def test_a_run_is_not_resumed_with_another_configuration(tmp_path, config, whole):
     other = tmp_path / "other.yaml"
     other.write_text(config.read_text().replace("seed: 3", "seed: 4"))
-    with pytest.raises(ConfigError, match="begun with another configuration"):
+    with pytest.raises(ConfigError, match=r"begun with another configuration \(seed: 3 → 4\); give"):
         train(other, whole.parent, resume=True)
 
 
-def test_weights_to_begin_with_that_are_not_there_are_asked_for(tmp_path):
+def test_weights_to_begin_with_that_are_not_there_are_asked_for(tmp_path, pictures):
     path = tmp_path / "tiny.yaml"
+    config = {**CONFIG, **RECIPES["plateau"], "data": {"kind": "pairs", "folder": str(pictures)}}
+    path.write_text(yaml.safe_dump(config))
+    with pytest.raises(CheckpointError, match=r"There is no package and no run .*nowhere/1 to begin with"):
+        train(path, tmp_path / "runs", resume=False, begin_with=tmp_path / "nowhere/1")
+    with pytest.raises(CheckpointError, match="train first"):
+        train(path, tmp_path / "runs", resume=False, begin_with=tmp_path)
+
+
+def test_a_category_to_repeat_that_no_training_picture_has_is_refused(tmp_path, monkeypatch):
+    drawn = [replace(sample, category=str(number)) for number, sample in enumerate(draw_samples(3, 1))]
+    monkeypatch.setattr("training.data.splits.draw_samples", lambda count, seed: tuple(drawn[:count]))
+    path = tmp_path / "tiny.yaml"
+    data = {"kind": "phantom", "train": 3, "val": 1, "test": 1}
+    path.write_text(yaml.safe_dump({**CONFIG, **RECIPES["plateau"], "data": data, "repeat": {1: 2, 5: 2}}))
+    with pytest.raises(ConfigError, match=r"repeat names the category 5, .* there are 0, 1, 2"):
+        train(path, tmp_path / "runs", resume=False)
+
+
+@pytest.fixture
+def shrinking(tmp_path, pictures):
+    """A run whose last phase is of pictures so small that its losses are higher; it ends with the first that rises."""
+    path = tmp_path / "shrinking.yaml"
     config = {
         **CONFIG,
         **RECIPES["plateau"],
-        "data": {"kind": "phantom", "train": 2, "val": 1, "test": 1},
-        "begin_with": str(tmp_path / "none"),
+        "name": "shrinking",
+        "data": {"kind": "pairs", "folder": str(pictures)},
+        "phases": [
+            {"height": 96, "width": 192, "epochs": 5, "batch": 2},
+            {"height": 32, "width": 64, "epochs": 2, "batch": 5},
+        ],
+        "early_stopping": 1,
     }
     path.write_text(yaml.safe_dump(config))
-    with pytest.raises(CheckpointError, match="train first"):
-        train(path, tmp_path / "runs", resume=False)
+    return train(path, tmp_path / "runs", resume=False)
+
+
+def test_the_best_weights_are_of_the_last_phase_and_no_run_ends_before_it(shrinking):
+    losses = column(shrinking, "val_loss")
+    early, late = ({step: loss for step, loss in losses.items() if (step >= 25) == last} for last in (False, True))
+    assert (len(early), len(late)) == (5, 2)
+    assert min(early.values()) < min(late.values())
+    best = checkpoint(shrinking, BEST)
+    assert best["epoch"] >= 5
+    assert best["global_step"] == 1 + min(late, key=late.get)
+
+
+def test_a_plateau_is_sought_in_each_phase_anew(shrinking):
+    losses = list(column(shrinking, "val_loss").values())
+    (schedule,) = checkpoint(shrinking)["lr_schedulers"]
+    assert schedule["best"] == pytest.approx(min(losses[5:]))
+
+
+def test_a_run_goes_on_with_the_weights_that_it_was_begun_with(whole, tmp_path, monkeypatch):
+    path = tmp_path / "more.yaml"
+    config = yaml.safe_load((whole / "config.yaml").read_text())
+    config |= {"name": "more", "average_decay": None, "scheduler": {"name": "one-cycle"}, "validate_every_epochs": 1}
+    config["phases"] = [config["phases"][-1] | {"epochs": 1}]
+    path.write_text(yaml.safe_dump(config))
+    more = train(path, tmp_path / "runs", resume=False, begin_with=whole)
+    told, content = (more / "config.yaml").read_text(), (more / LAST).read_bytes()
+    monkeypatch.chdir(whole.parent)
+    for begin_with in (None, whole, Path(whole.name)):
+        train(path, tmp_path / "runs", resume=True, begin_with=begin_with)
+    assert ((more / "config.yaml").read_text(), (more / LAST).read_bytes()) == (told, content)
+    with pytest.raises(ConfigError, match=r"begun with another configuration \(begin_with: .* → .*\)"):
+        train(path, tmp_path / "runs", resume=True, begin_with=tmp_path)
 
 
 def test_a_run_can_begin_with_the_weights_of_another(whole, tmp_path):

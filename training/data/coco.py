@@ -1,15 +1,37 @@
 """COCO files whose categories are FDI numbers, laid out as in UFBA-425."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as coco_mask
+from pydantic import BaseModel, ValidationError
 
 from service.dentition.fdi import FDI_NUMBERS
+from training.config import tell_faults
 from training.data.samples import DataError, Sample, read_radiograph
+
+
+class _Picture(BaseModel):
+    id: int | str
+    file_name: str
+    width: int
+    height: int
+    ufba_category: int | str | None = None
+    patient_id: int | str | None = None
+
+
+class _Tooth(BaseModel):
+    id: int | str
+    image_id: int | str
+    category_id: Any
+    segmentation: Any
+
+
+class _File(BaseModel):
+    images: tuple[_Picture, ...]
+    annotations: tuple[_Tooth, ...]
 
 
 def load_coco(annotations: Path, images: Path) -> tuple[Sample, ...]:
@@ -24,44 +46,49 @@ def load_coco(annotations: Path, images: Path) -> tuple[Sample, ...]:
         DataError: a file that is missing or damaged, a mask or a picture of another size, or an unknown category.
     """
     try:
-        content = json.loads(annotations.read_text())
-        entries, teeth = content["images"], content["annotations"]
+        content = _File.model_validate_json(annotations.read_bytes())
     except FileNotFoundError as error:
         raise DataError(f"{annotations} is missing.") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{annotations} is not a COCO file: {error}") from error
-    by_image: dict[int, list[dict[str, Any]]] = {entry["id"]: [] for entry in entries}
-    for tooth in teeth:
-        if tooth["image_id"] not in by_image:
+    except OSError as error:
+        raise DataError(f"{annotations} cannot be read: {error.strerror}.") from error
+    except ValidationError as error:
+        raise DataError(f"{annotations} is not a COCO file as it should be: {tell_faults(error)}.") from error
+    by_image: dict[int | str, list[_Tooth]] = {}
+    for picture in content.images:
+        if picture.id in by_image:
+            raise DataError(f"{annotations}: two pictures have the id {picture.id}; give each its own.")
+        by_image[picture.id] = []
+    for tooth in content.annotations:
+        if tooth.image_id not in by_image:
             raise DataError(
-                f"{annotations}: annotation {tooth['id']} is of picture {tooth['image_id']}, which is not listed."
+                f"{annotations}: annotation {tooth.id} is of picture {tooth.image_id}, which is not listed."
             )
-        by_image[tooth["image_id"]].append(tooth)
-    return tuple(_load_sample(entry, by_image[entry["id"]], images, annotations) for entry in entries)
+        by_image[tooth.image_id].append(tooth)
+    return tuple(_load_sample(picture, by_image[picture.id], images, annotations) for picture in content.images)
 
 
-def _load_sample(entry: dict[str, Any], teeth: list[dict[str, Any]], images: Path, annotations: Path) -> Sample:
-    path = images / entry["file_name"]
+def _load_sample(picture: _Picture, teeth: list[_Tooth], images: Path, annotations: Path) -> Sample:
+    path = images / picture.file_name
     data, radiograph = read_radiograph(path)
     height, width = radiograph.pixels.shape
-    if (height, width) != (entry["height"], entry["width"]):
+    if (height, width) != (picture.height, picture.width):
         raise DataError(
-            f"{path} is {width} x {height} pixels, and {annotations} says {entry['width']} x {entry['height']}."
+            f"{path} is {width} x {height} pixels, and {annotations} says {picture.width} x {picture.height}."
         )
-    masks = [(tooth["category_id"], _decode_mask(tooth, height, width, annotations)) for tooth in teeth]
+    masks = [(tooth.category_id, _decode_mask(tooth, height, width, annotations)) for tooth in teeth]
     labels = np.zeros((height, width), np.uint8)
     # Neighbours overlap by about 2 % of their pixels: the smaller tooth is drawn last, and keeps them.
     for fdi, mask in sorted(masks, key=lambda pair: -int(pair[1].sum())):
         labels[mask] = fdi
-    category, patient = (str(entry.get(key, "")) for key in ("ufba_category", "patient_id"))
-    return Sample(entry["file_name"], data, radiograph.pixels, labels, category, patient)
+    category, patient = ("" if told is None else str(told) for told in (picture.ufba_category, picture.patient_id))
+    return Sample(picture.file_name, data, radiograph.pixels, labels, category, patient)
 
 
-def _decode_mask(tooth: dict[str, Any], height: int, width: int, annotations: Path) -> npt.NDArray[np.bool_]:
-    where = f"{annotations}: annotation {tooth['id']}"
-    if tooth["category_id"] not in FDI_NUMBERS:
-        raise DataError(f"{where} has category {tooth['category_id']}, which is no FDI number of a permanent tooth.")
-    outline = tooth["segmentation"]
+def _decode_mask(tooth: _Tooth, height: int, width: int, annotations: Path) -> npt.NDArray[np.bool_]:
+    where = f"{annotations}: annotation {tooth.id}"
+    if tooth.category_id not in FDI_NUMBERS:
+        raise DataError(f"{where} has category {tooth.category_id}, which is no FDI number of a permanent tooth.")
+    outline = tooth.segmentation
     try:
         if isinstance(outline, list):
             outline = coco_mask.merge(coco_mask.frPyObjects(outline, height, width))

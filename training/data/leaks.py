@@ -4,7 +4,8 @@ Two pictures are held to be the same where their perceptual hashes nearly are: t
 the discrete cosine transform of the prepared picture, so that frame, size, exposure and compression hardly count, and
 mirrored and negative copies are found as well. On UFBA-425 different patients' hashes are 66 bits of 256 apart at least
 (one pair in train.json, 39 apart, is one patient taken twice), and copies of one picture 19 at most after another
-exposure, noise or JPEG, 36 after local contrast, 42 (median) with 2 % cut off all around. With 64 bits, as such hashes
+exposure, noise or JPEG, 36 after local contrast, 42 (median) with 2 % cut off all around. Of 40 pictures 37 are found
+with 2 % cut off all around, 11 turned by 3 degrees, and none with 5 % cut off. With 64 bits, as such hashes
 usually have, panoramics are too much alike: 8 bits between patients, 7 between exposures.
 """
 

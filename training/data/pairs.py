@@ -7,9 +7,12 @@ from typing import Final
 
 import numpy as np
 
-from training.data.samples import TOOTH, DataError, Sample, read_radiograph
+from training.data.samples import TOOTH, DataError, Sample, by_stem, read_radiograph
 
 PATIENTS: Final = "patients.csv"
+
+_SHOWN: Final = 5
+"""Grey values that a refusal tells."""
 
 
 def load_pairs(folder: Path) -> tuple[Sample, ...]:
@@ -17,14 +20,14 @@ def load_pairs(folder: Path) -> tuple[Sample, ...]:
 
     Args:
         folder: holds `images/` and `masks/`; a mask has its picture's name, whatever the ending, and is tooth where its
-            grey value is above half of its range. `patients.csv`, where there is one, has the columns `picture` (a file
-            name in `images/`) and `patient`.
+            grey value is above half of its range. Files whose name begins with a dot are left out. `patients.csv`,
+            where there is one, has the columns `picture` (a file name in `images/`) and `patient`.
 
     Raises:
-        DataError: no pictures, a picture without a mask or the other way round, a mask of another size, or a
-            `patients.csv` that leaves a picture out.
+        DataError: no pictures, two of one name but for the ending, a picture without a mask or the other way round, a
+            mask of another size or one that is not black and white, or a `patients.csv` that leaves a picture out.
     """
-    images, masks = ({path.stem: path for path in sorted((folder / part).glob("*.*"))} for part in ("images", "masks"))
+    images, masks = (by_stem((folder / part).glob("*.*")) for part in ("images", "masks"))
     if not images:
         raise DataError(f"{folder / 'images'} holds no pictures.")
     if alone := sorted(images.keys() ^ masks.keys()):
@@ -38,11 +41,14 @@ def _read_patients(path: Path, pictures: Sequence[str]) -> dict[str, str]:
     """Whose each picture is; nothing where there is no such file."""
     if not path.exists():
         return {}
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        rows = csv.DictReader(file)
-        if not {"picture", "patient"} <= set(rows.fieldnames or ()):
-            raise DataError(f"{path} must begin with a line that names the columns picture and patient.")
-        patients = {row["picture"]: row["patient"] or "" for row in rows}
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 (byte {error.start}); save it as CSV in UTF-8.") from error
+    rows = csv.DictReader(lines)
+    if not {"picture", "patient"} <= set(rows.fieldnames or ()):
+        raise DataError(f"{path} must begin with a line that names the columns picture and patient.")
+    patients = {row["picture"]: row["patient"] or "" for row in rows}
     if unknown := [name for name in pictures if not patients.get(name)]:
         raise DataError(f"{path} does not say whose picture {unknown[0]} is; give every picture a line.")
     return patients
@@ -52,7 +58,7 @@ def load_pair(image: Path, mask: Path, patient: str = "") -> Sample:
     """Load one picture with its mask, which is tooth where its grey value is above half of its range.
 
     Raises:
-        DataError: a file that is missing or damaged, or a mask of another size.
+        DataError: a file that is missing or damaged, or a mask of another size or one that is not black and white.
     """
     data, radiograph = read_radiograph(image)
     truth = read_radiograph(mask)[1].pixels
@@ -61,5 +67,14 @@ def load_pair(image: Path, mask: Path, patient: str = "") -> Sample:
             f"{mask} is {truth.shape[1]} x {truth.shape[0]} pixels, and its picture "
             f"{radiograph.pixels.shape[1]} x {radiograph.pixels.shape[0]}."
         )
-    labels = np.where(truth > np.iinfo(truth.dtype).max // 2, TOOTH, 0).astype(np.uint8)
+    most = int(np.iinfo(truth.dtype).max)
+    # One that is black all over is of a patient without teeth.
+    if 0 < truth.max() <= most // 2:
+        values = np.unique(truth).tolist()
+        shown = ", ".join(map(str, values[:_SHOWN])) + (", …" if len(values) > _SHOWN else "")
+        raise DataError(
+            f"{mask} has the grey values {shown}, all of which would count as no tooth; a mask is {most} where tooth "
+            "and 0 elsewhere (tooth numbers belong in a COCO file, kind: coco)."
+        )
+    labels = np.where(truth > most // 2, TOOTH, 0).astype(np.uint8)
     return Sample(image.name, data, radiograph.pixels, labels, patient=patient)

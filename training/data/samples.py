@@ -1,5 +1,6 @@
 """A picture with its truth."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,8 +51,30 @@ def read_radiograph(path: Path) -> tuple[bytes, Radiograph]:
         return data, decode(data, Limits(min_side=1))
     except FileNotFoundError as error:
         raise DataError(f"{path} is missing.") from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}.") from error
     except RequestError as error:
         raise DataError(f"{path} cannot be read: {error}") from error
+
+
+def are_numbered(samples: Sequence[Sample]) -> bool:
+    """Whether the truth shows teeth, and tells the number of each."""
+    shown = any(sample.labels.any() for sample in samples)
+    return shown and not any((sample.labels == TOOTH).any() for sample in samples)
+
+
+def by_stem(paths: Iterable[Path]) -> dict[str, Path]:
+    """Files by their name without ending; those that begin with a dot are the operating system's and are left out.
+
+    Raises:
+        DataError: two have the same name but for their ending.
+    """
+    found: dict[str, Path] = {}
+    for path in sorted(path for path in paths if not path.name.startswith(".")):
+        if path.stem in found:
+            raise DataError(f"{found[path.stem]} and {path} have the same name but for the ending; remove one.")
+        found[path.stem] = path
+    return found
 
 
 def to_classes(labels: npt.NDArray[np.uint8], classes: int) -> npt.NDArray[np.uint8]:

@@ -1,13 +1,14 @@
 """The three splits that a data source gives, whatever its kind."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from training.config import CocoData, Data, PairsData, TuftsData
+import numpy as np
+
+from training.config import CocoData, Data, PairsData, PhantomData, TuftsData
 from training.data.coco import load_coco
 from training.data.pairs import load_pairs
-from training.data.samples import DataError, Sample
+from training.data.samples import DataError, Sample, are_numbered
 from training.data.tufts import load_tufts
 from training.phantom import draw_samples
 
@@ -25,8 +26,8 @@ def load_splits(source: Data, *, names: Sequence[str] = ("train", "val", "test")
     """Load the named splits of a data source; the others stay empty.
 
     Raises:
-        DataError: a file that is missing or damaged, a mask of another size, an unknown category, or a picture that is
-            in two splits.
+        DataError: a file that is missing or damaged, a mask of another size, an unknown category, a split without
+            pictures, or one to learn from or to choose by without a tooth.
     """
     loaded: dict[str, tuple[Sample, ...]] = {"train": (), "val": (), "test": ()}
     for name in names:
@@ -40,9 +41,23 @@ def load_splits(source: Data, *, names: Sequence[str] = ("train", "val", "test")
             # A seed of its own for each split, far from the others, so that none shares a picture.
             offset = {"train": 0, "val": 1_000_000, "test": 2_000_000}[name]
             loaded[name] = draw_samples(getattr(source, name), source.seed + offset)
-    splits = Splits(**loaded)
-    _refuse_shared_pictures(splits)
-    return splits
+        if not loaded[name]:
+            raise DataError(f"{_describe(source, name)} lists no pictures; at least one is needed in {name}.")
+        if name != "test" and not any(sample.labels.any() for sample in loaded[name]):
+            raise DataError(
+                f"{_describe(source, name)} has no pixel of a tooth in any of its {len(loaded[name])} pictures; "
+                "look at its masks."
+            )
+    return Splits(**loaded)
+
+
+def describe_split(samples: Sequence[Sample]) -> str:
+    """How many pictures a split has, how much of them is tooth, and how many teeth where they are numbered."""
+    share = float(np.mean([(sample.labels > 0).mean() for sample in samples]))
+    told = f"{len(samples)} pictures, {share:.1%} of a picture tooth on average"
+    if not are_numbered(samples):
+        return f"{told}, teeth without numbers"
+    return f"{told}, {sum(np.unique(sample.labels[sample.labels > 0]).size for sample in samples)} teeth"
 
 
 def has_test(source: Data) -> bool:
@@ -52,14 +67,8 @@ def has_test(source: Data) -> bool:
     return not isinstance(source, PairsData) or (source.folder / "test").exists()
 
 
-def _refuse_shared_pictures(splits: Splits) -> None:
-    seen: dict[str, tuple[str, str]] = {}
-    for split in ("train", "val", "test"):
-        for sample in getattr(splits, split):
-            digest = hashlib.sha256(sample.pixels.tobytes()).hexdigest()
-            other_split, other_name = seen.setdefault(digest, (split, sample.name))
-            if other_split != split:
-                raise DataError(
-                    f"{sample.name} in {split} shows the same picture as {other_name} in {other_split}; "
-                    "a picture may be in one split only."
-                )
+def _describe(source: Data, name: str) -> str:
+    """Where a split comes from, for a message."""
+    if isinstance(source, CocoData):
+        return str(source.folder / getattr(source, name))
+    return f"{name} of the phantoms" if isinstance(source, PhantomData) else str(source.folder / name)

@@ -16,7 +16,7 @@ from typing import Final
 
 from training.config import TuftsData
 from training.data.pairs import load_pair
-from training.data.samples import DataError, Sample
+from training.data.samples import DataError, Sample, by_stem
 
 _RADIOGRAPHS: Final = Path("Radiographs")
 _MASKS: Final = Path("Segmentation", "teeth_mask")
@@ -53,7 +53,7 @@ def load_tufts(source: TuftsData, split: str) -> tuple[Sample, ...]:
 
 def _find_pictures(folder: Path) -> dict[str, Path]:
     """Pictures by their name without ending, which is in capitals for some parts of the database and not for others."""
-    found = {path.stem: path for path in folder.glob("*") if path.suffix.lower() in _ENDINGS}
+    found = by_stem(path for path in folder.glob("*") if path.suffix.lower() in _ENDINGS)
     if not found:
         raise DataError(f"{folder} holds no pictures; it should be as the Tufts Dental Database is handed out.")
     return found

@@ -1,0 +1,78 @@
+"""What a package's `metrics.json` is of: one data set, and the package's file and calibration as they were then."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Final
+
+from service.errors import SetupError
+from service.model.package import Manifest
+from training.config import Data, PhantomData, load_config
+
+METRICS: Final = "metrics.json"
+
+STRESS: Final = "stress"
+"""Where `metrics.json` has what `training.stress` measures."""
+
+
+class EvidenceError(SetupError):
+    """Figures that would stand in one file with those of other data."""
+
+
+def describe_data(source: Data) -> dict[str, Any]:
+    """A data source, told so that it is the same on every machine: of its folder the name alone."""
+    told: dict[str, Any] = source.model_dump(mode="json")
+    return told if isinstance(source, PhantomData) else {**told, "folder": source.folder.resolve().name}
+
+
+def calibration_sha256(manifest: Manifest) -> str:
+    """Tells one calibration from another, as a file's sha256 does with files."""
+    return hashlib.sha256(manifest.calibration.model_dump_json().encode()).hexdigest()
+
+
+def choose_file(package_folder: Path, config_path: Path, out: Path | None) -> Path:
+    """The file that figures of a configuration's data go to; it holds none of other data.
+
+    Args:
+        out: where they go in place of the package's `metrics.json`.
+
+    Raises:
+        EvidenceError: the file has figures of other data, or is none of ours.
+        ConfigError: the configuration cannot be used.
+    """
+    path, data = out or package_folder / METRICS, describe_data(load_config(config_path).data)
+    for name, figures in read_metrics(path).items():
+        if figures.get("data", data) != data:
+            raise EvidenceError(
+                f"{path} has figures ({name}) of other data ({_tell(figures['data'])}) than those of {config_path} "
+                f"({_tell(data)}), and one file is of one data set; --out FILE writes to another file and leaves the "
+                "package as it is."
+            )
+    return path
+
+
+def read_metrics(path: Path) -> dict[str, dict[str, Any]]:
+    """What was measured so far, by split or by what it is; nothing where there is no such file.
+
+    Raises:
+        EvidenceError: the file holds something else.
+    """
+    if not path.exists():
+        return {}
+    try:
+        written = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise EvidenceError(f"{path} cannot be read as JSON: {error}") from error
+    if not (isinstance(written, dict) and all(isinstance(figures, dict) for figures in written.values())):
+        raise EvidenceError(f"{path} holds something else than what panoseg evaluate writes; name another file.")
+    return written
+
+
+def add_figures(path: Path, name: str, figures: dict[str, Any]) -> None:
+    """Put figures into a file by their name; what stands there by other names stays."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({**read_metrics(path), name: figures}, indent=1) + "\n")
+
+
+def _tell(data: dict[str, Any]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in data.items())
