@@ -23,6 +23,7 @@ from rich.table import Table
 
 from service.api.app import create_app
 from service.api.identity import new_id
+from service.api.protocol import BoundedProtocol
 from service.api.schemas import model_answer, rounded, segment_answer, to_json
 from service.doctor import examine
 from service.errors import ModelPackageError, PanosegError, RequestError, SetupError
@@ -271,6 +272,7 @@ def _serve(settings: Settings) -> None:
     service = create_app(settings, on_failure=stop)
     config = uvicorn.Config(
         service,
+        http=BoundedProtocol,
         log_config=None,
         access_log=False,
         server_header=False,

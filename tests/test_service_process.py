@@ -82,6 +82,28 @@ def test_what_is_being_received_has_its_bounds(phantom_png: bytes) -> None:
         assert httpx.post(f"{url}/v1/mask", content=phantom_png, timeout=60).status_code == 200
 
 
+def test_headers_without_end_are_refused_and_others_answered_meanwhile(service_url: str) -> None:
+    address = urlsplit(service_url)
+    with socket.create_connection((address.hostname, address.port), timeout=30) as caller:
+        caller.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\nX-Long: ")
+        answer = b""
+        try:
+            for _ in range(40):
+                caller.sendall(b"a" * 100_000)
+                time.sleep(0.01)
+            answer = caller.recv(4000)
+        except ConnectionError:
+            pass  # it hung up before all of it was sent
+        else:
+            assert answer.startswith(b"HTTP/1.1 400") or not answer
+    assert httpx.get(f"{service_url}/health/live").status_code == 200
+
+
+def test_a_request_with_long_headers_is_answered(service_url: str) -> None:
+    answer = httpx.get(f"{service_url}/health/live", headers={"X-Long": "a" * 60_000, "Cookie": "b" * 60_000})
+    assert answer.status_code == 200
+
+
 def test_requests_that_wait_for_their_turn_are_the_queue(large_png: bytes) -> None:
     count = usable_cores() + 4
     if count > 16:
