@@ -250,6 +250,15 @@ def test_a_mask_that_would_count_as_no_tooth_is_refused_with_its_values(tmp_path
         load_pairs(tmp_path)
 
 
+def test_tooth_numbers_in_a_mask_of_16_bits_are_not_taken_for_greys(tmp_path):
+    write_pairs(tmp_path, "a.png")
+    numbers = tooth_mask().astype(np.uint16) * 11
+    numbers[60:90, 30:45] = 48
+    cv2.imwrite(str(tmp_path / "masks" / "a.png"), numbers)
+    with pytest.raises(DataError, match=r"a\.png is of 16 bits and has 3 grey values"):
+        load_pairs(tmp_path)
+
+
 def test_a_mask_that_is_black_all_over_is_of_a_patient_without_teeth(tmp_path):
     write_pairs(tmp_path, "a.png")
     cv2.imwrite(str(tmp_path / "masks" / "a.png"), 0 * tooth_mask())

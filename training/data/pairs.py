@@ -76,5 +76,11 @@ def load_pair(image: Path, mask: Path, patient: str = "") -> Sample:
             f"{mask} has the grey values {shown}, all of which would count as no tooth; a mask is {most} where tooth "
             "and 0 elsewhere (tooth numbers belong in a COCO file, kind: coco)."
         )
+    # Of 16 bits it comes spread over the whole range, so that tooth numbers would look like greys.
+    if truth.dtype == np.uint16 and len(values := np.unique(truth)) > 2:
+        raise DataError(
+            f"{mask} is of 16 bits and has {len(values)} grey values; a mask has two, for tooth and none "
+            "(tooth numbers belong in a COCO file, kind: coco)."
+        )
     labels = np.where(truth > most // 2, TOOTH, 0).astype(np.uint8)
     return Sample(image.name, data, radiograph.pixels, labels, patient=patient)
