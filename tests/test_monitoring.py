@@ -54,6 +54,14 @@ def test_every_question_is_about_metrics_and_labels_that_there_are(question: str
     assert grouped <= set().union(*(given[name] for name, _ in asked))
 
 
+def test_nothing_in_the_dashboard_is_said_twice_of_which_one_would_be_lost() -> None:
+    def as_told(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        assert len(dict(pairs)) == len(pairs), [key for key, _ in pairs]
+        return dict(pairs)
+
+    json.loads((DOCKER / "grafana" / "dashboard.json").read_text(), object_pairs_hook=as_told)
+
+
 def test_what_compose_mounts_is_there() -> None:
     services = yaml.safe_load((DOCKER.parent / "docker-compose.yml").read_text())["services"]
     for name in ("prometheus", "grafana"):
