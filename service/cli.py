@@ -26,10 +26,10 @@ from service.api.identity import new_id
 from service.api.protocol import BoundedProtocol
 from service.api.schemas import model_answer, rounded, segment_answer, to_json
 from service.doctor import examine
-from service.errors import ModelPackageError, PanosegError, RequestError, SetupError
+from service.errors import PanosegError, RequestError, SetupError
 from service.logs import configure_logs
 from service.model.engine import Ticket
-from service.model.package import Manifest, choose_package, find_packages, read_manifest
+from service.model.package import Manifest, choose_package, read_manifests
 from service.segmenter import Segmenter, Wanted
 from service.settings import Settings
 from service.triton import write_triton_repository
@@ -156,16 +156,11 @@ def segment(
 def models(as_json: Annotated[bool, typer.Option("--json", help="Print the manifests as JSON.")] = False) -> None:
     """List the model packages that can be served."""
     settings = Settings()
-    manifests, damaged = [], []
-    for folder in find_packages(settings.models):
-        try:
-            manifests.append(read_manifest(folder))
-        except ModelPackageError as error:
-            damaged.append(str(error))
-    _list_models(manifests, as_json)
-    for fault in damaged:
+    found, faults = read_manifests(settings.models)
+    _list_models([manifest for _, manifest in found], as_json)
+    for fault in faults:
         _print_fault(fault)
-    if damaged:
+    if faults:
         raise typer.Exit(_FAULT)
 
 

@@ -18,8 +18,8 @@ from service.api.schemas import (
     models_answer,
 )
 from service.api.state import State
-from service.errors import ModelPackageError, NotReady, ReloadFailed
-from service.model.package import find_packages, read_manifest
+from service.errors import NotReady, ReloadFailed
+from service.model.package import read_manifests
 
 router: Final = APIRouter(tags=["operations"])
 
@@ -35,13 +35,11 @@ _log: Final = structlog.get_logger("panoseg.service")
 def models(state: State) -> ModelsAnswer:
     """Every model package in the folder of models, with its metrics and licence; the log names those left out."""
     active = state.segmenter.package
-    found = []
-    for folder in find_packages(state.settings.models):
-        try:
-            found.append((read_manifest(folder), folder == active.folder))
-        except ModelPackageError as error:  # being copied, maybe
-            _log.warning("model left out", reason=str(error))
-    return models_answer(found, state.segmenter.engine.session)
+    found, faults = read_manifests(state.settings.models)
+    for fault in faults:
+        _log.warning("model left out", reason=fault)
+    packages = [(manifest, folder == active.folder) for folder, manifest in found]
+    return models_answer(packages, state.segmenter.engine.session)
 
 
 @reload_router.post(

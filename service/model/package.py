@@ -222,6 +222,20 @@ def find_packages(models: Path) -> list[Path]:
     )
 
 
+def read_manifests(models: Path) -> tuple[list[tuple[Path, Manifest]], list[str]]:
+    """The folder and manifest of each of `find_packages`, and what is wrong with those that cannot be read.
+
+    One that is just being copied there is damaged for a while, which is no reason to be silent about the others.
+    """
+    found, faults = [], []
+    for folder in find_packages(models):
+        try:
+            found.append((folder, read_manifest(folder)))
+        except ModelPackageError as error:
+            faults.append(str(error))
+    return found, faults
+
+
 def choose_package(models: Path, wanted: str | None) -> ModelPackage:
     """Load the package that is wanted, as `name` or `name/version`; the first of `find_packages` where nothing is.
 
