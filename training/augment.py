@@ -60,13 +60,17 @@ def _warp(
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     inverse = np.linalg.inv(turn @ np.array([[scale * aspect, shear], [0, scale / aspect]]))
     centre = np.array([width / 2, height / 2])
-    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
-    from_x = inverse[0, 0] * (x - centre[0] - shift[0]) + inverse[0, 1] * (y - centre[1] - shift[1]) + centre[0]
-    from_y = inverse[1, 0] * (x - centre[0] - shift[0]) + inverse[1, 1] * (y - centre[1] - shift[1]) + centre[1]
+    # In float32 throughout, and the two directions apart until they are added: twice as soon as by whole grids.
+    across, down = np.arange(width) - centre[0] - shift[0], np.arange(height) - centre[1] - shift[1]
+    from_x, from_y = (
+        (inverse[axis, 0] * across + centre[axis]).astype(np.float32)
+        + (inverse[axis, 1] * down).astype(np.float32)[:, np.newaxis]
+        for axis in (0, 1)
+    )
     if how.elastic:
         from_x += cv2.resize(shifts[0], (width, height), interpolation=cv2.INTER_CUBIC)
         from_y += cv2.resize(shifts[1], (width, height), interpolation=cv2.INTER_CUBIC)
-    maps = from_x.astype(np.float32), from_y.astype(np.float32)
+    maps = from_x, from_y
     return (
         np.asarray(cv2.remap(pixels, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT), np.uint8),
         np.asarray(cv2.remap(classes, *maps, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT), np.uint8),
@@ -78,8 +82,8 @@ def _change_grey(pixels: Picture, how: Augmentation, generator: np.random.Genera
     even, chance = generator.uniform, generator.random
     if chance() < how.local_contrast:
         pixels = cv2.createCLAHE(clipLimit=even(1.0, 4.0), tileGridSize=(4, 8)).apply(pixels)
-    grey: _Grey = pixels.astype(np.float32) / np.float32(255)
-    grey = grey ** np.float32(np.exp(even(-how.gamma, how.gamma)))
+    curve = (np.arange(256) / 255) ** np.exp(even(-how.gamma, how.gamma))
+    grey: _Grey = np.asarray(cv2.LUT(pixels, curve.astype(np.float32)), np.float32)
     if how.ramp:
         across, down = even(-how.ramp, how.ramp, 2)
         ramp = 1 + across * np.linspace(-1, 1, width)[None] + down * np.linspace(-1, 1, height)[:, None]

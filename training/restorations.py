@@ -72,13 +72,19 @@ def _paint_over(pixels: _Layer, classes: Picture, gone: npt.NDArray[np.bool_]) -
     height = pixels.shape[0]
     around = (cv2.dilate((classes > 0).view(np.uint8), np.ones((3, 3), np.uint8)) == 0).astype(np.float32)
     spread = height / 20
-    weight = cv2.GaussianBlur(around, (0, 0), spread)
-    bone = cv2.GaussianBlur(pixels * around, (0, 0), spread) / np.maximum(weight, 1e-3)
+    bone = _blur_widely(pixels * around, spread) / np.maximum(_blur_widely(around, spread), 1e-3)
     # The rim is blended over a few pixels. Of the tooth only the grain stays: its edges, left faint, would teach that
     # faint teeth are none.
     share = cv2.GaussianBlur(cv2.dilate(gone.astype(np.float32), np.ones((5, 5), np.uint8)), (0, 0), height / 200)
     grain = np.clip(pixels - cv2.GaussianBlur(pixels, (0, 0), 1.0), -4, 4)
     return np.asarray(pixels * (1 - share) + (bone + grain) * share, np.float32)
+
+
+def _blur_widely(layer: _Layer, sigma: float) -> _Layer:
+    """As a Gaussian blur of many pixels, in a fifth of its time: made of a picture of a quarter of the size."""
+    height, width = layer.shape
+    small = cv2.resize(layer, (width // 4, height // 4), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(cv2.GaussianBlur(small, (0, 0), sigma / 4), (width, height)), np.float32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,8 +107,7 @@ class _Shape:
     @classmethod
     def of(cls, classes: Picture, number: int) -> "_Shape":
         mask = (classes == number).view(np.uint8)
-        rows, columns = np.nonzero(mask)
-        points = np.stack([columns, rows], axis=1).astype(np.float64)
+        points = cv2.findNonZero(mask).reshape(-1, 2).astype(np.float64)
         centre = points.mean(axis=0)
         spread, directions = np.linalg.eigh(np.cov((points - centre).T) + 0.1 * np.eye(2))
         axis = directions[:, 1]
@@ -111,36 +116,43 @@ class _Shape:
         reach = (points - centre) @ axis
         low, high = float(reach.min()), float(reach.max())
         length = max(high - low, 1.0)
-        y, x = np.mgrid[0 : mask.shape[0], 0 : mask.shape[1]]
-        along = ((x - centre[0]) * axis[0] + (y - centre[1]) * axis[1] - low) / length
+        across = (np.arange(mask.shape[1]) - centre[0]) * axis[0] - low
+        down = (np.arange(mask.shape[0]) - centre[1]) * axis[1]
+        along = (across / length).astype(np.float32) + (down / length).astype(np.float32)[:, np.newaxis]
         middle = centre + axis * (low + high) / 2
-        return cls(mask, along.astype(np.float32), middle, axis * length, float(np.sqrt(12 * spread[0])))
+        return cls(mask, along, middle, axis * length, float(np.sqrt(12 * spread[0])))
 
 
 def _crown(pixels: _Layer, shape: _Shape, before: _Layer, generator: np.random.Generator) -> None:
     """Cover the chewing end of a tooth with metal or porcelain."""
-    end = shape.mask * (shape.along > 1 - generator.uniform(0.25, 0.5))
+    box = _box(*cv2.boundingRect(shape.mask))
+    end = shape.mask[box] * (shape.along[box] > 1 - generator.uniform(0.25, 0.5))
     closed = cv2.morphologyEx(end, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
     cover = cv2.GaussianBlur(closed.astype(np.float32), (0, 0), 0.7)
     if generator.random() < 0.7:
-        bright = generator.uniform(215, 255) + 0.1 * (before - 200)
+        bright = generator.uniform(215, 255) + 0.1 * (before[box] - 200)
     else:
-        bright = before + generator.uniform(10, 60)
-    pixels += (bright - pixels) * cover
+        bright = before[box] + generator.uniform(10, 60)
+    pixels[box] += (bright - pixels[box]) * cover
+
+
+def _box(x: int, y: int, width: int, height: int) -> tuple[slice, slice]:
+    """Rows and columns of a box, with what a small blur spreads around it."""
+    return slice(max(0, y - 6), y + height + 6), slice(max(0, x - 6), x + width + 6)
 
 
 def _replace(pixels: _Layer, shape: _Shape, before: _Layer, generator: np.random.Generator) -> None:
     """Put a screw, a crown, or a crown on a screw where a tooth was."""
     kind = generator.choice(["screw", "screw with crown", "hanging crown"], p=[0.3, 0.45, 0.25])
     if kind != "hanging crown":
-        cover = _draw_screw(shape, generator)
-        pixels += (generator.uniform(205, 255) - pixels) * cover
+        box, cover = _draw_screw(shape, generator)
+        pixels[box] += (generator.uniform(205, 255) - pixels[box]) * cover
     if kind != "screw":
         _crown(pixels, shape, before, generator)
 
 
-def _draw_screw(shape: _Shape, generator: np.random.Generator) -> _Layer:
-    """How far an implant covers each pixel: a tapered cylinder with threads, about 4 mm wide to 22 mm of tooth."""
+def _draw_screw(shape: _Shape, generator: np.random.Generator) -> tuple[tuple[slice, slice], _Layer]:
+    """How far an implant covers the pixels of a box: a threaded, tapered cylinder, about 4 mm wide to 22 mm of tooth."""
     length = float(np.hypot(*shape.axis))
     radius = min(generator.uniform(0.07, 0.11) * length, 0.4 * shape.width)
     start, end = generator.uniform(0.5, 0.75), generator.uniform(-0.05, 0.25)
@@ -152,4 +164,5 @@ def _draw_screw(shape: _Shape, generator: np.random.Generator) -> _Layer:
     outline = np.concatenate([spine + radii[:, None] * across, (spine - radii[:, None] * across)[::-1]])
     cover = np.zeros(shape.mask.shape, np.uint8)
     cv2.fillPoly(cover, [np.rint(outline * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
-    return np.asarray(cv2.GaussianBlur(cover.astype(np.float32) / 255, (0, 0), 0.6), np.float32)
+    box = _box(*cv2.boundingRect(cover))
+    return box, np.asarray(cv2.GaussianBlur(cover[box].astype(np.float32) / 255, (0, 0), 0.6), np.float32)

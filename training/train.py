@@ -19,6 +19,7 @@ from lightning.pytorch.callbacks import (
 )
 from lightning.pytorch.loggers import CSVLogger
 
+from service.machine import usable_cores
 from training.begin import begin_network, is_package
 from training.checkpoint import CONFIG, LAST, CheckpointError, is_finished
 from training.compare import find_changes
@@ -77,7 +78,9 @@ def train(
             f"There is no package and no run {config.begin_with} to begin with; name one that is there, or train it "
             "first."
         )
-    data = ToothData(_load_data(config, allow_leaks), config)
+    # On a GPU the processor has nothing to do but to change pictures, and one core of it would be far behind.
+    on_gpu = torch.cuda.is_available()
+    data = ToothData(_load_data(config, allow_leaks), config, usable_cores() if on_gpu else 0)
     task = ToothTask(config, data.steps())
     if config.begin_with is not None and not last.exists():
         task.network.load_state_dict(begin_network(config).state_dict())
@@ -97,6 +100,7 @@ def train(
         reload_dataloaders_every_n_epochs=1,
         check_val_every_n_epoch=config.validate_every_epochs,
         num_sanity_val_steps=0,
+        benchmark=on_gpu,
         gradient_clip_val=config.optimiser.gradient_clip,
         logger=logger,
         log_every_n_steps=1,

@@ -1,17 +1,18 @@
 """Feeds the network: pictures prepared once as the service prepares them, then changed anew each epoch."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+import cv2
 import lightning
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from service.model.prepare import Fit, prepare
 from training.augment import augment
-from training.config import Config
+from training.config import Config, Phase
 from training.data.samples import Sample, to_classes
 from training.data.splits import Splits
 
@@ -20,31 +21,51 @@ Batch = tuple[Tensor, Tensor]
 
 
 class PreparedPictures(Dataset[tuple[Tensor, Tensor]]):
-    """Prepared pictures of one size in memory (256 KiB each with the truth at 256 x 512), changed as configured.
+    """Prepared pictures of one size in memory (256 KiB each with the truth at 256 x 512).
 
-    Every change is drawn from (seed, epoch, picture), so that an epoch can be had again: a run that was killed and
-    resumed sees what it would have seen.
+    Where they are changed, they are counted through all epochs: number `epoch * len(pictures) + picture`. Every change
+    is drawn from (seed, epoch, picture), so that an epoch can be had again: a run that was killed and resumed sees what
+    it would have seen.
     """
 
-    def __init__(self, samples: Sequence[Sample], height: int, width: int, config: Config, epoch: int | None) -> None:
-        self._pictures = [prepare_sample(sample, height, width, config.network.classes) for sample in samples]
+    def __init__(self, samples: Sequence[Sample], height: int, width: int, config: Config, *, changed: bool) -> None:
+        # One that is shown several times is there once.
+        distinct = {id(sample): sample for sample in samples}
+        prepared = {
+            key: prepare_sample(sample, height, width, config.network.classes) for key, sample in distinct.items()
+        }
+        self._pictures = [prepared[id(sample)] for sample in samples]
         self._config = config
-        self._epoch = epoch
+        self._changed = changed
 
     def __len__(self) -> int:
         return len(self._pictures)
 
-    def at_epoch(self, epoch: int) -> None:
-        """Draw the changes of this epoch from now on."""
-        self._epoch = epoch
-
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+    def __getitem__(self, number: int) -> tuple[Tensor, Tensor]:
+        epoch, index = divmod(number, len(self))
         pixels, classes = self._pictures[index]
-        if self._epoch is not None:
-            generator = np.random.default_rng((self._config.seed, self._epoch, index))
+        if self._changed:
+            generator = np.random.default_rng((self._config.seed, epoch, index))
             numbered = self._config.network.classes > 2
             pixels, classes = augment(pixels, classes, numbered, self._config.augmentation, generator)
         return torch.from_numpy(pixels), torch.from_numpy(classes)
+
+
+class _DrawnOrder(Sampler[int]):
+    """An epoch's pictures in an order drawn from (seed, epoch)."""
+
+    def __init__(self, pictures: int, seed: int) -> None:
+        self._pictures = pictures
+        self._seed = seed
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return self._pictures
+
+    def __iter__(self) -> Iterator[int]:
+        drawing = torch.Generator().manual_seed(self._seed * 100_003 + self.epoch)
+        order = torch.randperm(self._pictures, generator=drawing).tolist()
+        return (self.epoch * self._pictures + index for index in order)
 
 
 def prepare_sample(
@@ -61,49 +82,66 @@ def prepare_sample(
 
 
 class ToothData(lightning.LightningDataModule):
-    """The loaders of each epoch's phase."""
+    """The loaders of each epoch's phase.
 
-    def __init__(self, splits: Splits, config: Config) -> None:
+    Args:
+        workers: processes that change the training pictures; 0 has the training process do it, as it must where the
+            network's arithmetic needs the processor.
+    """
+
+    def __init__(self, splits: Splits, config: Config, workers: int = 0) -> None:
         super().__init__()
         self._samples = {
             "train": [sample for sample in splits.train for _ in range(config.repeat.get(sample.category, 1))],
             "val": list(splits.val),
         }
         self._config = config
-        self._prepared: dict[tuple[str, int, int], PreparedPictures] = {}
+        self._workers = workers
+        self._train: tuple[Phase, _DrawnOrder, DataLoader[Batch]] | None = None
+        self._val: tuple[Phase, DataLoader[Batch]] | None = None
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """The training pictures at the size of the epoch's phase, in an order drawn from (seed, epoch)."""
+        phase = self._phase()
+        if self._train is None or self._train[0] is not phase:
+            self._train = None  # its workers end before the next ones start
+            pictures = PreparedPictures(self._samples["train"], phase.height, phase.width, self._config, changed=True)
+            order = _DrawnOrder(len(pictures), self._config.seed)
+            loader = DataLoader(
+                pictures,
+                phase.batch,
+                sampler=order,
+                # A last batch of one or two pictures would upset the batch statistics.
+                drop_last=len(pictures) >= phase.batch,
+                num_workers=self._workers,
+                persistent_workers=self._workers > 0,
+                pin_memory=self._workers > 0,
+                worker_init_fn=_keep_to_one_core,
+            )
+            self._train = phase, order, loader
+        _, order, loader = self._train
         assert self.trainer is not None
-        epoch = self.trainer.current_epoch
-        phase = self._config.phase(epoch)
-        pictures = self._pictures("train", phase.height, phase.width)
-        pictures.at_epoch(epoch)
-        # Drawn here once: Lightning iterates once more in a run that goes on than in one that begins.
-        drawing = torch.Generator().manual_seed(self._config.seed * 100_003 + epoch)
-        order = torch.randperm(len(pictures), generator=drawing).tolist()
-        return DataLoader(
-            pictures,
-            phase.batch,
-            sampler=order,
-            # A last batch of one or two pictures would upset the batch statistics.
-            drop_last=len(pictures) >= phase.batch,
-        )
+        order.epoch = self.trainer.current_epoch
+        return loader
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """The validation pictures, unchanged, at the same size."""
-        assert self.trainer is not None
-        phase = self._config.phase(self.trainer.current_epoch)
-        return DataLoader(self._pictures("val", phase.height, phase.width), phase.batch)
+        phase = self._phase()
+        if self._val is None or self._val[0] is not phase:
+            pictures = PreparedPictures(self._samples["val"], phase.height, phase.width, self._config, changed=False)
+            self._val = phase, DataLoader(pictures, phase.batch)
+        return self._val[1]
 
     def steps(self) -> int:
         """Optimiser steps of the whole run."""
         pictures = len(self._samples["train"])
         return sum(phase.epochs * max(1, pictures // phase.batch) for phase in self._config.phases)
 
-    def _pictures(self, split: str, height: int, width: int) -> PreparedPictures:
-        key = (split, height, width)
-        if key not in self._prepared:
-            epoch = 0 if split == "train" else None
-            self._prepared[key] = PreparedPictures(self._samples[split], height, width, self._config, epoch)
-        return self._prepared[key]
+    def _phase(self) -> Phase:
+        assert self.trainer is not None
+        return self._config.phase(self.trainer.current_epoch)
+
+
+def _keep_to_one_core(worker: int) -> None:
+    # OpenCV's threads do not outlive the fork, and would be waited for.
+    cv2.setNumThreads(0)
