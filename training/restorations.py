@@ -152,7 +152,7 @@ def _replace(pixels: _Layer, shape: _Shape, before: _Layer, generator: np.random
 
 
 def _draw_screw(shape: _Shape, generator: np.random.Generator) -> tuple[tuple[slice, slice], _Layer]:
-    """How far an implant covers the pixels of a box: a threaded, tapered cylinder, about 4 mm wide to 22 mm of tooth."""
+    """How far an implant covers pixels of a box: a threaded, tapered cylinder, about 4 mm wide to 22 mm of tooth."""
     length = float(np.hypot(*shape.axis))
     radius = min(generator.uniform(0.07, 0.11) * length, 0.4 * shape.width)
     start, end = generator.uniform(0.5, 0.75), generator.uniform(-0.05, 0.25)
