@@ -149,7 +149,10 @@ def measure_throughput(
         used = processor_seconds(server.pid) - used
         # The first second, which is not counted, uses the processor as well.
         answered = max(1, times.in_time) * (seconds + 1) / seconds
-        loaded[server.contender.name] = {**_load(times), "processor_ms_per_request": _round(1000 * used / answered)}
+        loaded[server.contender.name] = {
+            **load_summary(times),
+            "processor_ms_per_request": _round(1000 * used / answered),
+        }
         loop += bare.run(BARE_RUNS)
     return {"throughput": loaded, "bare_loop": summary(loop)}
 
@@ -197,7 +200,7 @@ def measure_arrivals(
             if not each:
                 continue
             times = together(each)
-            levels[name].append({"share": share, "rate": _round(rate), **_load(times)})
+            levels[name].append({"share": share, "rate": _round(rate), **load_summary(times)})
             if not all(math.isfinite(taken_ms) for taken_ms in times.taken_ms):
                 behind.add(name)
     return levels
@@ -209,7 +212,7 @@ def measure_reload(server: Server, bodies: Sequence[bytes], seconds: float) -> d
     route = Caller(f"{server.url}/v1/models/reload")
     with closing(route), _asking({"reload": lambda: route.send(b"")}) as taken:
         during = closed_loop(server.route, bodies, seconds)
-    return {"before": _load(before), "during": _load(during), "reload": summary(taken["reload"])}
+    return {"before": load_summary(before), "during": load_summary(during), "reload": summary(taken["reload"])}
 
 
 def measure_memory(server: Server, bodies: Sequence[bytes], requests: int) -> dict[str, Any]:
@@ -243,7 +246,8 @@ def summary(values: Sequence[float]) -> dict[str, Any]:
     return {"count": len(values)} | {name: _round(percentile(values, share)) for name, share in shares.items()}
 
 
-def _load(times: Times) -> dict[str, Any]:
+def load_summary(times: Times) -> dict[str, Any]:
+    """Answers a second, how many requests were not answered, and `summary` of all."""
     unanswered = sum(math.isinf(taken_ms) for taken_ms in times.taken_ms)
     return {"per_second": _round(times.per_second), "unanswered": unanswered, **summary(times.taken_ms)}
 
