@@ -33,8 +33,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.contenders import panoseg, running
-from benchmarks.load import closed_loop, form
-from benchmarks.measure import load_summary, measure_formats, summary
+from benchmarks.load import form
+from benchmarks.measure import measure_callers, measure_formats, summary
 from benchmarks.pictures import as_format, full_size_pictures
 from benchmarks.places import REPOSITORY, RESULTS, commit
 from service.machine import processor_name, usable_cores
@@ -46,12 +46,14 @@ RESULT: Final = RESULTS / "gpu.json"
 BATCHES: Final = (1, 16, 4, 64, 8, 2, 32)
 """In the order of measuring: what there is no time for is missed least."""
 
-_NETWORK_SHARE: Final = 0.4
-"""Of the run's time, which the network alone may take; the service has the rest."""
+_SERVICE_SHARE: Final = 0.6
+"""Of the run's time, beyond which the service on the GPU is given up."""
 
-_FOR_A_WAY_S: Final = 3.0
-_FOR_A_SERVICE_S: Final = 12.0
-"""Without so much time left, a way or a service is not begun any more."""
+_FOR_A_SERVICE_S: Final = 15.0
+"""Kept for the service on the processor, which comes last."""
+
+_FOR_A_WAY_S: Final = 6.0
+"""What a way gets at least; without half of it left, it is not begun any more."""
 
 _LEAST_RUNS: Final = 20
 _MOST_PICTURES: Final = 4
@@ -108,17 +110,22 @@ def main() -> None:
         chosen.out.write_text(json.dumps(result, indent=1) + "\n")
 
     write()
-    _measure_network(result, chosen, begin + _NETWORK_SHARE * chosen.seconds, write)
-    services = result["services"] = {}
     pictures = [*full_size_pictures().values()][:_MOST_PICTURES]
     formats = {kind: [form(as_format(picture, kind)) for picture in pictures] for kind in ("png", "jpeg")}
-    for provider in dict.fromkeys((chosen.provider, "cpu")):
-        services[provider] = {}
-        # Also what a server that does not start ends the program with.
-        with _written_down(services[provider], write, (Exception, SystemExit)):
-            if time.perf_counter() > begin + chosen.seconds - _FOR_A_SERVICE_S:
-                raise TimeoutError("no time was left")
-            _measure_service(services[provider], chosen, provider, formats, write)
+    result["services"] = {}
+
+    def measure_service(provider: str, until: float) -> None:
+        told = result["services"][provider] = {}
+        # Also what a server that does not start, or not in time, ends the program with.
+        with _written_down(told, write, (Exception, SystemExit)), _given_up(until):
+            _measure_service(told, chosen, provider, formats, write)
+
+    measure_service(chosen.provider, begin + _SERVICE_SHARE * chosen.seconds)
+    end = begin + chosen.seconds
+    beside = chosen.provider != "cpu"
+    _measure_network(result, chosen, end - beside * _FOR_A_SERVICE_S, write)
+    if beside:
+        measure_service("cpu", max(end, time.perf_counter() + _FOR_A_SERVICE_S))
     _show(result)
 
 
@@ -148,6 +155,21 @@ def _written_down(
     except errors as error:
         into["error"] = f"{type(error).__name__}: {error}"[-_SAID:]
     write()
+
+
+@contextmanager
+def _given_up(until: float) -> Iterator[None]:
+    """What has not ended at an instant is ended.
+
+    Raises:
+        SystemExit: the instant came; nothing that waits for a server takes it for the server's error.
+    """
+    signal.signal(signal.SIGALRM, lambda *_: sys.exit("no time was left"))
+    signal.setitimer(signal.ITIMER_REAL, max(0.001, until - time.perf_counter()))
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def _describe(chosen: argparse.Namespace) -> dict[str, Any]:
@@ -181,7 +203,7 @@ def _ask_driver(what: str) -> str:
 def _measure_network(
     result: dict[str, Any], chosen: argparse.Namespace, until: float, write: Callable[[], None]
 ) -> None:
-    """Every way in its own process, each with an equal share of the time that those before it left."""
+    """Every way in its own process, each with a share of the time that those before it left."""
     network = result["network"] = {}
     with _written_down(network, write), tempfile.TemporaryDirectory() as folder:
         package = choose_package(chosen.models, None)
@@ -189,11 +211,12 @@ def _measure_network(
         np.save(reference, _foreground_on_processor(package))
         for number, name in enumerate(WAYS):
             network[name] = {"options": WAYS[name].options, "batches": []}
-            left = (until - time.perf_counter()) / (len(WAYS) - number)
+            left = until - time.perf_counter()
+            share = min(left, max(left / (len(WAYS) - number), _FOR_A_WAY_S))
             with _written_down(network[name], write):
-                if left < _FOR_A_WAY_S:
+                if left < _FOR_A_WAY_S / 2:
                     raise TimeoutError("no time was left")
-                for told in _run_way(name, chosen, reference, left):
+                for told in _run_way(name, chosen, reference, share):
                     if "batch" in told:
                         network[name]["batches"].append(told)
                         network[name]["batches"].sort(key=lambda row: row["batch"])
@@ -386,7 +409,7 @@ def _measure_service(
             told["many_callers"].append(load)
             with _written_down(load, write):
                 seconds = 1.0 if chosen.quick else 2.0
-                load |= load_summary(closed_loop(server.route, formats[kind], seconds, callers))
+                load |= measure_callers(server, formats[kind], seconds, callers)
 
 
 def _show(result: dict[str, Any]) -> None:

@@ -18,7 +18,17 @@ from rich.progress import track
 
 from benchmarks.bare import Bare
 from benchmarks.contenders import PANOSEG, Server
-from benchmarks.load import Caller, Times, closed_loop, open_loop, percentile, poisson_schedule, single_stream, together
+from benchmarks.load import (
+    CALLERS,
+    Caller,
+    Times,
+    closed_loop,
+    open_loop,
+    percentile,
+    poisson_schedule,
+    single_stream,
+    together,
+)
 from benchmarks.processes import memory_mb, processor_seconds
 from service.latency import STAGES
 
@@ -144,17 +154,19 @@ def measure_throughput(
     loaded: dict[str, Any] = {}
     loop = bare.run(BARE_RUNS)
     for server in track(servers, "throughput"):
-        used = processor_seconds(server.pid)
-        times = closed_loop(server.route, bodies, seconds)
-        used = processor_seconds(server.pid) - used
-        # The first second, which is not counted, uses the processor as well.
-        answered = max(1, times.in_time) * (seconds + 1) / seconds
-        loaded[server.contender.name] = {
-            **load_summary(times),
-            "processor_ms_per_request": _round(1000 * used / answered),
-        }
+        loaded[server.contender.name] = measure_callers(server, bodies, seconds)
         loop += bare.run(BARE_RUNS)
     return {"throughput": loaded, "bare_loop": summary(loop)}
+
+
+def measure_callers(server: Server, bodies: Sequence[bytes], seconds: float, callers: int = CALLERS) -> dict[str, Any]:
+    """Many callers at once at one server, and what an answer takes of the processor."""
+    used = processor_seconds(server.pid)
+    times = closed_loop(server.route, bodies, seconds, callers)
+    used = processor_seconds(server.pid) - used
+    # The first second, which is not counted, uses the processor as well.
+    answered = max(1, times.in_time) * (seconds + 1) / seconds
+    return {**_load(times), "processor_ms_per_request": _round(1000 * used / answered)}
 
 
 def measure_watching(server: Server, idle: Server, bodies: Sequence[bytes], seconds: float) -> dict[str, Any]:
@@ -200,7 +212,7 @@ def measure_arrivals(
             if not each:
                 continue
             times = together(each)
-            levels[name].append({"share": share, "rate": _round(rate), **load_summary(times)})
+            levels[name].append({"share": share, "rate": _round(rate), **_load(times)})
             if not all(math.isfinite(taken_ms) for taken_ms in times.taken_ms):
                 behind.add(name)
     return levels
@@ -212,7 +224,7 @@ def measure_reload(server: Server, bodies: Sequence[bytes], seconds: float) -> d
     route = Caller(f"{server.url}/v1/models/reload")
     with closing(route), _asking({"reload": lambda: route.send(b"")}) as taken:
         during = closed_loop(server.route, bodies, seconds)
-    return {"before": load_summary(before), "during": load_summary(during), "reload": summary(taken["reload"])}
+    return {"before": _load(before), "during": _load(during), "reload": summary(taken["reload"])}
 
 
 def measure_memory(server: Server, bodies: Sequence[bytes], requests: int) -> dict[str, Any]:
@@ -246,8 +258,7 @@ def summary(values: Sequence[float]) -> dict[str, Any]:
     return {"count": len(values)} | {name: _round(percentile(values, share)) for name, share in shares.items()}
 
 
-def load_summary(times: Times) -> dict[str, Any]:
-    """Answers a second, how many requests were not answered, and `summary` of all."""
+def _load(times: Times) -> dict[str, Any]:
     unanswered = sum(math.isinf(taken_ms) for taken_ms in times.taken_ms)
     return {"per_second": _round(times.per_second), "unanswered": unanswered, **summary(times.taken_ms)}
 
