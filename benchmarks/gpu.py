@@ -56,6 +56,9 @@ _FOR_A_WAY_S: Final = 6.0
 """What a way gets at least; without half of it left, it is not begun any more."""
 
 _LEAST_RUNS: Final = 20
+_LONGEST_S: Final = 2.0
+"""Of one size of batch, after which fewer runs will do."""
+
 _MOST_PICTURES: Final = 4
 _SAID: Final = 1500
 """Characters of an error that are kept, its last."""
@@ -320,8 +323,8 @@ def _time_batch(
         run(pictures[:count])
     whole: list[float] = []
     device: list[float] = []
-    end = time.perf_counter() + seconds
-    while len(whole) < least or time.perf_counter() < end:
+    since = time.perf_counter()
+    while (passed := time.perf_counter() - since) < seconds or len(whole) < (least if passed < _LONGEST_S else 3):
         first = len(whole) % 8
         begin = time.perf_counter()
         run(pictures[first : first + count])
@@ -401,8 +404,10 @@ def _measure_service(
                 told["gpu_memory_used_mib"] = int(_ask_driver("memory.used").split()[0])
         write()
         times = 1 if chosen.quick else 8
-        told["one_after_the_other"] = measure_formats(server, {kind: each * times for kind, each in formats.items()})
-        write()
+        told["one_after_the_other"] = {}
+        for kind, bodies in formats.items():
+            told["one_after_the_other"] |= measure_formats(server, {kind: bodies * times})
+            write()
         told["many_callers"] = []
         for kind, callers in loads:
             load = {"format": kind, "callers": callers}
