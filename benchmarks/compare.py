@@ -11,7 +11,6 @@ import json
 import math
 import signal
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -46,7 +45,7 @@ from benchmarks.measure import (
     measure_watching,
 )
 from benchmarks.pictures import as_format, full_size_pictures, mixed_sizes
-from benchmarks.places import IMAGES, REPOSITORY, RESULTS, processor_kind
+from benchmarks.places import IMAGES, REPOSITORY, RESULTS, commit, processor_kind
 from benchmarks.processes import processor_seconds
 from service.machine import processor_name, usable_cores
 from service.model.package import choose_package
@@ -139,15 +138,12 @@ def _started(server: Server) -> dict[str, float]:
 
 def _describe(without_rivals: bool) -> dict[str, Any]:
     """What the figures depend on."""
-    git = ("git", "-C", str(REPOSITORY))
-    commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-    changed = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=True).stdout
     theirs = {} if without_rivals else _THEIRS
     options = " ".join(sys.argv[1:])
     return {
         "command": f"python -m benchmarks.compare {options}" if options else "make bench",
         "date": datetime.now(UTC).isoformat(timespec="minutes"),
-        "commit": commit + (" with changes" if changed else ""),
+        "commit": commit(),
         "processor": processor_name(),
         "cores": usable_cores(),
         "python": sys.version.split()[0],

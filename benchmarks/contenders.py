@@ -127,7 +127,7 @@ def running(contender: Contender) -> Iterator[Server]:
     port = _free_port()
     url = f"http://127.0.0.1:{port}"
     command = [part.format(port=port) for part in contender.command]
-    environment = {**os.environ, **contender.environment, "RIVAL_PORT": str(port), "PYTHONPATH": str(REPOSITORY)}
+    environment = {**os.environ, "RIVAL_PORT": str(port), "PYTHONPATH": str(REPOSITORY), **contender.environment}
     with tempfile.TemporaryFile() as log:
         begin = time.perf_counter()
         process = subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdout=log, stderr=log)

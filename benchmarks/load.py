@@ -138,8 +138,8 @@ def single_stream(send: Callable[[bytes], bytes], bodies: Sequence[bytes]) -> li
     return answers
 
 
-def closed_loop(url: str, bodies: Sequence[bytes], seconds: float) -> Times:
-    """`CALLERS` callers, each sending one request after the other; a first second is not counted."""
+def closed_loop(url: str, bodies: Sequence[bytes], seconds: float, callers: int = CALLERS) -> Times:
+    """So many callers, each sending one request after the other; a first second is not counted."""
     begin = time.perf_counter() + 1.0
     end = begin + seconds
     answered: list[tuple[float, float]] = []
@@ -152,8 +152,8 @@ def closed_loop(url: str, bodies: Sequence[bytes], seconds: float) -> Times:
                 answered.append((time.perf_counter(), taken_ms))
                 sent += 1
 
-    with ThreadPoolExecutor(CALLERS) as threads:
-        list(threads.map(call, range(CALLERS)))
+    with ThreadPoolExecutor(callers) as threads:
+        list(threads.map(call, range(callers)))
     counted = [taken_ms for at, taken_ms in answered if begin <= at]
     in_time = sum(begin <= at < end and math.isfinite(taken_ms) for at, taken_ms in answered)
     return Times(tuple(counted), seconds, in_time)

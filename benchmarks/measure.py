@@ -18,7 +18,17 @@ from rich.progress import track
 
 from benchmarks.bare import Bare
 from benchmarks.contenders import PANOSEG, Server
-from benchmarks.load import Caller, Times, closed_loop, open_loop, percentile, poisson_schedule, single_stream, together
+from benchmarks.load import (
+    CALLERS,
+    Caller,
+    Times,
+    closed_loop,
+    open_loop,
+    percentile,
+    poisson_schedule,
+    single_stream,
+    together,
+)
 from benchmarks.processes import memory_mb, processor_seconds
 from service.latency import STAGES
 
@@ -144,14 +154,19 @@ def measure_throughput(
     loaded: dict[str, Any] = {}
     loop = bare.run(BARE_RUNS)
     for server in track(servers, "throughput"):
-        used = processor_seconds(server.pid)
-        times = closed_loop(server.route, bodies, seconds)
-        used = processor_seconds(server.pid) - used
-        # The first second, which is not counted, uses the processor as well.
-        answered = max(1, times.in_time) * (seconds + 1) / seconds
-        loaded[server.contender.name] = {**_load(times), "processor_ms_per_request": _round(1000 * used / answered)}
+        loaded[server.contender.name] = measure_callers(server, bodies, seconds)
         loop += bare.run(BARE_RUNS)
     return {"throughput": loaded, "bare_loop": summary(loop)}
+
+
+def measure_callers(server: Server, bodies: Sequence[bytes], seconds: float, callers: int = CALLERS) -> dict[str, Any]:
+    """Many callers at once at one server, and what an answer takes of the processor."""
+    used = processor_seconds(server.pid)
+    times = closed_loop(server.route, bodies, seconds, callers)
+    used = processor_seconds(server.pid) - used
+    # The first second, which is not counted, uses the processor as well.
+    answered = max(1, times.in_time) * (seconds + 1) / seconds
+    return {**_load(times), "processor_ms_per_request": _round(1000 * used / answered)}
 
 
 def measure_watching(server: Server, idle: Server, bodies: Sequence[bytes], seconds: float) -> dict[str, Any]:

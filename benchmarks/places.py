@@ -1,5 +1,6 @@
 """Where the measurements lie, and what a kind of processor is called in their names."""
 
+import subprocess
 from pathlib import Path
 from typing import Final, Literal
 
@@ -13,3 +14,15 @@ IMAGES: Final = REPOSITORY / "docs" / "images"
 def processor_kind(name: str | None = None) -> Literal["vnni", "avx2"]:
     """Whether a processor, this machine's where no name is given, multiplies eight bits in one step (VNNI)."""
     return "vnni" if "vnni" in (name or processor_name()) else "avx2"
+
+
+def commit() -> str:
+    """The repository's commit, and whether tracked files differ from it.
+
+    Raises:
+        OSError, subprocess.CalledProcessError: there is no git, or no repository.
+    """
+    git = ("git", "-C", str(REPOSITORY))
+    head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+    changed = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=True).stdout
+    return head + (" with changes" if changed else "")

@@ -119,10 +119,13 @@ def test_what_is_asked_for_runs_or_nothing_does(package: ModelPackage) -> None:
                 open_session(package, choice)  # type: ignore[arg-type]
 
 
-def test_tensors_that_keep_their_places_give_the_same_answers(package: ModelPackage, phantom: Phantom) -> None:
-    """The way to a GPU, here in the processor's own memory."""
+@pytest.mark.parametrize("graphs", [False, True])
+def test_tensors_that_keep_their_places_give_the_same_answers(
+    package: ModelPackage, phantom: Phantom, graphs: bool
+) -> None:
+    """The way to a GPU, here in the processor's own memory, where there are no graphs to be had."""
     session = onnxruntime.InferenceSession(package.folder / package.manifest.files[0].path)
-    anyhow, in_place = runtimes.run_with(session), runtimes.run_in_place(session, "cpu")
+    anyhow, in_place = runtimes.run_with(session), runtimes.run_in_place(session, "cpu", graphs=graphs)
     upright = prepare(phantom.pixels, package.manifest.input.fit()).pixels[np.newaxis]
     mirrored = upright[:, :, ::-1]
     batches = [upright, mirrored, np.concatenate([upright, mirrored]), upright]

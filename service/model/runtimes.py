@@ -82,21 +82,25 @@ def load(path: Path, choice: Choice, threads: int, spinning: bool, lanes: int) -
     return run_with(session) if choice == "cpu" else run_in_place(session, "cuda")
 
 
-def run_in_place(session: onnxruntime.InferenceSession, device: Literal["cpu", "cuda"]) -> Run:
+def run_in_place(session: onnxruntime.InferenceSession, device: Literal["cpu", "cuda"], *, graphs: bool = False) -> Run:
     """A session of ONNX Runtime, for one thread at a time, whose tensors keep their places in a device's memory.
 
     For each size of batch they are taken once (IO binding). Nothing but the pictures goes up, nothing but the outputs
     comes down, and no request waits for memory.
+
+    Args:
+        graphs: whether the session was made to keep its work as CUDA graphs (`enable_cuda_graph`), one for each size of
+            batch; without such a session it changes nothing.
     """
 
     @cache
     def take_places(count: int) -> _Places:
-        return _Places(session, device, count)
+        return _Places(session, device, count, graphs)
 
     def run(pixels: npt.NDArray[np.uint8]) -> list[npt.NDArray[Any]]:
         place = take_places(len(pixels))
         place.pixels.update_inplace(np.ascontiguousarray(pixels))
-        session.run_with_iobinding(place.binding)
+        session.run_with_iobinding(place.binding, place.options)
         # Copied, since on a processor it is the next pictures' memory.
         return [place.outputs[name].numpy().copy() for name in OUTPUTS]
 
@@ -106,7 +110,7 @@ def run_in_place(session: onnxruntime.InferenceSession, device: Literal["cpu", "
 class _Places:
     """Where a session's tensors lie, for one size of batch."""
 
-    def __init__(self, session: onnxruntime.InferenceSession, device: str, count: int) -> None:
+    def __init__(self, session: onnxruntime.InferenceSession, device: str, count: int, graphs: bool) -> None:
         def take(tensor: onnxruntime.NodeArg) -> onnxruntime.OrtValue:
             shape = (count, *tensor.shape[1:])
             return onnxruntime.OrtValue.ortvalue_from_shape_and_type(shape, _DTYPES[tensor.type], device, 0)
@@ -118,6 +122,10 @@ class _Places:
         self.outputs = {tensor.name: take(tensor) for tensor in session.get_outputs()}
         for name, value in self.outputs.items():
             self.binding.bind_ortvalue_output(name, value)
+        self.options = onnxruntime.RunOptions() if graphs else None
+        if self.options:
+            # A graph has its tensors' shapes and places in it, so another size needs another.
+            self.options.add_run_config_entry("gpu_graph_id", str(count))
 
 
 def run_with(session: onnxruntime.InferenceSession) -> Run:

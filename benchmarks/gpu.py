@@ -1,0 +1,462 @@
+"""The model and the whole service on a GPU: ways to run the network, sizes of batch, requests and callers.
+
+    panoseg derive models/unet-resnet34-fdi/1 --models models-gpu && python -m benchmarks.gpu
+
+It is made for a machine that is lent for minutes: what fails is written down with its error and does not end the run,
+the result file is written after each figure, and what there is no time left for is said to be left out. Each way to run
+the network is a process of its own, since an error on a GPU can spoil all that follows it in its process. With
+`--provider cpu` the same runs on a processor, to see that it runs.
+"""
+
+import argparse
+import ctypes
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.contenders import panoseg, running
+from benchmarks.load import form
+from benchmarks.measure import measure_callers, measure_formats, summary
+from benchmarks.pictures import as_format, full_size_pictures
+from benchmarks.places import REPOSITORY, RESULTS, commit
+from service.machine import processor_name, usable_cores
+from service.model.package import ModelPackage, choose_package
+from service.model.runtimes import OUTPUTS, PROVIDERS, run_in_place, run_with
+
+RESULT: Final = RESULTS / "gpu.json"
+
+BATCHES: Final = (1, 16, 4, 64, 8, 2, 32)
+"""In the order of measuring: what there is no time for is missed least."""
+
+_SERVICE_SHARE: Final = 0.6
+"""Of the run's time, beyond which the service on the GPU is given up."""
+
+_FOR_A_SERVICE_S: Final = 15.0
+"""Kept for the service on the processor, which comes last."""
+
+_FOR_A_WAY_S: Final = 6.0
+"""What a way gets at least; without half of it left, it is not begun any more."""
+
+_LEAST_RUNS: Final = 20
+_LONGEST_S: Final = 2.0
+"""Of one size of batch, after which fewer runs will do."""
+
+_MOST_PICTURES: Final = 4
+_SAID: Final = 1500
+"""Characters of an error that are kept, its last."""
+
+_NHWC: Final = {"prefer_nhwc": "1"}
+_GRAPHS: Final = {"enable_cuda_graph": "1"}
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One way to run the network.
+
+    Attributes:
+        precision: which of the package's files runs.
+        options: of ONNX Runtime's provider for CUDA.
+        batches: that it is measured with.
+    """
+
+    precision: str = "fp16"
+    options: dict[str, str] = field(default_factory=dict)
+    batches: tuple[int, ...] = BATCHES
+
+    @property
+    def graphs(self) -> bool:
+        """Whether the session keeps its work as CUDA graphs."""
+        return "enable_cuda_graph" in self.options
+
+
+WAYS: Final = {
+    "float16": Way(),
+    "float16, NHWC and CUDA graphs": Way(options=_NHWC | _GRAPHS),
+    "float16, NHWC": Way(options=_NHWC),
+    "float16, CUDA graphs": Way(options=_GRAPHS),
+    "int8": Way("int8", batches=(1, 16)),
+}
+
+
+def main() -> None:
+    """Measure what there is time for."""
+    chosen = _parse()
+    if chosen.way is not None:
+        _measure_way(chosen)
+        return
+    # Ended by a signal, it still stops the servers that it started.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    begin = time.perf_counter()
+    result = _describe(chosen)
+
+    def write() -> None:
+        result["run_s"] = round(time.perf_counter() - begin, 1)
+        chosen.out.parent.mkdir(parents=True, exist_ok=True)
+        chosen.out.write_text(json.dumps(result, indent=1) + "\n")
+
+    write()
+    pictures = [*full_size_pictures().values()][:_MOST_PICTURES]
+    formats = {kind: [form(as_format(picture, kind)) for picture in pictures] for kind in ("png", "jpeg")}
+    result["services"] = {}
+
+    def measure_service(provider: str, until: float) -> None:
+        told = result["services"][provider] = {}
+        # Also what a server that does not start, or not in time, ends the program with.
+        with _written_down(told, write, (Exception, SystemExit)), _given_up(until):
+            _measure_service(told, chosen, provider, formats, write)
+
+    measure_service(chosen.provider, begin + _SERVICE_SHARE * chosen.seconds)
+    end = begin + chosen.seconds
+    beside = chosen.provider != "cpu"
+    _measure_network(result, chosen, end - beside * _FOR_A_SERVICE_S, write)
+    if beside:
+        measure_service("cpu", max(end, time.perf_counter() + _FOR_A_SERVICE_S))
+    _show(result)
+
+
+def _parse() -> argparse.Namespace:
+    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    arguments.add_argument("--models", type=Path, default=REPOSITORY / "models-gpu", help="as `panoseg derive` made it")
+    arguments.add_argument("--provider", choices=("cuda", "cpu"), default="cuda")
+    arguments.add_argument("--seconds", type=float, default=60.0, help="that the whole run may take, about")
+    arguments.add_argument("--quick", action="store_true", help="few runs, to see that it runs; figures mean little")
+    arguments.add_argument("--commit", help="of the measured files, where they lie outside their repository")
+    arguments.add_argument("--out", type=Path, default=RESULT)
+    # What the benchmark starts itself with, once for each way.
+    arguments.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
+    arguments.add_argument("--reference", type=Path, help=argparse.SUPPRESS)
+    chosen = arguments.parse_args()
+    chosen.models = chosen.models.resolve()
+    return chosen
+
+
+@contextmanager
+def _written_down(
+    into: dict[str, Any], write: Callable[[], None], errors: tuple[type[BaseException], ...] = (Exception,)
+) -> Iterator[None]:
+    """Whatever comes of it is written, an error too, which ends here."""
+    try:
+        yield
+    except errors as error:
+        into["error"] = f"{type(error).__name__}: {error}"[-_SAID:]
+    write()
+
+
+@contextmanager
+def _given_up(until: float) -> Iterator[None]:
+    """What has not ended at an instant is ended.
+
+    Raises:
+        SystemExit: the instant came; nothing that waits for a server takes it for the server's error.
+    """
+    signal.signal(signal.SIGALRM, lambda *_: sys.exit("no time was left"))
+    signal.setitimer(signal.ITIMER_REAL, max(0.001, until - time.perf_counter()))
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _describe(chosen: argparse.Namespace) -> dict[str, Any]:
+    """What the figures depend on."""
+    try:
+        gpu = _ask_driver("name,driver_version,memory.total")
+    except (OSError, subprocess.SubprocessError) as error:
+        gpu = f"none: {error}"
+    try:
+        measured = chosen.commit or commit()
+    except (OSError, subprocess.SubprocessError):
+        measured = "unknown"
+    return {
+        "command": " ".join(["python -m benchmarks.gpu", *sys.argv[1:]]),
+        "date": datetime.now(UTC).isoformat(timespec="minutes"),
+        "commit": measured,
+        "gpu": gpu,
+        "processor": processor_name(),
+        "cores": usable_cores(),
+        "python": sys.version.split()[0],
+        "onnxruntime": onnxruntime.__version__,
+        "onnxruntime_made_for_cuda": getattr(onnxruntime, "cuda_version", ""),
+    }
+
+
+def _ask_driver(what: str) -> str:
+    command = ["nvidia-smi", f"--query-gpu={what}", "--format=csv,noheader"]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+
+
+def _measure_network(
+    result: dict[str, Any], chosen: argparse.Namespace, until: float, write: Callable[[], None]
+) -> None:
+    """Every way in its own process, each with a share of the time that those before it left."""
+    network = result["network"] = {}
+    with _written_down(network, write), tempfile.TemporaryDirectory() as folder:
+        package = choose_package(chosen.models, None)
+        reference = Path(folder) / "reference.npy"
+        np.save(reference, _foreground_on_processor(package))
+        for number, name in enumerate(WAYS):
+            network[name] = {"options": WAYS[name].options, "batches": []}
+            left = until - time.perf_counter()
+            share = min(left, max(left / (len(WAYS) - number), _FOR_A_WAY_S))
+            with _written_down(network[name], write):
+                if left < _FOR_A_WAY_S / 2:
+                    raise TimeoutError("no time was left")
+                for told in _run_way(name, chosen, reference, share):
+                    if "batch" in told:
+                        network[name]["batches"].append(told)
+                        network[name]["batches"].sort(key=lambda row: row["batch"])
+                    else:
+                        network[name] |= told
+                    write()
+
+
+def _run_way(name: str, chosen: argparse.Namespace, reference: Path, seconds: float) -> Iterator[dict[str, Any]]:
+    """What the process of a way tells, line by line; it is ended where it takes far longer than it should.
+
+    Raises:
+        RuntimeError: it ended with an error.
+    """
+    command = [sys.executable, "-m", "benchmarks.gpu", "--way", name, "--reference", str(reference)]
+    command += ["--models", str(chosen.models), "--provider", chosen.provider, "--seconds", str(seconds)]
+    command += ["--quick"] if chosen.quick else []
+    with tempfile.TemporaryFile("w+") as said:
+        process = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=said, text=True)
+        end = threading.Timer(seconds + 8, process.kill)
+        end.start()
+        try:
+            assert process.stdout is not None
+            for line in process.stdout:
+                # The runtime prints there too.
+                if line.startswith("{"):
+                    yield json.loads(line)
+            if process.wait():
+                said.seek(0)
+                raise RuntimeError(f"ended with {process.returncode}: {said.read()[-_SAID:].strip()}")
+        finally:
+            end.cancel()
+            process.kill()
+            process.wait()
+
+
+def _measure_way(chosen: argparse.Namespace) -> None:
+    """What the process of one way does: prints a line for the session and one for each size of batch."""
+    end = time.perf_counter() + chosen.seconds
+    way, package = WAYS[chosen.way], choose_package(chosen.models, None)
+    begin = time.perf_counter()
+    session = _open(package, way, chosen.provider)
+    opened = {"session_s": round(time.perf_counter() - begin, 2), "cudnn": _cudnn_version()}
+    _tell(opened | {"nodes_on_processor": _on_processor(session)} if chosen.provider == "cuda" else opened)
+    run = run_in_place(session, chosen.provider, graphs=way.graphs)  # type: ignore[arg-type]
+    known, reference = _known_picture(package), np.load(chosen.reference)
+    threshold = 255 * package.manifest.thresholds.foreground
+    for count in (1, 2) if chosen.quick else way.batches:
+        if time.perf_counter() > end:
+            _tell({"batch": count, "left_out": "no time was left"})
+            continue
+        try:
+            told = _time_batch(run, session, count, known.shape, quick=chosen.quick)
+            pictures = np.concatenate([_noise(count - 1, known.shape), known[np.newaxis]])
+            foreground = run(pictures)[OUTPUTS.index("foreground")][-1]
+            told |= _compare(foreground, reference, threshold)
+        except Exception as error:  # whatever it is, another size may do
+            told = {"error": f"{type(error).__name__}: {error}"[-_SAID:]}
+        _tell({"batch": count} | told)
+
+
+class _Timed(onnxruntime.InferenceSession):
+    """A session that keeps the milliseconds of its latest run, which ends when the device is done."""
+
+    taken_ms = 0.0
+
+    def run_with_iobinding(
+        self, iobinding: onnxruntime.IOBinding, run_options: onnxruntime.RunOptions | None = None
+    ) -> None:
+        """ONNX Runtime's own."""
+        begin = time.perf_counter()
+        super().run_with_iobinding(iobinding, run_options)
+        self.taken_ms = 1000 * (time.perf_counter() - begin)
+
+
+def _open(package: ModelPackage, way: Way, provider: str) -> _Timed:
+    file = next(file for file in package.manifest.files if file.precision == way.precision)
+    settings = onnxruntime.SessionOptions()
+    options: dict[str, str] = {}
+    if provider == "cuda":
+        onnxruntime.preload_dlls()
+        settings.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+        options = way.options
+    # Without the fallback, an error is told and does not become a session on the processor.
+    session = _Timed(package.folder / file.path, settings, [(PROVIDERS[provider], options)], enable_fallback=0)
+    if session.get_providers()[0] != PROVIDERS[provider]:
+        raise RuntimeError(f"the session holds {session.get_providers()}")
+    return session
+
+
+def _time_batch(
+    run: Callable[[npt.NDArray[np.uint8]], object], timed: _Timed, count: int, size: tuple[int, ...], *, quick: bool
+) -> dict[str, Any]:
+    """One size of batch, with copies to the device and back and without; other pictures each time."""
+    seconds, least = (0.0, 3) if quick else (0.4, _LEAST_RUNS)
+    pictures = _noise(count + 7, size)
+    begin = time.perf_counter()
+    run(pictures[:count])
+    first_s = time.perf_counter() - begin
+    for _ in range(1 if quick else 4):
+        run(pictures[:count])
+    whole: list[float] = []
+    device: list[float] = []
+    since = time.perf_counter()
+    while (passed := time.perf_counter() - since) < seconds or len(whole) < (least if passed < _LONGEST_S else 3):
+        first = len(whole) % 8
+        begin = time.perf_counter()
+        run(pictures[first : first + count])
+        whole.append(1000 * (time.perf_counter() - begin))
+        device.append(timed.taken_ms)
+    told = {"first_run_s": round(first_s, 2), "run": summary(whole), "without_copies": summary(device)}
+    return told | {"pictures_per_second": round(1000 * count / told["run"]["p50_ms"], 1)}
+
+
+def _compare(
+    foreground: npt.NDArray[np.uint8], reference: npt.NDArray[np.uint8], threshold: float
+) -> dict[str, float | int]:
+    """Beside the int8 file on the processor: pixels on the same side of the threshold, and the largest difference."""
+    agree = (foreground >= threshold) == (reference >= threshold)
+    difference = np.abs(foreground.astype(int) - reference)
+    return {
+        "pixels_that_agree": round(float(agree.mean()), 6),
+        "largest_difference_of_foreground_of_255": int(difference.max()),
+    }
+
+
+def _foreground_on_processor(package: ModelPackage) -> npt.NDArray[np.uint8]:
+    session = _open(package, Way("int8"), "cpu")
+    foreground: npt.NDArray[np.uint8] = run_with(session)(_known_picture(package)[np.newaxis])[1][0]
+    return foreground
+
+
+def _known_picture(package: ModelPackage) -> npt.NDArray[np.uint8]:
+    picture = cv2.imread(str(package.folder / package.manifest.known_answer.picture), cv2.IMREAD_GRAYSCALE)
+    return np.asarray(picture, np.uint8)
+
+
+def _noise(count: int, size: tuple[int, ...]) -> npt.NDArray[np.uint8]:
+    return np.random.default_rng(count).integers(0, 256, (count, *size), np.uint8)
+
+
+def _cudnn_version() -> int | None:
+    try:
+        return int(ctypes.CDLL("libcudnn.so.9").cudnnGetVersion())
+    except (OSError, AttributeError):
+        return None
+
+
+def _on_processor(session: onnxruntime.InferenceSession) -> list[str] | str:
+    """Operators that the runtime left to the processor; CUDA graphs can do with none but shapes."""
+    try:
+        parts = session.get_provider_graph_assignment_info()
+        return sorted(node.op_type for part in parts if "CPU" in part.ep_name for node in part.get_nodes())
+    except Exception as error:  # new in ONNX Runtime, and no figure depends on it
+        return f"unknown: {error}"
+
+
+def _tell(row: dict[str, Any]) -> None:
+    print(json.dumps(row), flush=True)
+
+
+def _measure_service(
+    told: dict[str, Any],
+    chosen: argparse.Namespace,
+    provider: str,
+    formats: dict[str, list[bytes]],
+    write: Callable[[], None],
+) -> None:
+    """Requests one after the other, then from many callers at once."""
+    environment = {
+        "PANOSEG_PROVIDER": provider,
+        "PANOSEG_MODELS": str(chosen.models),
+        "PANOSEG_MAX_REQUESTS": "64",
+        # ONNX Runtime for GPUs may have been put there.
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(REPOSITORY), os.environ.get("PYTHONPATH")))),
+    }
+    loads = [("png", 16), ("png", 32), ("png", 64), ("jpeg", 16)] if provider == "cuda" else [("png", 16)]
+    with running(replace(panoseg(), environment=environment)) as server:
+        told |= {"seconds_to_ready": round(server.seconds_to_ready, 2), "ready_mb": round(server.ready_mb, 1)}
+        if provider == "cuda":
+            with _written_down(told, write):
+                told["gpu_memory_used_mib"] = int(_ask_driver("memory.used").split()[0])
+        write()
+        times = 1 if chosen.quick else 8
+        told["one_after_the_other"] = {}
+        for kind, bodies in formats.items():
+            told["one_after_the_other"] |= measure_formats(server, {kind: bodies * times})
+            write()
+        told["many_callers"] = []
+        for kind, callers in loads:
+            load = {"format": kind, "callers": callers}
+            told["many_callers"].append(load)
+            with _written_down(load, write):
+                seconds = 1.0 if chosen.quick else 2.0
+                load |= measure_callers(server, formats[kind], seconds, callers)
+
+
+def _show(result: dict[str, Any]) -> None:
+    console = Console()
+    console.print(f"{result['gpu']}; {result['processor']}, {result['cores']} cores; times in ms")
+    console.print(_network_table(result["network"]))
+    table = Table("service", "", "p50", "p99", "a second")
+    for provider, told in result["services"].items():
+        for kind, parts in told.get("one_after_the_other", {}).items():
+            request = parts["request"]
+            table.add_row(provider, f"{kind}, one after the other", *_cells(request, ("p50_ms", "p99_ms")))
+        for load in told.get("many_callers", ()):
+            cells = _cells(load, ("p50_ms", "p99_ms", "per_second"))
+            table.add_row(provider, f"{load['format']}, {load['callers']} callers", *cells)
+        if "error" in told:
+            table.add_row(provider, told["error"][:80])
+    console.print(table)
+
+
+def _network_table(network: dict[str, Any]) -> Table:
+    table = Table(
+        "network alone", "batch", "p50", "p99", "without copies: p50", "pictures a second", "pixels that agree"
+    )
+    for name, told in network.items():
+        if name == "error":
+            table.add_row(told[:80])
+            continue
+        if "error" in told:
+            table.add_row(name, "", told["error"][:80])
+        for row in told["batches"]:
+            if "run" not in row:
+                table.add_row(name, str(row["batch"]), row.get("error", row.get("left_out"))[:80])
+                continue
+            run, without = _cells(row["run"], ("p50_ms", "p99_ms")), _cells(row["without_copies"], ("p50_ms",))
+            cells = _cells(row, ("pictures_per_second", "pixels_that_agree"))
+            table.add_row(name, str(row["batch"]), *run, *without, *cells)
+    return table
+
+
+def _cells(row: dict[str, Any], names: Sequence[str]) -> list[str]:
+    return [str(row.get(name, "-")) for name in names]
+
+
+if __name__ == "__main__":
+    main()
