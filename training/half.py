@@ -118,9 +118,9 @@ def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
     Args:
         model: in float32, as `training.dequantize.to_float` gives it.
     """
-    result = onnx.ModelProto()
-    result.CopyFrom(model)
+    result = onnx.shape_inference.infer_shapes(model)
     graph = result.graph
+    _enlarge_by_factors(graph)
     weights: set[str] = set()
     half: set[str] = set()
     nodes: list[onnx.NodeProto] = []
@@ -144,6 +144,29 @@ def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
     del graph.node[:], graph.value_info[:]
     graph.node.extend(nodes)
     return result
+
+
+def _enlarge_by_factors(graph: onnx.GraphProto) -> None:
+    """Have each `Resize` know its factor, not a size that would be worked out on the processor amid the GPU's work.
+
+    A CUDA graph holds none of the processor's work.
+    """
+    constants = {constant.name: numpy_helper.to_array(constant) for constant in graph.initializer}
+    shapes = {value.name: value.type.tensor_type.shape.dim for value in graph.value_info}
+    makers = {output: node for node in graph.node for output in node.output}
+    unused = set()
+    for node in graph.node:
+        if node.op_type == "Resize" and len(node.input) == 4 and (maker := makers.get(node.input[3])):
+            sides = [side.dim_value for side in shapes[node.input[0]]][2:]
+            factors = constants[maker.input[1]] / sides
+            scales = numpy_helper.from_array(np.array([1, 1, *factors], np.float32), f"{node.output[0]}_scales")
+            graph.initializer.append(scales)
+            node.input[2], node.input[3] = scales.name, ""
+            for other in (maker, makers[maker.input[0]]):
+                graph.node.remove(other)
+            unused.add(maker.input[1])
+    for constant in [constant for constant in graph.initializer if constant.name in unused]:
+        graph.initializer.remove(constant)
 
 
 def _cast(node: onnx.NodeProto, index: int, suffix: str, to: int) -> list[onnx.NodeProto]:
