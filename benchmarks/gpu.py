@@ -89,8 +89,8 @@ class Way:
 
 
 WAYS: Final = {
-    "float16": Way(),
     "float16, NHWC and CUDA graphs": Way(options=_NHWC | _GRAPHS),
+    "float16": Way(),
     "float16, NHWC": Way(options=_NHWC),
     "float16, CUDA graphs": Way(options=_GRAPHS),
     "int8": Way("int8", batches=(1, 16)),
@@ -126,7 +126,7 @@ def main() -> None:
 
     measure_service(chosen.provider, begin + _SERVICE_SHARE * chosen.seconds)
     end = begin + chosen.seconds
-    beside = chosen.provider != "cpu"
+    beside = chosen.provider != "cpu" and not chosen.gpu_alone
     _measure_network(result, chosen, end - beside * _FOR_A_SERVICE_S, write)
     if beside:
         measure_service("cpu", max(end, time.perf_counter() + _FOR_A_SERVICE_S))
@@ -138,6 +138,7 @@ def _parse() -> argparse.Namespace:
     arguments.add_argument("--models", type=Path, default=REPOSITORY / "models-gpu", help="as `panoseg derive` made it")
     arguments.add_argument("--provider", choices=("cuda", "cpu"), default="cuda")
     arguments.add_argument("--seconds", type=float, default=60.0, help="that the whole run may take, about")
+    arguments.add_argument("--gpu-alone", action="store_true", help="without the same service on the processor")
     arguments.add_argument("--quick", action="store_true", help="few runs, to see that it runs; figures mean little")
     arguments.add_argument("--commit", help="of the measured files, where they lie outside their repository")
     arguments.add_argument("--out", type=Path, default=RESULT)
