@@ -21,7 +21,7 @@ from service.segmentation import Finding, Severity, Tooth
 from service.segmenter import Answer
 
 Ring = Annotated[
-    npt.NDArray[np.int32],
+    np.ndarray[Any, np.dtype[np.int32]],
     InstanceOf(),
     WithJsonSchema(TypeAdapter(list[tuple[int, int]]).json_schema(), mode="serialization"),
 ]

@@ -132,11 +132,12 @@ class _Places:
     def run(self, pixels: npt.NDArray[np.uint8]) -> list[npt.NDArray[Any]]:
         self._pixels.array[:] = pixels
         if self._copies:
-            onnxruntime.copy_tensors([self._pixels.here], [self._pixels.value])
+            self._pixels.bring()
         self._session.run_with_iobinding(self._binding, self._options)
         outputs = [self._outputs[name] for name in OUTPUTS]
         if self._copies:
-            onnxruntime.copy_tensors([output.value for output in outputs], [output.here for output in outputs])
+            for output in outputs:
+                output.fetch()
         # Copied, since it is the next pictures' memory.
         return [output.array.copy() for output in outputs]
 
@@ -147,23 +148,30 @@ class _Place:
     Attributes:
         value: on the device.
         array: in memory; locked there for a GPU, which then fetches and brings several times as fast.
-        here: the array, as ONNX Runtime takes it.
     """
 
     def __init__(self, tensor: onnxruntime.NodeArg, device: str, count: int) -> None:
         shape, dtype = (count, *tensor.shape[1:]), _DTYPES[tensor.type]
         self.array: npt.NDArray[Any] = np.empty(shape, dtype)
-        self.here = self.value = onnxruntime.OrtValue.ortvalue_from_numpy(self.array)
+        self.value = onnxruntime.OrtValue.ortvalue_from_numpy(self.array)
         if device != "cpu":
-            _lock_in_memory(self.array)
             self.value = onnxruntime.OrtValue.ortvalue_from_shape_and_type(shape, dtype, device, 0)
+            self._cuda = ctypes.CDLL("libcudart.so.13")
+            # Where it is refused, all is as right, and slower.
+            self._cuda.cudaHostRegister(ctypes.c_void_p(self.array.ctypes.data), ctypes.c_size_t(self.array.nbytes), 0)
 
+    def bring(self) -> None:
+        """To the device, what is in memory."""
+        self._copy(self.value.data_ptr(), self.array.ctypes.data, 1)
 
-def _lock_in_memory(array: npt.NDArray[Any]) -> None:
-    # Where it is refused, all is as right, and slower.
-    ctypes.CDLL("libcudart.so.13").cudaHostRegister(
-        ctypes.c_void_p(array.ctypes.data), ctypes.c_size_t(array.nbytes), 0
-    )
+    def fetch(self) -> None:
+        """To memory, what is on the device."""
+        self._copy(self.array.ctypes.data, self.value.data_ptr(), 2)
+
+    def _copy(self, to: int, source: int, direction: int) -> None:
+        size = ctypes.c_size_t(self.array.nbytes)
+        if error := self._cuda.cudaMemcpy(ctypes.c_void_p(to), ctypes.c_void_p(source), size, direction):
+            raise RuntimeError(f"cudaMemcpy failed with error {error}.")
 
 
 def run_with(session: onnxruntime.InferenceSession) -> Run:
