@@ -3,10 +3,14 @@
 import json
 import re
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import onnxruntime
 import pytest
 
@@ -133,6 +137,22 @@ def test_tensors_that_keep_their_places_give_the_same_answers(
     for batch, answer in zip(batches, answers, strict=True):
         for expected, found in zip(anyhow(batch), answer, strict=True):
             np.testing.assert_array_equal(found, expected)
+
+
+def test_a_gpu_is_asked_by_one_thread_whoever_asks() -> None:
+    askers: set[int] = set()
+
+    def run(pixels: npt.NDArray[np.uint8]) -> list[npt.NDArray[Any]]:
+        askers.add(threading.get_ident())
+        return [pixels + 1]
+
+    ask = runtimes.in_one_thread(run)
+    with ThreadPoolExecutor(4) as callers:
+        answers = list(callers.map(lambda number: ask(np.full(3, number, np.uint8)), range(40)))
+    assert [int(answer[0][0]) for answer in answers] == list(range(1, 41))
+    assert len(askers) == 1
+    with pytest.raises(ZeroDivisionError):
+        runtimes.in_one_thread(lambda pixels: [pixels // 0][1 // 0])(np.zeros(1, np.uint8))
 
 
 def test_every_runtime_for_processors_finds_the_same_teeth(package: ModelPackage, phantom: Phantom) -> None:

@@ -7,7 +7,6 @@ loop, where it is made, for twice as long, even without their checks.
 from typing import Annotated, Any, Literal, NotRequired
 
 import numpy as np
-import numpy.typing as npt
 import orjson
 import pybase64
 from pydantic import BaseModel, Field, InstanceOf, TypeAdapter, WithJsonSchema

@@ -8,6 +8,7 @@ import ctypes
 import importlib.util
 import queue
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -48,7 +49,7 @@ _LIBRARIES: Final[dict[str, tuple[str, ...]]] = {
         "libcudart.so.13",
         "libcublas.so.13",
         "libcublasLt.so.13",
-        "libcufft.so.12",
+        "libcurand.so.10",
         "libcudnn.so.9",
     ),
     "tensorrt": ("libcuda.so.1", "libnvinfer.so.10", "libnvonnxparser.so.10"),
@@ -81,15 +82,26 @@ def load(path: Path, choice: Choice, threads: int, spinning: bool, lanes: int) -
         raise ProviderUnavailable(f"{PROVIDERS[choice]} is not installed; install panoseg[{extra}].")
     if choice == "openvino":
         return _load_with_openvino(path, threads, lanes)
-    if choice == "cuda":
-        try:
-            session = _load_with_onnxruntime(path, choice, threads, spinning, _NHWC | _GRAPHS)
-            return run_in_place(session, "cuda", graphs=True)
-        except ProviderUnavailable:
-            # Of a model with some work for the processor, as one in eight bits has, the provider makes no graph.
-            return run_in_place(_load_with_onnxruntime(path, choice, threads, spinning, _NHWC), "cuda")
-    session = _load_with_onnxruntime(path, choice, threads // lanes, spinning)
-    return run_with(session) if choice == "cpu" else run_in_place(session, "cuda")
+    if choice == "cpu":
+        return run_with(_load_with_onnxruntime(path, choice, threads // lanes, spinning))
+    if choice == "tensorrt":
+        return in_one_thread(run_in_place(_load_with_onnxruntime(path, choice, threads, spinning), "cuda"))
+    try:
+        session, graphs = _load_with_onnxruntime(path, choice, threads, spinning, _NHWC | _GRAPHS), True
+    except ProviderUnavailable:
+        # The provider makes no graph of a model with work for the processor in it, such as one in eight bits.
+        session, graphs = _load_with_onnxruntime(path, choice, threads, spinning, _NHWC), False
+    return in_one_thread(run_in_place(session, "cuda", graphs=graphs))
+
+
+def in_one_thread(run: Run) -> Run:
+    """The same, always in one thread of its own, whoever asks.
+
+    ONNX Runtime keeps its graphs, and what it found out about a GPU, for each thread anew: on an H200 the first run of
+    a size of batch takes 1 to 2 s, and took as long once more in the next thread.
+    """
+    owner = ThreadPoolExecutor(1, "gpu")
+    return lambda pixels: owner.submit(run, pixels).result()
 
 
 def run_in_place(session: onnxruntime.InferenceSession, device: Literal["cpu", "cuda"], *, graphs: bool = False) -> Run:
