@@ -11,7 +11,7 @@ import lightning
 import numpy as np
 import segmentation_models_pytorch as smp
 import torch
-from lightning.pytorch.callbacks import Callback, EMAWeightAveraging
+from lightning.pytorch.callbacks import Callback
 from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
@@ -23,7 +23,7 @@ from training.data.samples import read_radiograph, to_classes
 from training.loss import segmentation_loss
 from training.network import DEVIATION, MEAN
 from training.task import ToothTask
-from training.train import choose_precision
+from training.train import choose_precision, moving_average
 
 WARM_UP: Final = 2
 
@@ -143,7 +143,7 @@ def _time_panoseg(setting: Setting, config: Config, folder: Path, steps: int) ->
     timer = _Timer()
     callbacks: list[Callback] = [timer]
     if config.average_decay is not None:
-        callbacks.insert(0, EMAWeightAveraging(decay=config.average_decay))
+        callbacks.insert(0, moving_average(config.average_decay))
     with tempfile.TemporaryDirectory() as scratch:
         trainer = lightning.Trainer(
             max_steps=WARM_UP + steps,
@@ -151,7 +151,6 @@ def _time_panoseg(setting: Setting, config: Config, folder: Path, steps: int) ->
             precision=choose_precision(config),
             reload_dataloaders_every_n_epochs=1,
             limit_val_batches=0,
-            gradient_clip_val=config.optimiser.gradient_clip,
             logger=False,
             callbacks=callbacks,
             enable_checkpointing=False,

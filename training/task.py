@@ -76,6 +76,11 @@ class ToothTask(lightning.LightningModule):
         self.log("val_dice", 2 * self._foreground[0] / self._foreground[1:].sum().clamp(min=1), prog_bar=True)
         self.log("val_class_dice", (2 * both / (predicted + truth).clamp(min=1))[present].mean(), prog_bar=True)
 
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        # Lightning refuses to clip for a fused optimiser, which float16's scaled gradients would need; there are none.
+        if (most := self._config.optimiser.gradient_clip) is not None:
+            nn.utils.clip_grad_norm_(self.parameters(), most)
+
     def on_train_epoch_end(self) -> None:
         # Lightning would let it follow only after the checkpoint is written, and a resumed run would miss an epoch.
         schedule = self.lr_schedulers()
@@ -92,7 +97,8 @@ class ToothTask(lightning.LightningModule):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         how = self._config.optimiser
         kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[how.name]
-        optimiser = kind(self.parameters(), lr=how.learning_rate, weight_decay=how.weight_decay)
+        # Fused it takes a quarter of the time, on a processor too.
+        optimiser = kind(self.parameters(), lr=how.learning_rate, weight_decay=how.weight_decay, fused=True)
         schedule = self._config.scheduler
         if isinstance(schedule, OneCycle):
             one_cycle = OneCycleLR(optimiser, how.learning_rate, self._steps, pct_start=schedule.warm_up)
