@@ -275,6 +275,7 @@ TABLES: Final[dict[str, Callable[[], str]]] = {
     "servers": serving_figures.servers,
     "floors": serving_figures.floors,
     "plots": serving_figures.plots,
+    "gpu": serving_figures.gpu,
     "sweep": training_figures.sweep,
     "ablation": training_figures.ablation,
     "training-speed": training_figures.speed,

@@ -2,11 +2,14 @@
 
 import json
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Final
 
 from benchmarks.floors import at_half_load
 from benchmarks.places import RESULTS
 from docs.tables import not_yet, table
+
+
+_GPU_TIMES: Final = ("run", "without_copies")
 
 
 def speed() -> str:
@@ -54,6 +57,26 @@ def plots() -> str:
         lines.append(f"![Answers a second and the time that 99 % take](images/serving-load-{kind}.svg)")
         lines.append(f"![Where the time of a request goes](images/serving-request-{kind}.svg)")
     return "\n\n".join(lines) + "\n" if lines else not_yet("make bench")
+
+
+def gpu() -> str:
+    """The network on a GPU, way by way, and where a request's time goes there."""
+    path = RESULTS / "gpu.json"
+    if not path.exists():
+        return not_yet("python -m benchmarks.gpu")
+    result = json.loads(path.read_text())
+    rows = [
+        (name if not number else "", str(row["batch"]), *(f"{row[what]['p50_ms']:.2f}" for what in _GPU_TIMES), rate)
+        for name, told in result["network"].items()
+        for number, row in enumerate(row for row in told["batches"] if "run" in row)
+        for rate in [f"{row['pictures_per_second']:.0f}"]
+    ]
+    header = ["network", "batch", "with copies, ms", "without, ms", "pictures a second"]
+    (parts,) = [told["one_after_the_other"]["png"] for told in result["services"].values()]
+    stages = ", ".join(f"{stage} {taken:.1f}" for stage, taken in parts["stages_p50_ms"].items())
+    told = f"{result['gpu']}; {result['processor']}, {result['cores']} cores; ONNX Runtime {result['onnxruntime']}"
+    request = f"A full-size PNG, JSON, mask and overlay: {parts['request']['p50_ms']:.0f} ms ({stages})"
+    return f"{told}; medians, `{result['command']}`:\n\n{table(header, rows)}\n{request}.\n"
 
 
 def _results(what: str) -> Iterator[tuple[str, dict[str, Any]]]:
