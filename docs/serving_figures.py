@@ -8,7 +8,6 @@ from benchmarks.floors import at_half_load
 from benchmarks.places import RESULTS
 from docs.tables import not_yet, table
 
-
 _GPU_TIMES: Final = ("run", "without_copies")
 
 
