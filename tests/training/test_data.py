@@ -3,6 +3,9 @@
 import json
 import re
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -15,6 +18,8 @@ from training.data.coco import load_coco
 from training.data.leaks import refuse_leaks
 from training.data.pairs import load_pairs
 from training.data.samples import TOOTH, are_numbered, to_classes
+
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 HEIGHT, WIDTH = 130, 140
 
@@ -335,3 +340,38 @@ def test_drawn_pictures_come_as_many_as_asked_for_and_the_same_each_time():
     assert (len(one.train), len(one.val), len(one.test)) == (1, 1, 1)
     assert one.train[0].data == other.train[0].data
     assert np.array_equal(one.train[0].labels, other.train[0].labels)
+
+
+BY_PROCESSES = """
+import types
+
+import torch
+
+from training.config import Config
+from training.data import load_splits
+from training.data.loader import ToothData
+
+config = Config.model_validate({
+    "name": "drawn", "data": {"kind": "phantom", "train": 5, "val": 1, "test": 1},
+    "phases": [{"height": 32, "width": 64, "epochs": 4, "batch": 2}],
+    "optimiser": {"name": "adam", "learning_rate": 0.001}, "scheduler": {"name": "one-cycle"},
+    "augmentation": {"mirror": 0.5, "remove_teeth": 0.5, "rotate": 5, "elastic": 0.01, "gamma": 0.3, "noise": 0.03},
+})
+splits = load_splits(config.data, names=("train", "val"))
+drawn = []
+for workers in (0, 2):
+    data = ToothData(splits, config, workers)
+    data.trainer = types.SimpleNamespace(current_epoch=0)
+    for data.trainer.current_epoch in (0, 1, 3):
+        drawn.append([torch.stack(batch) for batch in data.train_dataloader()])
+alone, beside = drawn[:3], drawn[3:]
+print([len(epoch) for epoch in alone])
+print(all(torch.equal(*both) for epochs in zip(alone, beside) for both in zip(*epochs, strict=True)))
+print(torch.equal(alone[0][0], alone[1][0]))
+"""
+
+
+def test_processes_change_the_pictures_as_the_training_process_itself_does():
+    """A GPU's run has them. In a process of its own: this one holds libraries that do not bear to be forked."""
+    done = subprocess.run([sys.executable, "-c", BY_PROCESSES], cwd=REPOSITORY, capture_output=True, text=True)
+    assert done.stdout.splitlines() == ["[2, 2, 2]", "True", "False"], done.stderr

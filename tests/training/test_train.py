@@ -9,7 +9,6 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -18,9 +17,7 @@ import torch
 import yaml
 
 from training.checkpoint import BEST, LAST, CheckpointError
-from training.config import ConfigError, load_config
-from training.data import load_splits
-from training.data.loader import ToothData
+from training.config import ConfigError
 from training.phantom import draw_samples
 from training.train import train
 
@@ -91,26 +88,6 @@ def config(folder, recipe, pictures):
     data = {"kind": "pairs", "folder": str(pictures)}
     path.write_text(yaml.safe_dump({**CONFIG, **RECIPES[recipe], "data": data}))
     return path
-
-
-@pytest.mark.filterwarnings("ignore:'pin_memory' argument is set as true")  # there is no GPU here
-def test_processes_change_the_pictures_as_the_training_process_itself_does(config):
-    """A GPU's run has them, and each epoch is the same whoever draws it."""
-    how = load_config(config)
-    splits = load_splits(how.data, names=("train", "val"))
-    drawn = []
-    for workers in (0, 2):
-        data = ToothData(splits, how, workers)
-        data.trainer = SimpleNamespace(current_epoch=0)
-        epochs = []
-        for data.trainer.current_epoch in (0, 1, 5):
-            epochs.append([torch.stack(batch) for batch in data.train_dataloader()])
-        drawn.append(epochs)
-    for alone, beside in zip(*drawn, strict=True):
-        assert len(alone) == STEPS_AN_EPOCH
-        assert all(torch.equal(*batches) for batches in zip(alone, beside, strict=True))
-    first, second, _ = drawn[0]
-    assert not torch.equal(first[0], second[0])
 
 
 @pytest.fixture(scope="module")
