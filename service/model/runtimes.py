@@ -7,6 +7,7 @@ what counts here is what the session, once made, says it holds.
 import ctypes
 import importlib.util
 import queue
+import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -169,8 +170,12 @@ class _Place:
         if device != "cpu":
             self.value = onnxruntime.OrtValue.ortvalue_from_shape_and_type(shape, dtype, device, 0)
             self._cuda = ctypes.CDLL("libcudart.so.13")
-            # Where it is refused, all is as right, and slower.
-            self._cuda.cudaHostRegister(ctypes.c_void_p(self.array.ctypes.data), ctypes.c_size_t(self.array.nbytes), 0)
+            start = ctypes.c_void_p(self.array.ctypes.data)
+            if self._cuda.cudaHostRegister(start, ctypes.c_size_t(self.array.nbytes), 0):
+                # All is as right without, and slower; but ONNX Runtime would take the error for its own.
+                self._cuda.cudaGetLastError()
+            else:
+                weakref.finalize(self.array, self._cuda.cudaHostUnregister, start).atexit = False
 
     def bring(self) -> None:
         """To the device, what is in memory."""
