@@ -154,6 +154,12 @@ def test_every_answer_names_its_request(client: httpx.Client, phantom_png: bytes
             422,
             "invalid-parameter",
         ),
+        (
+            "/v1/segment",
+            {"content": b"--x", "headers": {"content-type": "multipart/form-data; boundary=" + 257 * "x"}},
+            422,
+            "invalid-parameter",
+        ),
         ("/v1/mask", {"content": b"<html>tooth</html>"}, 415, "unsupported-format"),
         ("/v1/overlay", {"content": b"\x89PNG\r\n\x1a\n" + b"\0" * 40}, 400, "damaged-image"),
         ("/v1/segment?include=teeth", {"content": b"x"}, 422, "invalid-parameter"),

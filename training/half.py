@@ -132,7 +132,7 @@ def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
             half.update(node.output)
         elif node.op_type in _NETWORK and node.input[0] in half:
             half.update(node.output)
-        elif node.op_type != "Shape":
+        else:
             for index, name in enumerate(node.input):
                 if name in half:
                     nodes += _cast(node, index, f"float_{len(nodes)}", onnx.TensorProto.FLOAT)
@@ -155,7 +155,7 @@ def _enlarge_by_factors(graph: onnx.GraphProto) -> None:
     shapes = {value.name: value.type.tensor_type.shape.dim for value in graph.value_info}
     makers = {output: node for node in graph.node for output in node.output}
     unused = set()
-    for node in graph.node:
+    for node in list(graph.node):
         if node.op_type == "Resize" and len(node.input) == 4 and (maker := makers.get(node.input[3])):
             sides = [side.dim_value for side in shapes[node.input[0]]][2:]
             factors = constants[maker.input[1]] / sides

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from fastapi import Request
 from python_multipart import MultipartParser
-from python_multipart.exceptions import MultipartParseError
+from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 
 from service.errors import Busy, EmptyUpload, InvalidParameter, TimedOut, TooLarge
@@ -172,7 +172,7 @@ def _file_part(body: bytes, boundary: bytes | None) -> bytes:
     reader = _FormReader()
     try:
         MultipartParser(boundary, reader.callbacks()).write(body)
-    except MultipartParseError as error:
+    except FormParserError as error:
         raise InvalidParameter(damaged) from error
     if body and not reader.ended:
         raise InvalidParameter(damaged)

@@ -195,7 +195,7 @@ def test_a_resumed_run_ends_with_the_optimiser_schedule_and_average_of_one_that_
     for part in ("optimizer_states", "lr_schedulers", "current_model_state", "averaging_state"):
         assert (part in one) == (part in other)
         assert_same(one.get(part), other.get(part))
-    for callback in ("EMAWeightAveraging", "_StopInLastPhase"):
+    for callback in ("WeightAveraging", "_StopInLastPhase"):
         if any(key.startswith(callback) for key in one["callbacks"]):
             assert_same(state_of(one, callback), state_of(other, callback))
 
