@@ -70,10 +70,9 @@ def _warp(
     if how.elastic:
         from_x += cv2.resize(shifts[0], (width, height), interpolation=cv2.INTER_CUBIC)
         from_y += cv2.resize(shifts[1], (width, height), interpolation=cv2.INTER_CUBIC)
-    maps = from_x, from_y
     return (
-        np.asarray(cv2.remap(pixels, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT), np.uint8),
-        np.asarray(cv2.remap(classes, *maps, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT), np.uint8),
+        np.asarray(cv2.remap(pixels, from_x, from_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT), np.uint8),
+        np.asarray(cv2.remap(classes, from_x, from_y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT), np.uint8),
     )
 
 

@@ -38,7 +38,7 @@ def restore(
     changed = pixels.astype(np.float32)
     if crowned:
         for number in _some_of(classes, generator, 0.4):
-            _crown(changed, _Shape.of(classes, number), changed.copy(), generator)
+            _crown(changed, _Shape.of(classes, number), changed, generator)
     if removed:
         # From a single tooth to nearly all: jaws with few teeth are the rarest, and the hardest.
         gone = _some_of(classes, generator, 0.95)

@@ -41,6 +41,8 @@ PROVIDERS: Final[dict[Choice, str]] = {
 _DTYPES: Final = {"tensor(uint8)": np.uint8, "tensor(float)": np.float32}
 """Of the model's tensors, by ONNX Runtime's names."""
 
+_ASKS_THE_GPU: Final = ThreadPoolExecutor(1, "gpu")
+
 _NHWC: Final = {"prefer_nhwc": "1"}
 _GRAPHS: Final = {"enable_cuda_graph": "1"}
 
@@ -96,13 +98,13 @@ def load(path: Path, choice: Choice, threads: int, spinning: bool, lanes: int) -
 
 
 def in_one_thread(run: Run) -> Run:
-    """The same, always in one thread of its own, whoever asks.
+    """The same, always in the one thread that all models on a GPU share, whoever asks.
 
     ONNX Runtime keeps its graphs, and what it found out about a GPU, for each thread anew: on an H200 the first run of
-    a size of batch takes 1 to 2 s, and took as long once more in the next thread.
+    a size of batch takes 1 to 2 s, and took as long once more in the next thread. And while it makes a graph, CUDA
+    refuses what other threads ask of it: a model that takes over is warmed up beside the one that answers.
     """
-    owner = ThreadPoolExecutor(1, "gpu")
-    return lambda pixels: owner.submit(run, pixels).result()
+    return lambda pixels: _ASKS_THE_GPU.submit(run, pixels).result()
 
 
 def run_in_place(session: onnxruntime.InferenceSession, device: Literal["cpu", "cuda"], *, graphs: bool = False) -> Run:
@@ -128,8 +130,6 @@ class _Places:
 
     def __init__(self, session: onnxruntime.InferenceSession, device: str, count: int, graphs: bool) -> None:
         self._session = session
-        # On a processor, which this is tested on, the two are one.
-        self._copies = device != "cpu"
         self._binding = session.io_binding()
         self._options = onnxruntime.RunOptions() if graphs else None
         if self._options:
@@ -144,19 +144,17 @@ class _Places:
 
     def run(self, pixels: npt.NDArray[np.uint8]) -> list[npt.NDArray[Any]]:
         self._pixels.array[:] = pixels
-        if self._copies:
-            self._pixels.bring()
+        self._pixels.bring()
         self._session.run_with_iobinding(self._binding, self._options)
         outputs = [self._outputs[name] for name in OUTPUTS]
-        if self._copies:
-            for output in outputs:
-                output.fetch()
+        for output in outputs:
+            output.fetch()
         # Copied, since it is the next pictures' memory.
         return [output.array.copy() for output in outputs]
 
 
 class _Place:
-    """A tensor on a device, and the same in this process's memory.
+    """A tensor on a device, and the same in this process's memory; on a processor, to test this on, the two are one.
 
     Attributes:
         value: on the device.
@@ -167,28 +165,40 @@ class _Place:
         shape, dtype = (count, *tensor.shape[1:]), _DTYPES[tensor.type]
         self.array: npt.NDArray[Any] = np.empty(shape, dtype)
         self.value = onnxruntime.OrtValue.ortvalue_from_numpy(self.array)
+        self._cuda: ctypes.CDLL | None = None
         if device != "cpu":
             self.value = onnxruntime.OrtValue.ortvalue_from_shape_and_type(shape, dtype, device, 0)
             self._cuda = ctypes.CDLL("libcudart.so.13")
             start = ctypes.c_void_p(self.array.ctypes.data)
             if self._cuda.cudaHostRegister(start, ctypes.c_size_t(self.array.nbytes), 0):
-                # All is as right without, and slower; but ONNX Runtime would take the error for its own.
-                self._cuda.cudaGetLastError()
+                # All is as right without, and slower.
+                self._forget_error()
             else:
                 weakref.finalize(self.array, self._cuda.cudaHostUnregister, start).atexit = False
 
     def bring(self) -> None:
         """To the device, what is in memory."""
         self._copy(self.value.data_ptr(), self.array.ctypes.data, 1)
+        if self._cuda:
+            # From memory that is not locked, a copy may be under way still when the call returns.
+            self._cuda.cudaStreamSynchronize(None)
 
     def fetch(self) -> None:
         """To memory, what is on the device."""
         self._copy(self.array.ctypes.data, self.value.data_ptr(), 2)
 
     def _copy(self, to: int, source: int, direction: int) -> None:
+        if self._cuda is None:
+            return
         size = ctypes.c_size_t(self.array.nbytes)
         if error := self._cuda.cudaMemcpy(ctypes.c_void_p(to), ctypes.c_void_p(source), size, direction):
+            self._forget_error()
             raise RuntimeError(f"cudaMemcpy failed with error {error}.")
+
+    def _forget_error(self) -> None:
+        """Else ONNX Runtime would find it, and take it for its own."""
+        if self._cuda:
+            self._cuda.cudaGetLastError()
 
 
 def run_with(session: onnxruntime.InferenceSession) -> Run:

@@ -1,6 +1,7 @@
 """Feeds the network: pictures prepared once as the service prepares them, then changed anew each epoch."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import cv2
 import lightning
@@ -68,6 +69,18 @@ class _DrawnOrder(Sampler[int]):
         return (self.epoch * self._pictures + index for index in order)
 
 
+class _TrainLoader(DataLoader[Batch]):
+    """Lightning begins an epoch twice; here the second time gets what the first began, not an epoch drawn anew."""
+
+    _begun: tuple[int, Any] | None = None
+
+    def __iter__(self) -> Any:  # noqa: ANN401 - what PyTorch gives has no public name
+        epoch = self.sampler.epoch
+        if self._begun is None or self._begun[0] != epoch or self._begun[1]._num_yielded:
+            self._begun = epoch, super().__iter__()
+        return self._begun[1]
+
+
 def prepare_sample(
     sample: Sample, height: int, width: int, classes: int
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
@@ -104,10 +117,9 @@ class ToothData(lightning.LightningDataModule):
         """The training pictures at the size of the epoch's phase, in an order drawn from (seed, epoch)."""
         phase = self._phase()
         if self._train is None or self._train[0] is not phase:
-            self._train = None  # its workers end before the next ones start
             pictures = PreparedPictures(self._samples["train"], phase.height, phase.width, self._config, changed=True)
             order = _DrawnOrder(len(pictures), self._config.seed)
-            loader = DataLoader(
+            loader = _TrainLoader(
                 pictures,
                 phase.batch,
                 sampler=order,
