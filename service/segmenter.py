@@ -144,8 +144,6 @@ class Segmenter:
         inverted = self._read_once(negative, ticket, inverted=True)
         if self._is_bright_on_dark(inverted):
             return inverted
-        if self._holds(first):
-            return first
         return self._read_turned(inverted, ticket) or first
 
     def _read_turned(self, reading: _Reading, ticket: Ticket) -> _Reading | None:
@@ -154,7 +152,7 @@ class Segmenter:
         if view not in TURNED:
             return None
         upright = self._read_once(turn_upright(reading.model_input, view), ticket)
-        if not self._holds(upright):
+        if not self._is_bright_on_dark(upright):
             return None
         labels, prediction = turn_back(upright.labels, upright.prediction, view)
         return replace(reading, prediction=prediction, labels=labels, plausibility=upright.plausibility, turned=view)
@@ -165,12 +163,10 @@ class Segmenter:
             labels = find_teeth(prediction, self._manifest.classes, self._manifest.thresholds)
             return _Reading(model_input, prediction, labels, measure_plausibility(labels, prediction), inverted)
 
-    def _holds(self, reading: _Reading) -> bool:
-        return reading.plausibility.holds(self._manifest.thresholds)
-
     def _is_bright_on_dark(self, reading: _Reading) -> bool:
         """Whether a reading is plausible and its teeth are brighter than what surrounds them, as on a radiograph."""
-        return self._holds(reading) and tooth_contrast(reading.labels, reading.model_input.pixels) > 0
+        holds = reading.plausibility.holds(self._manifest.thresholds)
+        return holds and tooth_contrast(reading.labels, reading.model_input.pixels) > 0
 
     def _draw(
         self, radiograph: Radiograph, segmentation: Segmentation, wanted: Wanted, clock: Clock

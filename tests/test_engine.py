@@ -1,6 +1,7 @@
 """Pictures that arrive together are read side by side or as a batch, each as if it were alone, and none is lost."""
 
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -128,6 +129,19 @@ def test_many_pictures_have_one_core_each_two_at_once(package: ModelPackage, pic
     assert len(every.sizes) + len(one_each.sizes) == 11
 
 
+def test_what_waits_for_its_turn_is_told_as_waiting(package: ModelPackage, pictures: list[Pixels]) -> None:
+    with busy_processor(package, pictures[0]) as (running, every, one_each, callers, first):
+        one_each.opened.set()
+        ticket = Ticket(PATIENCE_S)
+        second = callers.submit(ask, running, pictures[1], ticket)
+        until(lambda: running.under_way == 2 and running.waiting == 0)  # a thread has taken it, and has no core for it
+        held_s = 1.0
+        threading.Event().wait(held_s)
+        every.opened.set()
+        wait([first, second])
+    assert ticket.clock.read_ms()["queue"] >= 1000 * held_s > ticket.clock.read_ms()["infer"]
+
+
 def test_a_handful_has_every_core_in_turn_unless_there_are_always_many(
     package: ModelPackage, pictures: list[Pixels]
 ) -> None:
@@ -213,6 +227,18 @@ def test_what_is_in_the_queue_when_it_closes_is_finished(package: ModelPackage, 
         assert all(isinstance(each.result(), Prediction) for each in asked)
     with pytest.raises(NotReady):
         ask(running, pictures[0])
+
+
+def test_a_model_that_is_closed_is_freed_by_who_closes_it(package: ModelPackage, pictures: list[Pixels]) -> None:
+    run = load(package.folder / package.manifest.files[0].path, "cpu", 1, spinning=False, lanes=1)
+    freed = weakref.ref(run)
+    session = Session(run, package.manifest.files[0])
+    del run
+    with engine(session) as running:
+        ask(running, pictures[0])
+        assert freed() is not None
+    assert freed() is None
+    assert session.provider == "CPUExecutionProvider"  # an answer that is being written tells it still
 
 
 def until(holds: Callable[[], bool]) -> None:

@@ -52,6 +52,18 @@ def test_a_turned_picture_is_named_and_its_teeth_are_found_where_they_lie(
     assert len(expected & {tooth.fdi for tooth in answer.teeth}) > 0.7 * len(expected)
 
 
+@pytest.mark.parametrize(
+    ("quarters", "code"), [(1, "sideways"), (2, "upside-down"), (3, "sideways")], ids=["left", "on its head", "right"]
+)
+def test_a_turned_negative_is_named_as_both_and_read_as_what_it_is(
+    segmenter: Segmenter, phantom: Phantom, quarters: int, code: str
+) -> None:
+    turned = np.rot90(phantom.pixels, quarters)
+    answer, positive = segment(segmenter, 255 - turned), segment(segmenter, turned)
+    assert set(codes(answer)) == {code, "inverted"}
+    assert dice(answer.labels > 0, positive.labels > 0) > 0.95
+
+
 def test_a_picture_on_its_head_keeps_its_numbers(segmenter: Segmenter, phantom: Phantom) -> None:
     upright = segment(segmenter, phantom.pixels).labels
     turned = segment(segmenter, phantom.pixels[::-1, ::-1]).labels

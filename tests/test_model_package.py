@@ -22,7 +22,7 @@ from service.model.choose import Chosen, choose_session
 from service.model.interpret import find_teeth
 from service.model.package import ModelPackage, choose_package, find_packages, load_package
 from service.model.prepare import prepare
-from service.model.session import open_session
+from service.model.session import Session, open_session
 from training.phantom import Phantom
 
 
@@ -151,8 +151,8 @@ def test_a_gpu_is_asked_by_one_thread_whoever_asks() -> None:
         answers = list(callers.map(lambda number: ask(np.full(3, number, np.uint8)), range(40)))
     assert [int(answer[0][0]) for answer in answers] == list(range(1, 41))
     assert len(askers) == 1
-    with pytest.raises(ZeroDivisionError):
-        runtimes.in_one_thread(lambda pixels: [pixels // 0][1 // 0])(np.zeros(1, np.uint8))
+    with pytest.raises(IndexError):
+        runtimes.in_one_thread(lambda _: [][0])(np.zeros(1, np.uint8))
 
 
 def test_every_runtime_for_processors_finds_the_same_teeth(package: ModelPackage, phantom: Phantom) -> None:
@@ -176,6 +176,31 @@ def test_left_to_itself_the_soonest_runtime_reads_and_says_why(
     monkeypatch.setattr(choose_module, "is_installed", lambda _: False)
     chosen = choose(package)
     assert (chosen.session.provider, chosen.reason, chosen.warning) == ("CPUExecutionProvider", None, None)
+
+
+def test_a_gpu_that_fails_at_its_first_picture_is_passed_over_and_said_to_be(
+    package: ModelPackage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_processor = open_session
+
+    def run_out(_: object) -> list[npt.NDArray[Any]]:
+        raise onnxruntime.capi.onnxruntime_pybind11_state.Fail("CUDA failure 2: out of memory\nat line 1")
+
+    def open_session_on(package: ModelPackage, choice: runtimes.Choice, threads: int, spinning: bool) -> Session:
+        if choice == "cuda":
+            return Session(run_out, package.manifest.files[0], choice)
+        return on_processor(package, choice, threads, spinning)
+
+    monkeypatch.setattr(choose_module, "has_gpu", lambda: True)
+    monkeypatch.setattr(choose_module, "is_installed", lambda _: True)
+    monkeypatch.setattr(choose_module, "open_session", open_session_on)
+    chosen = choose(package)
+    assert chosen.session.on_processor
+    assert chosen.warning == (
+        "A GPU is there and is not used: CUDAExecutionProvider cannot run the model here: CUDA failure 2: out of memory"
+    )
+    with pytest.raises(ProviderUnavailable, match="out of memory"):
+        choose_session(package, "cuda", 1, False)
 
 
 def test_openvino_that_cannot_read_the_model_is_passed_over_and_said_to_be(

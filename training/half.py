@@ -20,7 +20,7 @@ from onnx import helper, numpy_helper
 
 from service.errors import SetupError
 from service.model.check import check_known_answer
-from service.model.package import MANIFEST, ModelFile, file_sha256, load_package
+from service.model.package import MANIFEST, ModelFile, ModelPackage, file_sha256, load_package
 from service.model.runtimes import run_with
 from service.model.session import Session
 from training.dequantize import to_float
@@ -51,8 +51,8 @@ def derive(package_folder: Path, models: Path, config_path: Path | None = None) 
 
     Raises:
         ModelPackageError: the package is damaged, or its float16 form does not give its known answer.
-        DeriveError: the folder is there already, the package has no int8 file, or float16 costs more than
-            `LARGEST_LOSS`.
+        DeriveError: the folder is there already, the package has no int8 file or a float16 file already, or float16
+            costs more than `LARGEST_LOSS`.
         ConfigError, DataError: the configuration or its data cannot be used.
     """
     package = load_package(package_folder)
@@ -60,31 +60,42 @@ def derive(package_folder: Path, models: Path, config_path: Path | None = None) 
     source = next((file for file in manifest.files if file.precision == "int8"), None)
     if source is None:
         raise DeriveError(f"{package_folder} has no int8 file to derive another from.")
+    if any(file.precision == "fp16" for file in manifest.files):
+        raise DeriveError(f"{package_folder} has a float16 file already.")
     folder = models / manifest.name / manifest.version
     if folder.exists():
         raise DeriveError(f"{folder} is there already; name another folder of models, or remove it.")
     made = models / ".made"
     shutil.rmtree(made, ignore_errors=True)
-    shutil.copytree(package_folder, made)
-    onnx.save(to_half(to_float(onnx.load(package_folder / source.path))), made / FP16)
+    try:
+        _make(package, source, made, config_path)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        return Path(shutil.move(made, folder))
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
+def _make(package: ModelPackage, source: ModelFile, made: Path, config_path: Path | None) -> None:
+    """The copy, checked before anybody can take it for done."""
+    shutil.copytree(package.folder, made)
+    onnx.save(to_half(to_float(onnx.load(package.folder / source.path))), made / FP16)
     half = ModelFile(path=FP16, sha256=file_sha256(made / FP16), precision="fp16", providers=_GPUS)
     others = tuple(
         file.model_copy(update={"providers": tuple(name for name in file.providers if name not in _GPUS)})
-        for file in manifest.files
+        for file in package.manifest.files
     )
-    told = manifest.model_copy(update={"files": (*others, half)})
+    told = package.manifest.model_copy(update={"files": (*others, half)})
     (made / MANIFEST).write_text(told.model_dump_json(indent=1) + "\n")
     check_known_answer(load_package(made), open_on_processor(made, half))
-    if config_path is not None:
-        loss = _measure(made, source, half, config_path)
-        (made / HALF).write_text(json.dumps(loss, indent=1) + "\n")
-        if loss["int8_dice"] - loss["fp16_dice"] > LARGEST_LOSS:
-            raise DeriveError(
-                f"float16 costs too much: mean Dice on the validation pictures falls from {loss['int8_dice']:.4f} to "
-                f"{loss['fp16_dice']:.4f}, and {LARGEST_LOSS} is allowed."
-            )
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    return Path(shutil.move(made, folder))
+    if config_path is None:
+        return
+    loss = _measure(made, source, half, config_path)
+    (made / HALF).write_text(json.dumps(loss, indent=1) + "\n")
+    if loss["int8_dice"] - loss["fp16_dice"] > LARGEST_LOSS:
+        raise DeriveError(
+            f"float16 costs too much: mean Dice on the validation pictures falls from {loss['int8_dice']:.4f} to "
+            f"{loss['fp16_dice']:.4f}, and {LARGEST_LOSS} is allowed."
+        )
 
 
 def _measure(folder: Path, int8: ModelFile, half: ModelFile, config_path: Path) -> dict[str, float]:

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from service.errors import ModelPackageError
+from service.errors import ModelPackageError, ProviderUnavailable
 from service.model.interpret import find_teeth
 from service.model.package import ModelPackage
 from service.model.session import Session
@@ -14,6 +14,7 @@ def check_known_answer(package: ModelPackage, session: Session) -> None:
 
     Raises:
         ModelPackageError: the picture cannot be read, or the model gives another answer on this machine.
+        ProviderUnavailable: the model was loaded and cannot be run.
     """
     manifest, known = package.manifest, package.manifest.known_answer
     picture, labels = (
@@ -23,7 +24,12 @@ def check_known_answer(package: ModelPackage, session: Session) -> None:
     if picture is None or labels is None or picture.shape != size or labels.shape != size:
         raise ModelPackageError(f"{package.folder} lacks its known-answer pictures of {size[1]} x {size[0]} pixels.")
     pixels = np.asarray(picture, np.uint8)[np.newaxis]
-    predictions = [each for count in {session.lanes, *session.batches} for each in session.run(pixels.repeat(count, 0))]
+    sizes = {session.lanes, *session.batches}
+    try:
+        predictions = [each for count in sizes for each in session.run(pixels.repeat(count, 0))]
+    except Exception as error:  # the runtimes' own errors have nothing else in common
+        said, *_ = str(error).splitlines() or [type(error).__name__]
+        raise ProviderUnavailable(f"{session.provider} cannot run the model here: {said}") from error
     found = (find_teeth(prediction, manifest.classes, manifest.thresholds) for prediction in predictions)
     agreement = min(float((teeth == labels).mean()) for teeth in found)
     if agreement < known.min_agreement:

@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 import numpy as np
 
-from service.errors import ModelPackageError, ProviderUnavailable
+from service.errors import ModelPackageError, SetupError
 from service.model.check import check_known_answer
 from service.model.package import ModelPackage
 from service.model.runtimes import PROVIDERS, Choice, OnProcessor, has_gpu, is_installed
@@ -46,7 +46,7 @@ def choose_session(
         preferred: what `auto` takes where no GPU works; None for what reads a picture soonest of what is installed.
 
     Raises:
-        ProviderUnavailable: the provider is not installed, or it is and cannot run here.
+        ProviderUnavailable: the provider is not installed, or it is and cannot run the model here.
         ModelPackageError: the package has no file for the provider, or the file cannot be loaded or gives another
             answer.
     """
@@ -62,7 +62,7 @@ def choose_session(
     if is_installed("cuda"):
         try:
             return Chosen(opened("cuda"))
-        except ProviderUnavailable as error:
+        except SetupError as error:
             if has_gpu():
                 warning = f"A GPU is there and is not used: {error}"
     elif has_gpu():

@@ -11,7 +11,9 @@ it passed, so waiting and computing come apart exactly.
 import queue
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -179,23 +181,26 @@ class Engine:
             self._entries.put(None)
         for owner in self._owners:
             owner.join()
+        for session in filter(None, (self._session, self._alongside)):
+            session.close()
 
     def _own(self) -> None:
         while (first := self._entries.get()) is not None:
-            begin = time.perf_counter()
-            entries = [entry for entry in (first, *self._take_waiting()) if _is_awaited(entry)]
-            if not entries:
-                continue
-            for entry in entries:
-                entry.ticket.clock.add("queue", begin - entry.entered)
-            try:
-                predictions = self._run(np.stack([entry.pixels for entry in entries]))
-            except BaseException as error:  # it belongs to the requests, not to this thread
+            with self._turn() as session:
+                begin = time.perf_counter()
+                entries = [entry for entry in (first, *self._take_waiting()) if _is_awaited(entry)]
+                if not entries:
+                    continue
                 for entry in entries:
-                    entry.answer.set_exception(error)
-                continue
-            elapsed = time.perf_counter() - begin
-            self._typical_s += 0.1 * (elapsed / len(entries) / len(self._owners) - self._typical_s)
+                    entry.ticket.clock.add("queue", begin - entry.entered)
+                try:
+                    predictions = session.run(np.stack([entry.pixels for entry in entries]))
+                except BaseException as error:  # it belongs to the requests, not to this thread
+                    for entry in entries:
+                        entry.answer.set_exception(error)
+                    continue
+                elapsed = time.perf_counter() - begin
+            self._typical_s += 0.1 * (elapsed / len(entries) / session.lanes - self._typical_s)
             for entry, prediction in zip(entries, predictions, strict=True):
                 entry.ticket.clock.add("infer", elapsed)
                 entry.answer.set_result(prediction)
@@ -219,9 +224,12 @@ class Engine:
         usually_few = self._usually_under_way <= _USUALLY_FEW * cores
         return self._under_way <= cores * (_A_HANDFUL if usually_few else 1)
 
-    def _run(self, pixels: npt.NDArray[np.uint8]) -> list[Prediction]:
+    @contextmanager
+    def _turn(self) -> Iterator[Session]:
+        """Wait until the cores are free for the next pictures; gives what is to read them."""
         if self._alongside is None:
-            return self._session.run(pixels)
+            yield self._session
+            return
         with self._turns:
             # Never both ways at once: threads that wait for each other wait long where others take their cores.
             self._turns.wait_for(lambda: not self._every_core)
@@ -230,7 +238,7 @@ class Engine:
             self._every_core = every_core
             self._one_core_each += not every_core
         try:
-            return (self._session if every_core else self._alongside).run(pixels)
+            yield self._session if every_core else self._alongside
         finally:
             with self._turns:
                 if every_core:

@@ -53,22 +53,6 @@ class ModelInput:
     content: Box
     grey_range: float
 
-    def to_radiograph(self, x: float, y: float) -> tuple[float, float]:
-        """Where a point of the model's input lies in the radiograph; whole numbers are the centres of pixels."""
-        height, width = self.pixels.shape
-        return (
-            (x + 0.5) * self.content.width / width - 0.5 + self.content.x,
-            (y + 0.5) * self.content.height / height - 0.5 + self.content.y,
-        )
-
-    def from_radiograph(self, x: float, y: float) -> tuple[float, float]:
-        """Where a point of the radiograph lies in the model's input; the inverse of `to_radiograph`."""
-        height, width = self.pixels.shape
-        return (
-            (x - self.content.x + 0.5) * width / self.content.width - 0.5,
-            (y - self.content.y + 0.5) * height / self.content.height - 0.5,
-        )
-
 
 def prepare(pixels: Grey, fit: Fit) -> ModelInput:
     """Fit a radiograph to the model.

@@ -223,9 +223,9 @@ def _load_with_onnxruntime(
     except Exception as error:
         if choice == "cpu":
             raise ModelPackageError(f"{path} cannot be loaded: {error}") from error
-        raise ProviderUnavailable(_why_not(choice, provider)) from error
+        raise ProviderUnavailable(_why_not(choice, f"ONNX Runtime says: {error}")) from error
     if session.get_providers()[0] != provider:
-        raise ProviderUnavailable(_why_not(choice, provider))
+        raise ProviderUnavailable(_why_not(choice, "the session does not hold it"))
     return session
 
 
@@ -263,11 +263,11 @@ def _load_with_openvino(path: Path, threads: int, lanes: int) -> Run:
     return run
 
 
-def _why_not(choice: Choice, provider: str) -> str:
+def _why_not(choice: Choice, said: str) -> str:
     missing = [library for library in _LIBRARIES.get(choice, ()) if not _loads(library)]
     if missing:
-        return f"{provider} cannot run here: {', '.join(missing)} is missing (see docker/README.md for what it needs)."
-    return f"{provider} was asked for, and its session does not hold it; the driver may be too old for it."
+        said = f"{', '.join(missing)} is missing (see docker/README.md for what it needs)."
+    return f"{PROVIDERS[choice]} cannot run here: {said}"
 
 
 def _loads(library: str) -> bool:

@@ -1,7 +1,7 @@
 """The model as it is run: what it says of a picture, and a session on the provider that was asked for, or none."""
 
 from dataclasses import dataclass
-from typing import Final, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -96,6 +96,14 @@ class Session:
                 for tooth, foreground, confidence, distance, view, evidence in zip(*outputs, strict=True)
             ][: len(part)]
         return predictions
+
+    def close(self) -> None:
+        """Let the model go, whose memory is freed at once; what it was can still be asked."""
+        self._run = _refuse
+
+
+def _refuse(_: npt.NDArray[np.uint8]) -> list[npt.NDArray[Any]]:
+    raise RuntimeError("The session has been closed.")
 
 
 def open_session(

@@ -45,8 +45,10 @@ async function take(file) {
     let reply = await segment(file, { withPicture: !showable, signal });
     // Some JPEGs look like others and are not shown, such as those of 12 bits.
     if (showable && !(await shown)) reply = await segment(file, { withPicture: true, signal });
-    if (signal.aborted) return;
-    await present(reply);
+    signal.throwIfAborted();
+    if (reply.answer.overlay) await picture.show(blobOf(reply.answer.overlay));
+    signal.throwIfAborted();
+    present(reply);
   } catch (fault) {
     if (signal.aborted) return;
     fail(fault);
@@ -63,10 +65,9 @@ function beBusy() {
   enter("busy", "Finding the teeth.");
 }
 
-async function present({ answer: { overlay, ...rest }, roundTripMs }) {
+function present({ answer: { overlay, ...rest }, roundTripMs }) {
   answer = rest;
   pointed = picked = null;
-  if (overlay) await picture.show(blobOf(overlay));
   picture.draw(answer, numbering());
   chart.fill(answer, numbering());
   showTimings(answer.timings_ms, roundTripMs);

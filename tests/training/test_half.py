@@ -16,6 +16,7 @@ from service.model.package import ModelPackage, find_packages, load_package
 from service.model.prepare import prepare
 from service.model.runtimes import run_with
 from service.model.session import Session, open_session
+from training.config import ConfigError
 from training.dequantize import to_float
 from training.half import DeriveError, derive, open_on_processor, to_half
 from training.phantom import draw_phantom
@@ -128,3 +129,15 @@ def test_a_package_without_an_int8_file_is_refused(derived: ModelPackage, tmp_pa
     (tmp_path / half.path).hardlink_to(derived.folder / half.path)
     with pytest.raises(DeriveError, match="has no int8 file"):
         derive(tmp_path, tmp_path / "models")
+
+
+def test_a_derived_package_is_not_derived_from_again(derived: ModelPackage, tmp_path: Path) -> None:
+    with pytest.raises(DeriveError, match="has a float16 file already"):
+        derive(derived.folder, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_package_that_cannot_be_derived_leaves_nothing(package: ModelPackage, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no\.yaml"):
+        derive(package.folder, tmp_path, tmp_path / "no.yaml")
+    assert not list(tmp_path.iterdir())

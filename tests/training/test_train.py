@@ -321,3 +321,27 @@ def test_a_run_can_begin_with_the_weights_of_another(whole, tmp_path):
     for name, weights in begun_with.items():
         if name.endswith("weight"):
             assert torch.allclose(weights, ended_with[name], atol=1e-6), name
+
+
+def test_every_step_is_taken_with_a_gradient_that_is_no_longer_than_allowed(tmp_path, pictures, monkeypatch):
+    lengths = []
+    step = torch.optim.AdamW.step
+
+    def measured(optimiser, closure=None):
+        loss = step(optimiser, closure)
+        gradients = [weight.grad for group in optimiser.param_groups for weight in group["params"]]
+        lengths.append(torch.nn.utils.get_total_norm(gradients).item())
+        return loss
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", measured)
+    path = tmp_path / "config.yaml"
+    longest = 0.01
+    changes = {
+        "phases": [{"height": 64, "width": 128, "epochs": 1, "batch": 2}],
+        "optimiser": {**CONFIG["optimiser"], "gradient_clip": longest},
+        "scheduler": {"name": "one-cycle"},
+        "data": {"kind": "pairs", "folder": str(pictures)},
+    }
+    path.write_text(yaml.safe_dump({**CONFIG, **changes}))
+    train(path, tmp_path / "runs", resume=False)
+    assert lengths == pytest.approx([longest] * STEPS_AN_EPOCH, rel=1e-3)
