@@ -214,11 +214,24 @@ def test_nobody_is_told_to_expose_a_patient_again_where_that_mends_nothing(
     expect(page.locator("#verdict-summary")).to_have_text(re.compile(f"{told}.*" if told else "^$"))
 
 
+def test_of_a_picture_that_cannot_be_read_no_tooth_is_called_missing(page: Page, phantom_png: bytes) -> None:
+    finding = {"code": "not-a-panoramic", "severity": "error", "message": "It is none.", "value": 1.0, "limit": 1.0}
+    answer_with(page, quality={"suitable": False, "findings": [finding]})
+    answer = choose_and_read(page, phantom_png)
+
+    assert answer["missing"]
+    expect(page.locator("#teeth [data-state='missing']")).to_have_count(0)
+    unknown = page.locator("#teeth [data-state='unknown']")
+    expect(unknown).to_have_count(32 - len(answer["teeth"]))
+    expect(unknown.first).to_have_attribute("aria-label", re.compile("not known"))
+
+
 def test_on_a_small_screen_only_the_tooth_that_is_picked_has_its_number(page: Page, phantom_png: bytes) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
     teeth = choose_and_read(page, phantom_png)["teeth"]
 
     expect(page.locator("#picture text:visible")).to_have_count(0)
+    expect(page.get_by_role("checkbox", name="Tooth numbers")).to_be_hidden()
     chart_tooth(page, teeth[0]["fdi"]).click()
     expect(page.locator("#picture text:visible")).to_have_count(1)
 
@@ -477,6 +490,34 @@ def test_the_last_radiograph_chosen_is_the_one_answered(page: Page, phantom_png:
 
 
 # For everyone, and only from here
+
+
+def test_an_answer_whose_picture_loads_slowly_is_not_drawn_over_the_next_radiograph(
+    page: Page, phantom_png: bytes
+) -> None:
+    tiff = io.BytesIO()
+    Image.open(io.BytesIO(phantom_png)).save(tiff, "tiff")
+    page.evaluate(
+        """() => {
+            const held = new Promise((release) => (window.release = release));
+            const decode = HTMLImageElement.prototype.decode;
+            HTMLImageElement.prototype.decode = async function () {
+                await held;
+                return decode.call(this);
+            };
+        }"""
+    )
+    choose(page, tiff.getvalue(), "radiograph.tif").finished()
+    page.wait_for_function("document.getElementById('radiograph').src")  # the service's picture is being loaded
+    page.route(SEGMENT, lambda _: None)  # the next one's answer never comes
+    with page.expect_request(SEGMENT):
+        page.locator("input[type=file]").set_input_files(
+            {"name": "next.png", "mimeType": "image/png", "buffer": phantom_png}
+        )
+    page.evaluate("window.release()")
+    page.wait_for_timeout(500)
+    expect(page.locator("body")).to_have_attribute("data-state", "busy")
+    expect(page.locator("#picture path")).to_have_count(0)
 
 
 def test_nothing_is_loaded_from_elsewhere_and_the_console_stays_empty(
