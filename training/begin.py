@@ -17,8 +17,8 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from service.model.interpret import find_teeth
-from service.model.package import MANIFEST, ModelPackage, load_package
-from training.checkpoint import CONFIG, CheckpointError, load_network
+from service.model.package import ModelPackage, load_package
+from training.checkpoint import CONFIG, CheckpointError, is_package, load_network
 from training.config import Config, ConfigError, load_config
 from training.dequantize import WEIGHT, to_float
 from training.measure import predict, service_graph
@@ -26,11 +26,6 @@ from training.network import ToothNetwork
 
 _SAME_LABELS: Final = 0.98
 """Share of the known answer's pixels that the recovered network must label alike: its activations are not rounded."""
-
-
-def is_package(folder: Path) -> bool:
-    """Whether a folder is a model package and not a run."""
-    return (folder / MANIFEST).exists()
 
 
 def begin_network(config: Config) -> ToothNetwork:

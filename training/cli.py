@@ -283,7 +283,9 @@ def sweep(
 
 def _differences(comparison: dict[str, Any], split: str) -> Table:
     before, after = (comparison[key]["model"] for key in ("before", "after"))
-    table = Table(f"{split}, {comparison['before']['pictures']} pictures", before, after, "difference", "95 % interval")
+    columns = ("before", "after", "difference", "95 % interval")
+    pictures = comparison["before"]["pictures"]
+    table = Table(f"{split}, {pictures} pictures", *columns, caption=f"before: {before}, after: {after}")
     for name, figure in comparison["difference"].items():
         interval = " to ".join(f"{end:+.4f}" for end in figure["interval"])
         table.add_row(name, *(f"{figure[key]:.4f}" for key in ("before", "after")), f"{figure['mean']:+.4f}", interval)

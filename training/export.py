@@ -32,9 +32,8 @@ from service.model.prepare import Fit, prepare
 from service.model.runtimes import PROVIDERS, run_with
 from service.model.session import Prediction, Session, open_session
 from service.render.encode import encode_png
-from training.begin import is_package
 from training.calibration import CALIBRATION, calibrate, judge_teeth
-from training.checkpoint import CONFIG, load_network
+from training.checkpoint import CONFIG, is_package, load_network
 from training.config import Config, ConfigError, load_config
 from training.data import Sample, load_splits
 from training.data.loader import prepare_sample

@@ -17,8 +17,9 @@ from service.model.package import file_sha256
 from service.model.session import VIEWS, Prediction
 from training.checkpoint import BEST, CONFIG, LAST, epochs_done, load_network
 from training.config import Config, Data, load_config
-from training.data import Sample, load_splits
+from training.data import Sample, Splits, load_splits
 from training.data.loader import prepare_sample
+from training.data.numbering import number_splits
 from training.data.samples import TOOTH
 from training.graph import Familiarity, ServiceGraph
 from training.metrics import Figures, ToothAgreement, dice, iou, match_teeth, pixel_accuracy
@@ -147,7 +148,8 @@ def _measure_pictures(
     size, classes = config.phases[-1], config.network.classes
     graph = service_graph(network, choose_device())
     numbers = np.array(CLASSES if classes > 2 else (0, TOOTH), np.uint8)
-    prepared = [prepare_sample(sample, size.height, size.width, classes) for sample in samples]
+    numbered = number_splits(Splits(train=(), val=tuple(samples), test=()), config).val
+    prepared = [prepare_sample(sample, size.height, size.width, classes) for sample in numbered]
     truths = [numbers[truth] for _, truth in prepared]
     predictions = [predict(graph, pixels) for pixels, _ in track(prepared, title)]
     if classes > 2:
@@ -161,7 +163,7 @@ def _measure_pictures(
             dice=dice(labels > 0, truth > 0),
             iou=iou(labels > 0, truth > 0),
             pixel_accuracy=pixel_accuracy(labels > 0, truth > 0),
-            teeth=match_teeth(labels, truth) if classes > 2 else None,
+            teeth=match_teeth(labels, truth) if classes > 2 and (sample.labels != TOOTH).all() else None,
         )
         for sample, labels, truth in zip(samples, found, truths, strict=True)
     )

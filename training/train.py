@@ -1,6 +1,7 @@
 """Runs a training configuration, from its start or from where it was stopped."""
 
 import csv
+import logging
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -18,11 +19,12 @@ from lightning.pytorch.callbacks import (
     WeightAveraging,
 )
 from lightning.pytorch.loggers import CSVLogger
+from rich.console import Console
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from service.machine import usable_cores
-from training.begin import begin_network, is_package
-from training.checkpoint import CONFIG, LAST, CheckpointError, is_finished
+from training.begin import begin_network
+from training.checkpoint import CONFIG, LAST, CheckpointError, is_finished, is_package, read_checkpoint
 from training.compare import find_changes
 from training.config import Config, ConfigError, load_config
 from training.data import Splits, load_splits
@@ -93,11 +95,13 @@ def train(
     logger = CSVLogger(folder, name="", version="log")
     if last.exists():
         _keep_log(logger, last)
+    _quieten_lightning()
+    precision = choose_precision(config)
     trainer = lightning.Trainer(
         max_epochs=config.epochs,
         accelerator="auto",
         devices=1,
-        precision=choose_precision(config),
+        precision=precision,
         reload_dataloaders_every_n_epochs=1,
         check_val_every_n_epoch=config.validate_every_epochs,
         num_sanity_val_steps=0,
@@ -107,10 +111,21 @@ def train(
         callbacks=_callbacks(config, folder),
         enable_model_summary=False,
     )
-    if config.frozen_statistics:
-        warnings.filterwarnings("ignore", r"Found \d+ module\(s\) in eval mode")
+    told = f"{folder}: {config.epochs} epochs on {trainer.strategy.root_device}, precision {precision}"
+    Console(stderr=True).print(told, highlight=False)
     trainer.fit(task, data, ckpt_path=last if last.exists() else None, weights_only=False)
     return folder
+
+
+def _quieten_lightning() -> None:
+    """Keep what it says about itself, and about what is meant here, from who waits for a run."""
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
+    for told in (
+        r"Found \d+ module\(s\) in eval mode",
+        "Checkpoint directory .* exists and is not empty",
+        ".*LeafSpec.* is deprecated",
+    ):
+        warnings.filterwarnings("ignore", told)
 
 
 def _load_data(config: Config, allow_leaks: bool) -> Splits:
@@ -168,7 +183,7 @@ def choose_precision(config: Config) -> Literal["bf16-mixed", "32-true"]:
 def _keep_log(logger: CSVLogger, last: Path) -> None:
     """Have the logger begin with the rows of the epochs that a checkpoint holds; by itself it begins anew."""
     log = Path(logger.log_dir) / "metrics.csv"
-    steps = torch.load(last, mmap=True, weights_only=False)["global_step"]
+    steps = read_checkpoint(last)["global_step"]
     rows = list(csv.DictReader(log.read_text().splitlines())) if log.exists() else []
     with warnings.catch_warnings(action="ignore"):  # that the old log will be deleted
         logger.experiment.metrics.extend(row for row in rows if int(row["step"]) < steps)

@@ -345,3 +345,11 @@ def test_every_step_is_taken_with_a_gradient_that_is_no_longer_than_allowed(tmp_
     path.write_text(yaml.safe_dump({**CONFIG, **changes}))
     train(path, tmp_path / "runs", resume=False)
     assert lengths == pytest.approx([longest] * STEPS_AN_EPOCH, rel=1e-3)
+
+
+def test_a_damaged_checkpoint_is_named_and_not_gone_on_with(tmp_path, pictures, config, whole):
+    runs = tmp_path / "runs"
+    shutil.copytree(whole, runs / "tiny")
+    (runs / "tiny" / LAST).write_bytes((whole / LAST).read_bytes()[:100_000])
+    with pytest.raises(CheckpointError, match=r"last\.ckpt is damaged"):
+        train(config, runs, resume=True)

@@ -16,7 +16,7 @@ from service.model.interpret import find_teeth
 from service.model.package import ModelPackage, load_package
 from service.model.prepare import prepare
 from service.model.session import open_session
-from training.begin import is_package
+from training.checkpoint import is_package
 from training.config import Config, ConfigError
 from training.data.samples import TOOTH, Sample
 from training.data.splits import Splits
