@@ -34,7 +34,7 @@ class Ablation(BaseModel):
                 {
                     **_merge(self.recipe, change),
                     "seed": seed,
-                    "name": "-".join(filter(None, (self.recipe["name"], name, f"seed-{seed}"))),
+                    "name": "-".join(filter(None, (str(self.recipe["name"]), name, f"seed-{seed}"))),
                 }
             )
             for seed in self.seeds

@@ -155,9 +155,12 @@ def evaluate(
 
         Console().print(_stress_figures(measure_stress(package, config, split or "val", out)))
         return
+    from service.model.package import load_package
     from training.before_after import COMPARISON, compare
     from training.evaluate import evaluate as measure
 
+    if before is not None:
+        load_package(before)  # so that it is not found wanting after all has been measured
     Console().print(_main_figures(measure(package, config, split or "test", out), split or "test"))
     if before is not None:
         beside = None if out is None else out.with_name(COMPARISON)

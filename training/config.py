@@ -18,7 +18,7 @@ class ConfigError(SetupError):
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class CocoData(_Part):
@@ -80,7 +80,9 @@ class Network(_Part):
     """The network; classes are background and the 32 FDI numbers, or background and tooth."""
 
     encoder: str = "resnet34"
-    decoder_channels: tuple[int, ...] = (256, 128, 64, 32, 16)
+    decoder_channels: tuple[Annotated[int, Field(gt=0)], ...] = Field(
+        (256, 128, 64, 32, 16), min_length=3, max_length=5
+    )
     classes: Literal[2, 33] = 33
 
 
@@ -126,6 +128,12 @@ class Loss(_Part):
     cross_entropy: float = Field(default=1.0, ge=0)
     dice: float = Field(default=1.0, ge=0)
     foreground_dice: float = Field(default=0.0, ge=0)
+
+    @model_validator(mode="after")
+    def _something_is_learnt(self) -> "Loss":
+        if not self.cross_entropy + self.dice + self.foreground_dice:
+            raise ValueError("one of cross_entropy, dice and foreground_dice must be above 0")
+        return self
 
 
 class Augmentation(_Part):
@@ -191,7 +199,7 @@ class Config(_Part):
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
-    seed: int = 0
+    seed: int = Field(default=0, ge=0, lt=2**32)
     data: Data
     network: Network = Network()
     phases: tuple[Phase, ...] = Field(min_length=1)

@@ -78,6 +78,8 @@ def read_failures(package_folder: Path, split: str = "test") -> list[Failure]:
 def draw_failures(package_folder: Path, config_path: Path, split: str, out: Path) -> list[Path]:
     """Draw the worst pictures of a split, and write a `failures.yaml` beside them that lacks the sentences alone.
 
+    Sentences that are there already on the same model file and split stay.
+
     Each sheet shows the radiograph, what the model says, the truth, and the difference. They hold patients' pictures
     and are for looking, never to be committed.
 
@@ -89,7 +91,8 @@ def draw_failures(package_folder: Path, config_path: Path, split: str, out: Path
         The sheets, the worst first, and the YAML file.
 
     Raises:
-        FailuresError: the package has not been measured on the split, or its file is another one since.
+        FailuresError: the package has not been measured on the split, its file is another one since, or `out` holds
+            sentences on another.
         ModelPackageError, ConfigError, DataError: something of it cannot be used.
     """
     package = load_package(package_folder)
@@ -98,6 +101,8 @@ def draw_failures(package_folder: Path, config_path: Path, split: str, out: Path
     if measured is None or measured["sha256"] not in {file.sha256 for file in package.manifest.files}:
         command = f"panoseg evaluate {package_folder} --config {config_path} --split {split}"
         raise FailuresError(f"{package_folder} has not been measured on its {split} pictures as it is; run: {command}")
+    skeleton = out / FAILURES
+    written = _read_sentences(skeleton, measured["sha256"], split)
     pictures = getattr(load_splits(load_config(config_path).data, names=(split,)), split)
     samples = {sample.name: sample for sample in pictures}
     segmenter = open_segmenter(package)
@@ -111,11 +116,21 @@ def draw_failures(package_folder: Path, config_path: Path, split: str, out: Path
         sheet = out / f"{place:02}-{Path(row['name']).stem}.jpg"
         sheet.write_bytes(encode_jpeg(draw_sheet(sample.pixels, found, sample.labels)))
         sheets.append(sheet)
-        lines += [f"  # {_facts(row, found, sample.labels)}", f"  {json.dumps(row['name'])}: "]
+        sentence = written.get(row["name"])
+        told = json.dumps(sentence, ensure_ascii=False) if sentence else ""
+        lines += [f"  # {_facts(row, found, sample.labels)}", f"  {json.dumps(row['name'])}: {told}"]
     segmenter.close()
-    skeleton = out / FAILURES
     skeleton.write_text("\n".join(lines) + "\n")
     return [*sheets, skeleton]
+
+
+def _read_sentences(path: Path, sha256: str, split: str) -> dict[str, str]:
+    """What somebody wrote already on this model file's pictures; of another's it would be lost, so it is refused."""
+    told: dict[str, Any] = (yaml.safe_load(path.read_text()) or {}) if path.exists() else {}
+    written: dict[str, str] = {name: said for name, said in (told.get("pictures") or {}).items() if said}
+    if written and (told.get("sha256"), told.get("split")) != (sha256, split):
+        raise FailuresError(f"{path} holds sentences on another model file or split; move it, or name another --out.")
+    return written
 
 
 def _facts(row: dict[str, Any], found: npt.NDArray[np.uint8], truth: npt.NDArray[np.uint8]) -> str:

@@ -103,12 +103,14 @@ def _measure(folder: Path, int8: ModelFile, half: ModelFile, config_path: Path) 
     # Here alone: an image for GPUs is built where PyTorch is not installed.
     from training.config import load_config
     from training.data import load_splits
-    from training.export import prepare_truths
+    from training.data.loader import prepare_sample
     from training.thresholds import mean_dice
 
     manifest = load_package(folder).manifest
     samples = load_splits(load_config(config_path).data, names=("val",)).val
-    pictures, truths = prepare_truths(samples, manifest.input.height, manifest.input.width)
+    # Tooth or not, since pairs of image and mask tell no numbers.
+    prepared = [prepare_sample(sample, manifest.input.height, manifest.input.width, classes=2) for sample in samples]
+    pictures, truths = zip(*prepared, strict=True)
     told = {}
     for name, file in (("int8_dice", int8), ("fp16_dice", half)):
         session = open_on_processor(folder, file)

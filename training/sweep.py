@@ -71,6 +71,8 @@ def sweep(
     configs = [_replace(load_config(path), budget, tufts) for path in paths]
     if len({config.name for config in configs}) < len(configs):
         raise ConfigError("two of the configurations have the same name, so their runs would share a folder.")
+    if any(config.data != configs[0].data for config in configs):
+        raise ConfigError("the configurations have different data, and runs compare on the same pictures.")
     measured = [measure_run(train_or_go_on(config, runs), split) for config in configs]
     speeds = _time_networks(measured)
     rows = [_describe(run, speed) for run, speed in zip(measured, speeds, strict=True)]

@@ -101,7 +101,10 @@ class ToothTask(lightning.LightningModule):
         optimiser = kind(self.parameters(), lr=how.learning_rate, weight_decay=how.weight_decay, fused=True)
         schedule = self._config.scheduler
         if isinstance(schedule, OneCycle):
-            one_cycle = OneCycleLR(optimiser, how.learning_rate, self._steps, pct_start=schedule.warm_up)
+            # PyTorch divides by the warm-up's steps less one.
+            steps = max(self._steps, 2)
+            warm_up = max(schedule.warm_up, 1.5 / steps)
+            one_cycle = OneCycleLR(optimiser, how.learning_rate, steps, pct_start=warm_up)
             return {"optimizer": optimiser, "lr_scheduler": {"scheduler": one_cycle, "interval": "step"}}
         plateau = ReduceLROnPlateau(optimiser, factor=schedule.factor, patience=schedule.patience)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": plateau, "monitor": "val_loss"}}

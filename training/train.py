@@ -22,6 +22,7 @@ from lightning.pytorch.loggers import CSVLogger
 from rich.console import Console
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from service.errors import SetupError
 from service.machine import usable_cores
 from training.begin import begin_network
 from training.checkpoint import CONFIG, LAST, CheckpointError, is_finished, is_package, read_checkpoint
@@ -33,6 +34,10 @@ from training.data.loader import ToothData
 from training.data.numbering import number_splits
 from training.data.splits import has_test
 from training.task import ToothTask
+
+
+class StoppedError(SetupError):
+    """A run that was told to stop; its last checkpoint is whole."""
 
 
 def train(
@@ -57,6 +62,7 @@ def train(
         CheckpointError: there is no package or run to begin with, or no weights of this network in it.
         ModelPackageError: the package to begin with is damaged.
         DataError: the data are broken, or splits share a picture or a patient.
+        StoppedError: by Ctrl-C or SIGTERM.
     """
     config = load_config(config_path)
     folder = runs / config.name
@@ -84,7 +90,7 @@ def train(
     # On a GPU the processor has nothing to do but to change pictures, and one core of it would be far behind.
     on_gpu = torch.cuda.is_available()
     data = ToothData(_load_data(config, allow_leaks), config, usable_cores() if on_gpu else 0)
-    task = ToothTask(config, data.steps())
+    task = _make_task(config, data)
     if config.begin_with is not None and not last.exists():
         task.network.load_state_dict(begin_network(config).state_dict())
     folder.mkdir(parents=True, exist_ok=True)
@@ -113,8 +119,24 @@ def train(
     )
     told = f"{folder}: {config.epochs} epochs on {trainer.strategy.root_device}, precision {precision}"
     Console(stderr=True).print(told, highlight=False)
-    trainer.fit(task, data, ckpt_path=last if last.exists() else None, weights_only=False)
+    _fit(trainer, task, data, last)
     return folder
+
+
+def _make_task(config: Config, data: ToothData) -> ToothTask:
+    try:
+        return ToothTask(config, data.steps())
+    except (KeyError, ValueError) as error:
+        raise ConfigError(f"{config.name}: no such network can be made: {error.args[0]}") from error
+
+
+def _fit(trainer: lightning.Trainer, task: ToothTask, data: ToothData, last: Path) -> None:
+    try:
+        trainer.fit(task, data, ckpt_path=last if last.exists() else None, weights_only=False)
+    except SystemExit as stopped:  # Lightning's way to end for Ctrl-C and SIGTERM, for the latter with success
+        raise StoppedError(
+            f"{last.parent} was stopped before its end; `panoseg train` with --resume goes on."
+        ) from stopped
 
 
 def _quieten_lightning() -> None:

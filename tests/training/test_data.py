@@ -375,3 +375,51 @@ def test_processes_change_the_pictures_as_the_training_process_itself_does():
     """A GPU's run has them. In a process of its own: this one holds libraries that do not bear to be forked."""
     done = subprocess.run([sys.executable, "-c", BY_PROCESSES], cwd=REPOSITORY, capture_output=True, text=True)
     assert done.stdout.splitlines() == ["[2, 2, 2]", "True", "False"], done.stderr
+
+
+@pytest.mark.parametrize("kind", ["greys", "colours", "inverted", "white"])
+def test_a_mask_of_another_kind_is_refused_and_not_half_lost(tmp_path, kind):
+    write_pairs(tmp_path, "a.png")
+    tooth = tooth_mask() > 0
+    bright, dark = tooth.copy(), tooth.copy()
+    bright[:, tooth.shape[1] // 2 :] = dark[:, : tooth.shape[1] // 2] = False
+    painted = {
+        "greys": np.where(dark, 90, np.where(bright, 200, 0)),
+        "colours": np.stack([np.where(bright, 255, 0), np.where(tooth, 255, 0), np.where(dark, 200, 0)], axis=-1),
+        "inverted": np.where(tooth, 0, 255),
+        "white": np.full(tooth.shape, 255),
+    }[kind]
+    cv2.imwrite(str(tmp_path / "masks" / "a.png"), painted.astype(np.uint8))
+    with pytest.raises(DataError, match=r"a\.png (has colours or greys|is more than half white)"):
+        load_pairs(tmp_path)
+
+
+def test_a_mask_with_soft_edges_is_taken(tmp_path):
+    write_pairs(tmp_path, "a.png")
+    sharp = np.where(tooth_mask() > 0, 255, 0).astype(np.uint8)
+    soft = cv2.GaussianBlur(sharp, (0, 0), 1.5)
+    cv2.imwrite(str(tmp_path / "masks" / "a.png"), soft)
+    (sample,) = load_pairs(tmp_path)
+    assert ((sample.labels > 0) == (soft > 127)).all()
+
+
+def test_names_that_two_systems_write_in_two_ways_are_the_same(tmp_path):
+    write_pairs(tmp_path, "z\u00e4hne.png")
+    (tmp_path / "masks" / "z\u00e4hne.png").rename(tmp_path / "masks" / "za\u0308hne.png")
+    assert len(load_pairs(tmp_path)) == 1
+
+
+def test_a_category_is_the_number_that_it_is_named_by(tmp_path, images):
+    path = write_coco(tmp_path / "train.json", "a.png", annotations=[annotation(fdi=7)])
+    told = json.loads(path.read_text())
+    path.write_text(json.dumps({**told, "categories": [{"id": 7, "name": "36"}, {"id": 8, "name": "implant"}]}))
+    (sample,) = load_coco(path, images)
+    assert set(np.unique(sample.labels)) == {0, 36}
+
+
+def test_runs_that_do_not_fill_the_picture_are_refused(tmp_path, images):
+    outline = uncompressed(tooth_mask())
+    outline["counts"] = outline["counts"][:-1]
+    path = write_coco(tmp_path / "train.json", "a.png", annotations=[annotation(segmentation=outline)])
+    with pytest.raises(DataError, match="do not add up"):
+        load_coco(path, images)

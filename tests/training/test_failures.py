@@ -53,3 +53,12 @@ def test_what_is_drawn_becomes_the_packages_failures_with_a_sentence_each(packag
     told["pictures"] = dict.fromkeys(told["pictures"], "A premolar is missed.")
     (folder / "failures.yaml").write_text(yaml.safe_dump(told))
     assert [failure.figures["name"] for failure in read_failures(folder)] == [row["name"] for row in rows]
+
+    sentences = out / "failures.yaml"
+    sentences.write_text((folder / "failures.yaml").read_text())
+    assert CliRunner().invoke(app, ["failures", *arguments, "--out", str(out)]).exit_code == 0
+    assert yaml.safe_load(sentences.read_text())["pictures"] == told["pictures"]
+    sentences.write_text(yaml.safe_dump({**told, "sha256": "another"}))
+    refused = CliRunner().invoke(app, ["failures", *arguments, "--out", str(out)])
+    assert (refused.exit_code, sentences.exists()) == (2, True)
+    assert "another model file or split" in refused.output

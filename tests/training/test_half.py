@@ -5,10 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import yaml
 from onnx import numpy_helper
 
 from service.model.check import check_known_answer
@@ -19,7 +21,7 @@ from service.model.session import Session, open_session
 from training.config import ConfigError
 from training.dequantize import to_float
 from training.half import DeriveError, derive, open_on_processor, to_half
-from training.phantom import draw_phantom
+from training.phantom import draw_phantom, draw_samples
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -141,3 +143,18 @@ def test_a_package_that_cannot_be_derived_leaves_nothing(package: ModelPackage, 
     with pytest.raises(ConfigError, match=r"no\.yaml"):
         derive(package.folder, tmp_path, tmp_path / "no.yaml")
     assert not list(tmp_path.iterdir())
+
+
+def test_float16_is_measured_on_masks_without_numbers_too(package: ModelPackage, tmp_path: Path) -> None:
+    for split in ("train", "val"):
+        for part in ("images", "masks"):
+            (tmp_path / split / part).mkdir(parents=True)
+        for sample in draw_samples(1, 5):
+            (tmp_path / split / "images" / sample.name).write_bytes(sample.data)
+            cv2.imwrite(str(tmp_path / split / "masks" / sample.name), np.where(sample.labels, 255, 0).astype(np.uint8))
+    config = yaml.safe_load((REPOSITORY / "training" / "configs" / "clinic.yaml").read_text())
+    path = tmp_path / "clinic.yaml"
+    path.write_text(yaml.safe_dump({**config, "data": {"kind": "pairs", "folder": str(tmp_path)}}))
+    loss = json.loads((derive(package.folder, tmp_path / "models", path) / "half.json").read_text())
+    assert loss["int8_dice"] > 0.8
+    assert loss["fp16_dice"] == pytest.approx(loss["int8_dice"], abs=0.001)

@@ -17,8 +17,9 @@ import torch
 import yaml
 
 from training.checkpoint import BEST, LAST, CheckpointError
-from training.config import ConfigError
+from training.config import ConfigError, OneCycle, load_config
 from training.phantom import draw_samples
+from training.task import ToothTask
 from training.train import train
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -353,3 +354,45 @@ def test_a_damaged_checkpoint_is_named_and_not_gone_on_with(tmp_path, pictures, 
     (runs / "tiny" / LAST).write_bytes((whole / LAST).read_bytes()[:100_000])
     with pytest.raises(CheckpointError, match=r"last\.ckpt is damaged"):
         train(config, runs, resume=True)
+
+
+@pytest.mark.parametrize(("steps", "warm_up"), [(1, 0.1), (2, 0.1), (5, 0.2), (10, 0.1), (10, 0.01), (30, 0.3)])
+def test_one_cycle_fits_a_run_however_short(config, steps, warm_up):
+    one_cycle = load_config(config).model_copy(update={"scheduler": OneCycle(name="one-cycle", warm_up=warm_up)})
+    task = ToothTask(one_cycle, steps)
+    chosen = task.configure_optimizers()
+    rates = []
+    for _ in range(steps):
+        rates.append(chosen["optimizer"].param_groups[0]["lr"])
+        chosen["optimizer"].step()
+        chosen["lr_scheduler"]["scheduler"].step()
+    assert all(0 < rate <= one_cycle.optimiser.learning_rate for rate in rates)
+
+
+def test_a_run_that_is_told_to_stop_says_so_and_does_not_end_well(tmp_path, config):
+    command = [sys.executable, "-m", "training.cli", "train", "--config", str(config), "--runs", str(tmp_path)]
+    process = subprocess.Popen(
+        command,
+        cwd=REPOSITORY,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while len(column(tmp_path / "tiny", "train_loss")) < 1 and process.poll() is None:
+        time.sleep(0.01)
+    process.terminate()
+    _, told = process.communicate()
+    assert process.returncode == 2
+    assert "was stopped before its end" in told
+    assert "Traceback" not in told
+
+
+def test_a_network_that_there_is_none_of_is_refused_before_it_starts(tmp_path, pictures):
+    path = tmp_path / "config.yaml"
+    data = {"kind": "pairs", "folder": str(pictures)}
+    network = {**CONFIG["network"], "encoder": "resnet99"}
+    path.write_text(yaml.safe_dump({**CONFIG, **RECIPES["plateau"], "data": data, "network": network}))
+    with pytest.raises(ConfigError, match="no such network"):
+        train(path, tmp_path / "runs", resume=False)
+    assert not (tmp_path / "runs").exists()

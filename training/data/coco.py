@@ -25,20 +25,27 @@ class _Picture(BaseModel):
 class _Tooth(BaseModel):
     id: int | str
     image_id: int | str
-    category_id: Any
+    category_id: int | str
     segmentation: Any
+
+
+class _Category(BaseModel):
+    id: int | str
+    name: int | str | None = None
 
 
 class _File(BaseModel):
     images: tuple[_Picture, ...]
     annotations: tuple[_Tooth, ...]
+    categories: tuple[_Category, ...] = ()
 
 
 def load_coco(annotations: Path, images: Path) -> tuple[Sample, ...]:
     """Load one split.
 
     Args:
-        annotations: the COCO file; `category_id` is the tooth's FDI number, `segmentation` an RLE (compressed or not)
+        annotations: the COCO file; the name of a tooth's category is its FDI number, or `category_id` is, where the
+            file gives it no name that is one; `segmentation` an RLE (compressed or not)
             or a list of polygons; a picture's `patient_id`, where it has one, tells whose it is.
         images: the folder that holds its `file_name`s.
 
@@ -53,6 +60,8 @@ def load_coco(annotations: Path, images: Path) -> tuple[Sample, ...]:
         raise DataError(f"{annotations} cannot be read: {error.strerror}.") from error
     except ValidationError as error:
         raise DataError(f"{annotations} is not a COCO file as it should be: {tell_faults(error)}.") from error
+    # Tools for labelling number the categories as they come, and keep the FDI numbers as their names.
+    numbers = {each.id: int(each.name) for each in content.categories if str(each.name) in map(str, FDI_NUMBERS)}
     by_image: dict[int | str, list[_Tooth]] = {}
     for picture in content.images:
         if picture.id in by_image:
@@ -63,7 +72,8 @@ def load_coco(annotations: Path, images: Path) -> tuple[Sample, ...]:
             raise DataError(
                 f"{annotations}: annotation {tooth.id} is of picture {tooth.image_id}, which is not listed."
             )
-        by_image[tooth.image_id].append(tooth)
+        fdi = numbers.get(tooth.category_id, tooth.category_id)
+        by_image[tooth.image_id].append(tooth.model_copy(update={"category_id": fdi}))
     return tuple(_load_sample(picture, by_image[picture.id], images, annotations) for picture in content.images)
 
 
@@ -87,12 +97,14 @@ def _load_sample(picture: _Picture, teeth: list[_Tooth], images: Path, annotatio
 def _decode_mask(tooth: _Tooth, height: int, width: int, annotations: Path) -> npt.NDArray[np.bool_]:
     where = f"{annotations}: annotation {tooth.id}"
     if tooth.category_id not in FDI_NUMBERS:
-        raise DataError(f"{where} has category {tooth.category_id}, which is no FDI number of a permanent tooth.")
+        raise DataError(f"{where} has category {tooth.category_id!r}, which is no FDI number of a permanent tooth.")
     outline = tooth.segmentation
     try:
         if isinstance(outline, list):
             outline = coco_mask.merge(coco_mask.frPyObjects(outline, height, width))
         elif isinstance(outline["counts"], list):
+            if sum(outline["counts"]) != height * width:
+                raise ValueError("its counts do not add up to the picture's pixels")
             outline = coco_mask.frPyObjects(outline, *outline["size"])
         mask = coco_mask.decode(outline)
     except Exception as error:  # pycocotools raises the bare class

@@ -5,11 +5,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+import cv2
 import numpy as np
 
+from service.segmentation import Grey
 from training.data.samples import TOOTH, DataError, Sample, by_stem, read_radiograph
 
 PATIENTS: Final = "patients.csv"
+
+_MOST_COLOUR: Final = 0.002
+"""What compression may leave of colour in a grey picture."""
+
+_FLAT_GREYS: Final = 0.01
+"""Share of what is not black that may be flat and grey, such as what a blurred edge leaves."""
+
+_MOST_TOOTH: Final = 0.5
+"""Share of a picture that may be tooth; a fifth is usual."""
 
 _SHOWN: Final = 5
 """Grey values that a refusal tells."""
@@ -54,6 +65,15 @@ def _read_patients(path: Path, pictures: Sequence[str]) -> dict[str, str]:
     return patients
 
 
+def _has_flat_greys(truth: Grey) -> bool:
+    """Whether areas are painted neither black nor white, as where each tooth has a grey; soft edges are none."""
+    most = int(np.iinfo(truth.dtype).max)
+    kernel = np.ones((3, 3), np.uint8)
+    flat = cv2.erode(truth, kernel) == cv2.dilate(truth, kernel)
+    grey = flat & (truth > most // 10) & (truth < most - most // 10)
+    return bool(grey.sum() > _FLAT_GREYS * np.count_nonzero(truth))
+
+
 def load_pair(image: Path, mask: Path, patient: str = "") -> Sample:
     """Load one picture with its mask, which is tooth where its grey value is above half of its range.
 
@@ -61,7 +81,8 @@ def load_pair(image: Path, mask: Path, patient: str = "") -> Sample:
         DataError: a file that is missing or damaged, or a mask of another size or one that is not black and white.
     """
     data, radiograph = read_radiograph(image)
-    truth = read_radiograph(mask)[1].pixels
+    painted = read_radiograph(mask)[1]
+    truth = painted.pixels
     if truth.shape != radiograph.pixels.shape:
         raise DataError(
             f"{mask} is {truth.shape[1]} x {truth.shape[0]} pixels, and its picture "
@@ -82,5 +103,10 @@ def load_pair(image: Path, mask: Path, patient: str = "") -> Sample:
             f"{mask} is of 16 bits and has {len(values)} grey values; a mask has two, for tooth and none "
             "(tooth numbers belong in a COCO file, kind: coco)."
         )
+    numbers = "(tooth numbers belong in a COCO file, kind: coco)"
+    if painted.colourfulness > _MOST_COLOUR or _has_flat_greys(truth):
+        raise DataError(f"{mask} has colours or greys; a mask is {most} where tooth and 0 elsewhere {numbers}.")
+    if (truth > most // 2).mean() > _MOST_TOOTH:
+        raise DataError(f"{mask} is more than half white, so it is no mask of teeth, or one with black teeth.")
     labels = np.where(truth > most // 2, TOOTH, 0).astype(np.uint8)
     return Sample(image.name, data, radiograph.pixels, labels, patient=patient)

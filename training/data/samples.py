@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 import numpy.typing as npt
@@ -71,14 +72,22 @@ def by_stem(paths: Iterable[Path]) -> dict[str, Path]:
     """
     found: dict[str, Path] = {}
     for path in sorted(path for path in paths if not path.name.startswith(".")):
-        if path.stem in found:
-            raise DataError(f"{found[path.stem]} and {path} have the same name but for the ending; remove one.")
-        found[path.stem] = path
+        # macOS writes an umlaut as two characters, others as one.
+        stem = normalize("NFC", path.stem)
+        if stem in found:
+            raise DataError(f"{found[stem]} and {path} have the same name but for the ending; remove one.")
+        found[stem] = path
     return found
 
 
 def to_classes(labels: npt.NDArray[np.uint8], classes: int) -> npt.NDArray[np.uint8]:
-    """FDI numbers to the network's classes: 0 background, then the 32 numbers in order, or 1 for any tooth."""
+    """FDI numbers to the network's classes: 0 background, then the 32 numbers in order, or 1 for any tooth.
+
+    Raises:
+        ValueError: a tooth has no number, and the network's classes are numbers.
+    """
+    if classes > 2 and (labels == TOOTH).any():
+        raise ValueError("The truth shows teeth without numbers, which would become background.")
     table = np.zeros(256, np.uint8)
     if classes == 2:
         table[[*FDI_NUMBERS, TOOTH]] = 1
