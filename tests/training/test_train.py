@@ -348,12 +348,13 @@ def test_every_step_is_taken_with_a_gradient_that_is_no_longer_than_allowed(tmp_
     assert lengths == pytest.approx([longest] * STEPS_AN_EPOCH, rel=1e-3)
 
 
-def test_a_damaged_checkpoint_is_named_and_not_gone_on_with(tmp_path, pictures, config, whole):
-    runs = tmp_path / "runs"
-    shutil.copytree(whole, runs / "tiny")
-    (runs / "tiny" / LAST).write_bytes((whole / LAST).read_bytes()[:100_000])
+def test_a_damaged_checkpoint_is_named_and_not_gone_on_with(tmp_path, config, whole):
+    run = tmp_path / "tiny"
+    run.mkdir()
+    shutil.copy(whole / "config.yaml", run)
+    (run / LAST).write_bytes((whole / LAST).read_bytes()[:100_000])
     with pytest.raises(CheckpointError, match=r"last\.ckpt is damaged"):
-        train(config, runs, resume=True)
+        train(config, tmp_path, resume=True)
 
 
 @pytest.mark.parametrize(("steps", "warm_up"), [(1, 0.1), (2, 0.1), (5, 0.2), (10, 0.1), (10, 0.01), (30, 0.3)])
@@ -369,7 +370,10 @@ def test_one_cycle_fits_a_run_however_short(config, steps, warm_up):
     assert all(0 < rate <= one_cycle.optimiser.learning_rate for rate in rates)
 
 
-def test_a_run_that_is_told_to_stop_says_so_and_does_not_end_well(tmp_path, config):
+def test_a_run_that_is_told_to_stop_says_so_and_does_not_end_well(tmp_path, pictures):
+    config = tmp_path / "config.yaml"
+    data = {"kind": "pairs", "folder": str(pictures)}
+    config.write_text(yaml.safe_dump({**CONFIG, **RECIPES["plateau"], "data": data}))
     command = [sys.executable, "-m", "training.cli", "train", "--config", str(config), "--runs", str(tmp_path)]
     process = subprocess.Popen(
         command,
