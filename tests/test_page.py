@@ -489,9 +489,6 @@ def test_the_last_radiograph_chosen_is_the_one_answered(page: Page, phantom_png:
     expect(page.locator("#description")).to_contain_text(re.compile("600 . 300"))
 
 
-# For everyone, and only from here
-
-
 def test_an_answer_whose_picture_loads_slowly_is_not_drawn_over_the_next_radiograph(
     page: Page, phantom_png: bytes
 ) -> None:
@@ -518,6 +515,9 @@ def test_an_answer_whose_picture_loads_slowly_is_not_drawn_over_the_next_radiogr
     page.wait_for_timeout(500)
     expect(page.locator("body")).to_have_attribute("data-state", "busy")
     expect(page.locator("#picture path")).to_have_count(0)
+
+
+# For everyone, and only from here
 
 
 def test_nothing_is_loaded_from_elsewhere_and_the_console_stays_empty(

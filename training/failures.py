@@ -61,7 +61,7 @@ def read_failures(package_folder: Path, split: str = "test") -> list[Failure]:
     path = package_folder / FAILURES
     measured = json.loads((package_folder / METRICS).read_text())[split]
     look = f"look at what `panoseg failures {package_folder} --config … --split {split}` draws and write {path}"
-    told: dict[str, Any] = yaml.safe_load(path.read_text()) if path.exists() else {}
+    told = _read_yaml(path)
     if told.get("sha256") != measured["sha256"] or told.get("split") != split:
         raise FailuresError(f"There are no sentences on the worst {split} pictures of this model file; {look}.")
     sentences: dict[str, str] = told.get("pictures") or {}
@@ -126,11 +126,17 @@ def draw_failures(package_folder: Path, config_path: Path, split: str, out: Path
 
 def _read_sentences(path: Path, sha256: str, split: str) -> dict[str, str]:
     """What somebody wrote already on this model file's pictures; of another's it would be lost, so it is refused."""
-    told: dict[str, Any] = (yaml.safe_load(path.read_text()) or {}) if path.exists() else {}
+    told = _read_yaml(path)
     written: dict[str, str] = {name: said for name, said in (told.get("pictures") or {}).items() if said}
     if written and (told.get("sha256"), told.get("split")) != (sha256, split):
         raise FailuresError(f"{path} holds sentences on another model file or split; move it, or name another --out.")
     return written
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    """What a `failures.yaml` holds; nothing where there is none."""
+    told: dict[str, Any] | None = yaml.safe_load(path.read_text()) if path.exists() else None
+    return told or {}
 
 
 def _facts(row: dict[str, Any], found: npt.NDArray[np.uint8], truth: npt.NDArray[np.uint8]) -> str:

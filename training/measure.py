@@ -20,7 +20,7 @@ from training.config import Config, Data, load_config
 from training.data import Sample, Splits, load_splits
 from training.data.loader import prepare_sample
 from training.data.numbering import number_splits
-from training.data.samples import TOOTH
+from training.data.samples import TOOTH, lacks_numbers
 from training.graph import Familiarity, ServiceGraph
 from training.metrics import Figures, ToothAgreement, dice, iou, match_teeth, pixel_accuracy
 from training.network import ToothNetwork
@@ -163,7 +163,7 @@ def _measure_pictures(
             dice=dice(labels > 0, truth > 0),
             iou=iou(labels > 0, truth > 0),
             pixel_accuracy=pixel_accuracy(labels > 0, truth > 0),
-            teeth=match_teeth(labels, truth) if classes > 2 and (sample.labels != TOOTH).all() else None,
+            teeth=match_teeth(labels, truth) if classes > 2 and not lacks_numbers(sample.labels) else None,
         )
         for sample, labels, truth in zip(samples, found, truths, strict=True)
     )

@@ -14,7 +14,7 @@ from service.model.prepare import ModelInput
 from service.render.draw import draw_overlay, to_8_bits
 from service.render.encode import encode_jpeg
 from service.segmentation import Box, Grey, Segmentation
-from training.data.samples import TOOTH
+from training.data.samples import lacks_numbers
 
 Labels = npt.NDArray[np.uint8]
 Picture = npt.NDArray[np.uint8]
@@ -103,7 +103,7 @@ def draw_difference(grey: Picture, found: npt.NDArray[np.bool_], truth: npt.NDAr
 
 
 def _draw_labels(grey: Picture, labels: Labels) -> Picture:
-    if not (labels == TOOTH).any():
+    if not lacks_numbers(labels):
         return draw_overlay(grey, segmentation_of(labels), _OPACITY).to_rgb()
     # Teeth without numbers have no colours of their own.
     picture = np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB), np.uint8)

@@ -101,7 +101,7 @@ def train(
     logger = CSVLogger(folder, name="", version="log")
     if last.exists():
         _keep_log(logger, last)
-    _quieten_lightning()
+    _quieten_lightning(config)
     precision = choose_precision(config)
     trainer = lightning.Trainer(
         max_epochs=config.epochs,
@@ -139,15 +139,13 @@ def _fit(trainer: lightning.Trainer, task: ToothTask, data: ToothData, last: Pat
         ) from stopped
 
 
-def _quieten_lightning() -> None:
+def _quieten_lightning(config: Config) -> None:
     """Keep what it says about itself, and about what is meant here, from who waits for a run."""
     logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
-    for told in (
-        r"Found \d+ module\(s\) in eval mode",
-        "Checkpoint directory .* exists and is not empty",
-        ".*LeafSpec.* is deprecated",
-    ):
-        warnings.filterwarnings("ignore", told)
+    warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
+    warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated")
+    if config.frozen_statistics:
+        warnings.filterwarnings("ignore", r"Found \d+ module\(s\) in eval mode")
 
 
 def _load_data(config: Config, allow_leaks: bool) -> Splits:

@@ -48,6 +48,15 @@ export function kindOf(fdi) {
 }
 
 /**
+ * Whether an answer is of a picture that is no panoramic, so that its teeth say nothing.
+ * @param {Object} answer
+ * @returns {boolean}
+ */
+export function cannotBeRead(answer) {
+  return answer.quality.findings.some(({ code }) => code === "not-a-panoramic");
+}
+
+/**
  * What an answer says of one tooth: "present", "uncertain", "missing", or "unknown" without an answer or where the picture
  * cannot be read.
  * @param {?Object} answer
@@ -57,8 +66,7 @@ export function kindOf(fdi) {
 export function stateOf(answer, fdi) {
   if (!answer) return { state: "unknown", words: "no answer yet" };
   const tooth = answer.teeth.find((each) => each.fdi === fdi);
-  const unread = answer.quality.findings.some(({ code }) => code === "not-a-panoramic");
-  if (!tooth && unread) return { state: "unknown", words: "not known: this picture cannot be read" };
+  if (!tooth && cannotBeRead(answer)) return { state: "unknown", words: "not known: this picture cannot be read" };
   if (!tooth) return { state: "missing", words: "missing: not found on this picture" };
   const percent = `${Math.floor(100 * tooth.confidence)} % sure`;
   return tooth.uncertain

@@ -1,5 +1,6 @@
 // The verdict on a picture and the findings that lead to it.
 
+import { cannotBeRead } from "./dentition.js";
 import { byId, html } from "./dom.js";
 
 const SEVERITIES = ["error", "warning", "info"];
@@ -17,7 +18,7 @@ export function showVerdict(answer) {
   const { suitable, findings } = answer.quality;
   const bySeverity = [...findings].sort((a, b) => SEVERITIES.indexOf(a.severity) - SEVERITIES.indexOf(b.severity));
   const title = suitable ? "Can be used" : wordFor(bySeverity[0]);
-  const summary = findings.some(({ code }) => code === "not-a-panoramic") ? "" : summaryOf(answer);
+  const summary = cannotBeRead(answer) ? "" : summaryOf(answer);
   set(suitable ? "use" : "again", title, summary);
   byId("findings").replaceChildren(...bySeverity.map(finding));
   if (!findings.length) byId("findings").append(html("li", { class: "none" }, "Nothing was noticed about the picture."));

@@ -1,9 +1,28 @@
 """What several tests of training stand on."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import torch
+
+from training.phantom import draw_samples
+
+
+@pytest.fixture(scope="session")
+def write_drawn_pairs() -> Callable[[Path, int, int], None]:
+    """Writes a split of so many drawn radiographs, from a seed on, as pictures and masks without numbers."""
+
+    def write(folder: Path, count: int, seed: int) -> None:
+        for part in ("images", "masks"):
+            (folder / part).mkdir(parents=True)
+        for sample in draw_samples(count, seed):
+            (folder / "images" / sample.name).write_bytes(sample.data)
+            cv2.imwrite(str(folder / "masks" / sample.name), np.where(sample.labels, 255, 0).astype(np.uint8))
+
+    return write
 
 
 @pytest.fixture(scope="module")

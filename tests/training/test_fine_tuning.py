@@ -2,10 +2,10 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import httpx
 import numpy as np
 import pytest
@@ -34,15 +34,11 @@ CLINIC = Path(__file__).resolve().parents[2] / "training/configs/clinic.yaml"
 
 
 @pytest.fixture(scope="module")
-def clinic(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def clinic(tmp_path_factory: pytest.TempPathFactory, write_drawn_pairs: Callable[[Path, int, int], None]) -> Path:
     """The configuration that ships, with a folder of drawn radiographs and their masks, short and small."""
     folder = tmp_path_factory.mktemp("clinic")
     for split, count, seed in (("train", 4, 50), ("val", 4, 90), ("test", 2, 70)):
-        for part in ("images", "masks"):
-            (folder / split / part).mkdir(parents=True)
-        for sample in draw_samples(count, seed):
-            (folder / split / "images" / sample.name).write_bytes(sample.data)
-            cv2.imwrite(str(folder / split / "masks" / sample.name), np.where(sample.labels, 255, 0).astype(np.uint8))
+        write_drawn_pairs(folder / split, count, seed)
     config = yaml.safe_load(CLINIC.read_text())
     config["data"]["folder"] = str(folder)
     config["phases"] = [{"height": 128, "width": 256, "epochs": 2, "batch": 2}]

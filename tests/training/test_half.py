@@ -5,7 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import cv2
 import numpy as np
 import onnx
 import onnxruntime
@@ -21,7 +20,7 @@ from service.model.session import Session, open_session
 from training.config import ConfigError
 from training.dequantize import to_float
 from training.half import DeriveError, derive, open_on_processor, to_half
-from training.phantom import draw_phantom, draw_samples
+from training.phantom import draw_phantom
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -145,13 +144,10 @@ def test_a_package_that_cannot_be_derived_leaves_nothing(package: ModelPackage, 
     assert not list(tmp_path.iterdir())
 
 
-def test_float16_is_measured_on_masks_without_numbers_too(package: ModelPackage, tmp_path: Path) -> None:
-    for split in ("train", "val"):
-        for part in ("images", "masks"):
-            (tmp_path / split / part).mkdir(parents=True)
-        for sample in draw_samples(1, 5):
-            (tmp_path / split / "images" / sample.name).write_bytes(sample.data)
-            cv2.imwrite(str(tmp_path / split / "masks" / sample.name), np.where(sample.labels, 255, 0).astype(np.uint8))
+def test_float16_is_measured_on_masks_without_numbers_too(
+    package: ModelPackage, tmp_path: Path, write_drawn_pairs
+) -> None:
+    write_drawn_pairs(tmp_path / "val", 1, 5)
     config = yaml.safe_load((REPOSITORY / "training" / "configs" / "clinic.yaml").read_text())
     path = tmp_path / "clinic.yaml"
     path.write_text(yaml.safe_dump({**config, "data": {"kind": "pairs", "folder": str(tmp_path)}}))

@@ -10,8 +10,6 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 import torch
 import yaml
@@ -71,15 +69,11 @@ def folder(tmp_path_factory, recipe):
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
+def pictures(tmp_path_factory, write_drawn_pairs):
     """Drawn radiographs on disk, so that each of the runs need not draw them again."""
     folder = tmp_path_factory.mktemp("pictures")
     for split, count, seed in (("train", 10, 50), ("val", 2, 90)):
-        for part in ("images", "masks"):
-            (folder / split / part).mkdir(parents=True)
-        for sample in draw_samples(count, seed):
-            (folder / split / "images" / sample.name).write_bytes(sample.data)
-            cv2.imwrite(str(folder / split / "masks" / sample.name), np.where(sample.labels, 255, 0).astype(np.uint8))
+        write_drawn_pairs(folder / split, count, seed)
     return folder
 
 

@@ -45,8 +45,8 @@ def load_coco(annotations: Path, images: Path) -> tuple[Sample, ...]:
 
     Args:
         annotations: the COCO file; the name of a tooth's category is its FDI number, or `category_id` is, where the
-            file gives it no name that is one; `segmentation` an RLE (compressed or not)
-            or a list of polygons; a picture's `patient_id`, where it has one, tells whose it is.
+            file gives it no name that is one; `segmentation` is an RLE (compressed or not) or a list of polygons; a
+            picture's `patient_id`, where it has one, tells whose it is.
         images: the folder that holds its `file_name`s.
 
     Raises:

@@ -18,7 +18,7 @@ from service.model.prepare import prepare
 from service.model.session import open_session
 from training.checkpoint import is_package
 from training.config import Config, ConfigError
-from training.data.samples import TOOTH, Sample
+from training.data.samples import TOOTH, Sample, lacks_numbers
 from training.data.splits import Splits
 
 _WHOLE: Final = 255
@@ -34,7 +34,7 @@ def number_splits(splits: Splits, config: Config) -> Splits:
         ModelPackageError: the package is damaged.
     """
     parts = {name: getattr(splits, name) for name in ("train", "val", "test")}
-    if config.network.classes == 2 or not any(map(_lacks_numbers, (one for part in parts.values() for one in part))):
+    if config.network.classes == 2 or not any(lacks_numbers(one.labels) for part in parts.values() for one in part):
         return splits
     if config.begin_with is None or not is_package(config.begin_with):
         raise ConfigError(
@@ -54,7 +54,7 @@ class _Numberer:
 
     def number(self, sample: Sample) -> Sample:
         """The sample with the model's numbers on the teeth that have none."""
-        if not _lacks_numbers(sample):
+        if not lacks_numbers(sample.labels):
             return sample
         height, width = sample.labels.shape
         model_input = prepare(sample.pixels, self._manifest.input.fit())
@@ -85,7 +85,3 @@ class _Numberer:
         numbers = np.zeros(int(nearest.max()) + 1, np.uint8)
         numbers[nearest[teeth > 0]] = teeth[teeth > 0]
         return numbers[nearest]
-
-
-def _lacks_numbers(sample: Sample) -> bool:
-    return bool((sample.labels == TOOTH).any())

@@ -22,6 +22,8 @@ _FLAT_GREYS: Final = 0.01
 _MOST_TOOTH: Final = 0.5
 """Share of a picture that may be tooth; a fifth is usual."""
 
+_WHERE_NUMBERS_BELONG: Final = "(tooth numbers belong in a COCO file, kind: coco)"
+
 _SHOWN: Final = 5
 """Grey values that a refusal tells."""
 
@@ -95,17 +97,18 @@ def load_pair(image: Path, mask: Path, patient: str = "") -> Sample:
         shown = ", ".join(map(str, values[:_SHOWN])) + (", …" if len(values) > _SHOWN else "")
         raise DataError(
             f"{mask} has the grey values {shown}, all of which would count as no tooth; a mask is {most} where tooth "
-            "and 0 elsewhere (tooth numbers belong in a COCO file, kind: coco)."
+            f"and 0 elsewhere {_WHERE_NUMBERS_BELONG}."
         )
     # Of 16 bits it comes spread over the whole range, so that tooth numbers would look like greys.
     if truth.dtype == np.uint16 and len(values := np.unique(truth)) > 2:
         raise DataError(
             f"{mask} is of 16 bits and has {len(values)} grey values; a mask has two, for tooth and none "
-            "(tooth numbers belong in a COCO file, kind: coco)."
+            f"{_WHERE_NUMBERS_BELONG}."
         )
-    numbers = "(tooth numbers belong in a COCO file, kind: coco)"
     if painted.colourfulness > _MOST_COLOUR or _has_flat_greys(truth):
-        raise DataError(f"{mask} has colours or greys; a mask is {most} where tooth and 0 elsewhere {numbers}.")
+        raise DataError(
+            f"{mask} has colours or greys; a mask is {most} where tooth and 0 elsewhere {_WHERE_NUMBERS_BELONG}."
+        )
     if (truth > most // 2).mean() > _MOST_TOOTH:
         raise DataError(f"{mask} is more than half white, so it is no mask of teeth, or one with black teeth.")
     labels = np.where(truth > most // 2, TOOTH, 0).astype(np.uint8)

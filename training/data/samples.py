@@ -61,7 +61,12 @@ def read_radiograph(path: Path) -> tuple[bytes, Radiograph]:
 def are_numbered(samples: Sequence[Sample]) -> bool:
     """Whether the truth shows teeth, and tells the number of each."""
     shown = any(sample.labels.any() for sample in samples)
-    return shown and not any((sample.labels == TOOTH).any() for sample in samples)
+    return shown and not any(lacks_numbers(sample.labels) for sample in samples)
+
+
+def lacks_numbers(labels: npt.NDArray[np.uint8]) -> bool:
+    """Whether labels show a tooth without a number."""
+    return bool((labels == TOOTH).any())
 
 
 def by_stem(paths: Iterable[Path]) -> dict[str, Path]:
@@ -86,7 +91,7 @@ def to_classes(labels: npt.NDArray[np.uint8], classes: int) -> npt.NDArray[np.ui
     Raises:
         ValueError: a tooth has no number, and the network's classes are numbers.
     """
-    if classes > 2 and (labels == TOOTH).any():
+    if classes > 2 and lacks_numbers(labels):
         raise ValueError("The truth shows teeth without numbers, which would become background.")
     table = np.zeros(256, np.uint8)
     if classes == 2:
