@@ -1,10 +1,12 @@
 """What tests share: the shipped model behind a real server, and a radiograph that it can read."""
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 import hypothesis
 import pytest
 
+import training.phantom
 from service.model.package import ModelPackage, choose_package
 from service.segmenter import Segmenter
 from service.settings import Settings
@@ -14,6 +16,9 @@ from training.phantom import Phantom, draw_phantom
 # Machines are shared and noisy: no test is held to a time.
 hypothesis.settings.register_profile("panoseg", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("panoseg")
+
+# Every run that a test trains would draw the same radiographs anew, which took minutes.
+training.phantom.draw_samples = lru_cache(maxsize=16)(training.phantom.draw_samples)
 
 
 @pytest.fixture(scope="session")

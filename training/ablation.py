@@ -7,7 +7,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from training.compare import compare
-from training.config import Config, ConfigError
+from training.config import Config, ConfigError, tell_faults
 from training.train import train_or_go_on
 
 
@@ -57,7 +57,9 @@ def ablate(path: Path, runs: Path, out: Path) -> dict[str, Any]:
         configs = Ablation.model_validate(yaml.safe_load(path.read_text())).configs()
     except FileNotFoundError as error:
         raise ConfigError(f"There is no file {path}.") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError, KeyError) as error:
+    except ValidationError as error:
+        raise ConfigError(f"{path} holds no recipe with changes that can be run: {tell_faults(error)}.") from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError) as error:
         raise ConfigError(f"{path} holds no recipe with changes that can be run: {error}") from error
     return compare([train_or_go_on(config, runs) for config in configs], out, command=f"panoseg ablate {path}")
 

@@ -67,13 +67,15 @@ def check(config: _Config) -> None:
     from training.config import load_config
     from training.data import load_splits
     from training.data.leaks import refuse_leaks
-    from training.data.splits import describe_split, has_test
+    from training.data.splits import describe_split, has_test, refuse_unfit
 
-    source = load_config(config).data
+    told = load_config(config)
+    source = told.data
     names = ("train", "val", "test") if has_test(source) else ("train", "val")
     splits = load_splits(source, names=names)
     for name in names:
         typer.echo(f"{name}: {describe_split(getattr(splits, name))}.")
+    refuse_unfit(splits, told)
     refuse_leaks(splits)
     named = sum(bool(sample.patient) for name in names for sample in getattr(splits, name))
     patients = f", and no patient; {named} pictures tell whose they are" if named else "; none tells whose it is"

@@ -33,7 +33,7 @@ class CocoData(_Part):
 
 
 class PairsData(_Part):
-    """`train/`, `val/` and `test/`, each with `images/` and `masks/` of the same names; a mask is tooth or not."""
+    """`train/`, `val/` and `test/`, each with `images/` and `masks/` of the same names."""
 
     kind: Literal["pairs"]
     folder: Path

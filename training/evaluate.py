@@ -130,16 +130,16 @@ def open_segmenter(package: ModelPackage) -> Segmenter:
     return Segmenter(package, settings if settings.model_fields_set & {"provider"} else Settings(provider="cpu"))
 
 
-def segment_sample(segmenter: Segmenter, sample: Sample) -> Segmentation:
-    """What the service answers to a sample's file."""
-    return segmenter.segment(sample.data, Wanted(), Ticket(_PATIENCE_S)).segmentation
+def segment_upload(segmenter: Segmenter, upload: bytes) -> Segmentation:
+    """What the service answers to a picture's file."""
+    return segmenter.segment(upload, Wanted(), Ticket(_PATIENCE_S)).segmentation
 
 
 def score_all(segmenter: Segmenter, samples: Sequence[Sample], title: str) -> list[PictureScore]:
     """Compare the answers to some pictures with their truth."""
     # Of them all together: a jaw without teeth has no mask that could tell.
     numbered = are_numbered(samples)
-    return [score(segment_sample(segmenter, sample), sample, numbered) for sample in track(samples, title)]
+    return [score(segment_upload(segmenter, sample.data), sample, numbered) for sample in track(samples, title)]
 
 
 def score(segmentation: Segmentation, sample: Sample, numbered: bool) -> PictureScore:

@@ -19,8 +19,8 @@ from service.model.package import load_package
 from service.render.encode import encode_jpeg
 from training.config import load_config
 from training.data import load_splits
-from training.evaluate import open_segmenter, segment_sample
-from training.evidence import METRICS
+from training.evaluate import open_segmenter, segment_upload
+from training.evidence import METRICS, read_metrics
 from training.metrics import right_teeth
 from training.report_pictures import draw_sheet
 
@@ -59,7 +59,7 @@ def read_failures(package_folder: Path, split: str = "test") -> list[Failure]:
             file than was measured.
     """
     path = package_folder / FAILURES
-    measured = json.loads((package_folder / METRICS).read_text())[split]
+    measured = read_metrics(package_folder / METRICS)[split]
     look = f"look at what `panoseg failures {package_folder} --config … --split {split}` draws and write {path}"
     told = _read_yaml(path)
     if told.get("sha256") != measured["sha256"] or told.get("split") != split:
@@ -96,8 +96,7 @@ def draw_failures(package_folder: Path, config_path: Path, split: str, out: Path
         ModelPackageError, ConfigError, DataError: something of it cannot be used.
     """
     package = load_package(package_folder)
-    metrics = package_folder / METRICS
-    measured = json.loads(metrics.read_text()).get(split) if metrics.exists() else None
+    measured = read_metrics(package_folder / METRICS).get(split)
     if measured is None or measured["sha256"] not in {file.sha256 for file in package.manifest.files}:
         command = f"panoseg evaluate {package_folder} --config {config_path} --split {split}"
         raise FailuresError(f"{package_folder} has not been measured on its {split} pictures as it is; run: {command}")
@@ -112,7 +111,7 @@ def draw_failures(package_folder: Path, config_path: Path, split: str, out: Path
         if row["name"] not in samples:
             raise FailuresError(f"{row['name']} was measured and is not in the data; evaluate the package again.")
         sample = samples[row["name"]]
-        found = segment_sample(segmenter, sample).labels
+        found = segment_upload(segmenter, sample.data).labels
         sheet = out / f"{place:02}-{Path(row['name']).stem}.jpg"
         sheet.write_bytes(encode_jpeg(draw_sheet(sample.pixels, found, sample.labels)))
         sheets.append(sheet)

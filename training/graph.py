@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from service.errors import SetupError
 from service.model.runtimes import OUTPUTS
 from service.model.session import EVIDENCE_CELL, EVIDENCE_STEPS
-from training.network import DEVIATION, MEAN, ToothNetwork
+from training.network import ToothNetwork, scale_pixels
 from training.view import ViewRule
 
 OPSET: Final = 20
@@ -90,11 +90,6 @@ def weigh_cells(teeth: Tensor) -> Tensor:
     """Logits of the teeth `(batch, 32, height, width)` as `Prediction.evidence`, `(batch, rows, columns, 32)`."""
     cells = nn.functional.avg_pool2d(teeth, EVIDENCE_CELL).permute(0, 2, 3, 1)
     return (cells.log_softmax(dim=-1) * -EVIDENCE_STEPS).round().clamp(max=255).to(torch.uint8)
-
-
-def scale_pixels(pixels: Tensor) -> Tensor:
-    """Grey bytes `(batch, height, width)` as the UNet takes them, `(batch, 1, height, width)` `float32`."""
-    return (pixels.unsqueeze(1).float() / 255.0 - MEAN) / DEVIATION
 
 
 def average(features: Tensor) -> Tensor:

@@ -27,6 +27,10 @@ class ToothNetwork(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Logits of prepared pictures."""
-        scaled = (pixels.unsqueeze(1).float() / 255.0 - MEAN) / DEVIATION
-        logits: Tensor = self.unet(scaled)
+        logits: Tensor = self.unet(scale_pixels(pixels))
         return logits
+
+
+def scale_pixels(pixels: Tensor) -> Tensor:
+    """Grey bytes `(batch, height, width)` as the UNet takes them, `(batch, 1, height, width)` `float32`."""
+    return (pixels.unsqueeze(1).float() / 255.0 - MEAN) / DEVIATION

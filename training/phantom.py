@@ -185,9 +185,12 @@ def _resize_labels(labels: Picture, height: int, width: int) -> Picture:
     """The label map at the picture's size, each tooth its largest piece; what a neighbour cut off belongs to none."""
     resized = np.asarray(cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST_EXACT), np.uint8)
     for fdi in np.unique(resized[resized > 0]):
-        _, pieces, stats, _ = cv2.connectedComponentsWithStats((resized == fdi).astype(np.uint8), connectivity=4)
+        tooth = (resized == fdi).view(np.uint8)
+        left, top, wide, high = cv2.boundingRect(tooth)
+        box = np.s_[top : top + high, left : left + wide]
+        _, pieces, stats, _ = cv2.connectedComponentsWithStats(tooth[box], connectivity=4)
         largest = 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
-        resized[(resized == fdi) & (pieces != largest)] = 0
+        resized[box][(tooth[box] > 0) & (pieces != largest)] = 0
     return resized
 
 

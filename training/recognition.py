@@ -10,15 +10,14 @@ import numpy.typing as npt
 from rich.progress import track
 
 from service.errors import RequestError
-from service.model.engine import Ticket
 from service.model.package import load_package
 from service.radiograph import Limits, decode
 from service.render.encode import encode_png
 from service.segmentation import Grey, Segmentation
-from service.segmenter import Segmenter, Wanted
+from service.segmenter import Segmenter
 from training.config import load_config
 from training.data import DataError, Sample, load_splits
-from training.evaluate import open_segmenter
+from training.evaluate import open_segmenter, segment_upload
 from training.evidence import add_figures, choose_file, describe_data
 from training.metrics import dice
 from training.restorations import remove_all
@@ -30,8 +29,6 @@ FALSE_ALARMS: Final = ("not-a-panoramic", "upside-down", "sideways", "inverted",
 
 _SAME_TEETH: Final = ("inverted", "low-contrast")
 """Findings of pictures that are answered as if nothing were the matter."""
-
-_PATIENCE_S: Final = 600.0
 
 
 def recognise(
@@ -95,8 +92,8 @@ def _name_foreign(segmenter: Segmenter, uploads: dict[str, bytes]) -> dict[str, 
             pixels = decode(upload, Limits()).pixels
         except RequestError:
             continue
-        named[name] = "not-a-panoramic" in _codes(_segment(segmenter, upload))
-        grey[name] = "not-a-panoramic" in _codes(_segment(segmenter, encode_png(_to_bytes(pixels))))
+        named[name] = "not-a-panoramic" in _codes(segment_upload(segmenter, upload))
+        grey[name] = "not-a-panoramic" in _codes(segment_upload(segmenter, encode_png(_to_bytes(pixels))))
     return {
         "pictures": len(named),
         "refused": len(uploads) - len(named),
@@ -107,7 +104,7 @@ def _name_foreign(segmenter: Segmenter, uploads: dict[str, bytes]) -> dict[str, 
 
 
 def _find_false_alarms(segmenter: Segmenter, uploads: dict[str, bytes]) -> dict[str, Any]:
-    told = {name: _codes(_segment(segmenter, upload)) for name, upload in track(uploads.items(), "panoramics")}
+    told = {name: _codes(segment_upload(segmenter, upload)) for name, upload in track(uploads.items(), "panoramics")}
     alarms = {name: codes & set(FALSE_ALARMS) for name, codes in told.items()}
     return {
         "pictures": len(told),
@@ -122,11 +119,11 @@ def _read_changed(segmenter: Segmenter, samples: Sequence[Sample], name: str) ->
     found, lost, areas = [], [], []
     for sample in track(samples, name):
         pixels = _to_bytes(sample.pixels)
-        answer = _segment(segmenter, encode_png(np.ascontiguousarray(change(pixels, sample.labels))))
+        answer = segment_upload(segmenter, encode_png(np.ascontiguousarray(change(pixels, sample.labels))))
         found.append(code in _codes(answer))
         areas.append(answer.tooth_fraction)
         if code in _SAME_TEETH:
-            before = dice(_segment(segmenter, sample.data).labels > 0, sample.labels > 0)
+            before = dice(segment_upload(segmenter, sample.data).labels > 0, sample.labels > 0)
             lost.append(before - dice(answer.labels > 0, sample.labels > 0))
     told: dict[str, Any] = {"finding": code, "named": _share(found)}
     if code in _SAME_TEETH:
@@ -134,10 +131,6 @@ def _read_changed(segmenter: Segmenter, samples: Sequence[Sample], name: str) ->
     if code == "few-teeth":
         told["tooth_fraction"] = {"mean": round(float(np.mean(areas)), 5), "largest": round(max(areas), 5)}
     return told
-
-
-def _segment(segmenter: Segmenter, upload: bytes) -> Segmentation:
-    return segmenter.segment(upload, Wanted(), Ticket(_PATIENCE_S)).segmentation
 
 
 def _to_bytes(pixels: Grey) -> Picture:

@@ -14,7 +14,7 @@ from service.segmenter import Segmenter
 from training.config import load_config
 from training.data import Sample, load_splits
 from training.data.samples import are_numbered
-from training.evaluate import PictureScore, open_segmenter, processor_name, score, segment_sample
+from training.evaluate import PictureScore, open_segmenter, processor_name, score, segment_upload
 from training.evidence import STRESS, add_figures, choose_file, describe_data
 from training.metrics import Counts, bootstrap_difference, bootstrap_interval, f1_figures
 from training.stress_changes import STRESSES, UNCHANGED, Stress
@@ -117,7 +117,7 @@ def _score_changed(segmenter: Segmenter, samples: Sequence[Sample], change: Stre
         pixels = sample.pixels if sample.pixels.dtype == np.uint8 else (sample.pixels >> 8).astype(np.uint8)
         data, labels = change.change(pixels.astype(np.uint8), sample.labels)
         changed = replace(sample, data=data, labels=labels)
-        scores.append(score(segment_sample(segmenter, changed), changed, numbered))
+        scores.append(score(segment_upload(segmenter, changed.data), changed, numbered))
     return scores
 
 

@@ -32,7 +32,7 @@ from training.data import Splits, load_splits
 from training.data.leaks import refuse_leaks
 from training.data.loader import ToothData
 from training.data.numbering import number_splits
-from training.data.splits import has_test
+from training.data.splits import has_test, refuse_unfit
 from training.task import ToothTask
 
 
@@ -154,12 +154,7 @@ def _load_data(config: Config, allow_leaks: bool) -> Splits:
     checked = not allow_leaks and config.data.kind != "phantom"
     names = ("train", "val", "test") if checked and has_test(config.data) else ("train", "val")
     splits = load_splits(config.data, names=names)
-    categories = {sample.category for sample in splits.train} - {""}
-    if categories and (unknown := sorted(config.repeat.keys() - categories)):
-        raise ConfigError(
-            f"repeat names the category {unknown[0]}, of which there is no training picture; there are "
-            f"{', '.join(sorted(categories))}."
-        )
+    refuse_unfit(splits, config)
     if checked:
         refuse_leaks(splits)
     return number_splits(replace(splits, test=()), config)
@@ -206,7 +201,12 @@ def _keep_log(logger: CSVLogger, last: Path) -> None:
     steps = read_checkpoint(last)["global_step"]
     rows = list(csv.DictReader(log.read_text().splitlines())) if log.exists() else []
     with warnings.catch_warnings(action="ignore"):  # that the old log will be deleted
-        logger.experiment.metrics.extend(row for row in rows if int(row["step"]) < steps)
+        logger.experiment.metrics.extend(
+            # A row that was cut off while it was written lacks its last columns.
+            row
+            for row in rows
+            if None not in row.values() and int(row["step"]) < steps
+        )
     logger.save()
 
 

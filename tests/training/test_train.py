@@ -16,6 +16,7 @@ import yaml
 
 from training.checkpoint import BEST, LAST, CheckpointError
 from training.config import ConfigError, OneCycle, load_config
+from training.data import DataError
 from training.phantom import draw_samples
 from training.task import ToothTask
 from training.train import train
@@ -248,7 +249,21 @@ def test_a_category_to_repeat_that_no_training_picture_has_is_refused(tmp_path, 
     path = tmp_path / "tiny.yaml"
     data = {"kind": "phantom", "train": 3, "val": 1, "test": 1}
     path.write_text(yaml.safe_dump({**CONFIG, **RECIPES["plateau"], "data": data, "repeat": {1: 2, 5: 2}}))
-    with pytest.raises(ConfigError, match=r"repeat names the category 5, .* there are 0, 1, 2"):
+    with pytest.raises(ConfigError, match=r"repeat names the category 5, .* the categories are 0, 1, 2"):
+        train(path, tmp_path / "runs", resume=False)
+    monkeypatch.undo()
+    with pytest.raises(ConfigError, match=r"repeat names the category 1, .* not told by these data"):
+        train(path, tmp_path / "runs", resume=False)
+
+
+@pytest.mark.parametrize("part", ["train", "val"])
+def test_one_picture_with_teeth_is_too_few_to_learn_numbers_from_or_to_choose_by(tmp_path, part):
+    """No package could be made of it, and that is better said before a night than after."""
+    path = tmp_path / "tiny.yaml"
+    data = {"kind": "phantom", "train": 2, "val": 2, "test": 1, part: 1}
+    config = {**CONFIG, **RECIPES["plateau"], "data": data, "network": {**CONFIG["network"], "classes": 33}}
+    path.write_text(yaml.safe_dump(config))
+    with pytest.raises(DataError, match=f"{part} of the phantoms shows teeth in 1 picture; at least 2"):
         train(path, tmp_path / "runs", resume=False)
 
 

@@ -1,7 +1,8 @@
 """COCO files whose categories are FDI numbers, laid out as in UFBA-425."""
 
+import math
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,9 @@ from pydantic import BaseModel, ValidationError
 from service.dentition.fdi import FDI_NUMBERS
 from training.config import tell_faults
 from training.data.samples import DataError, Sample, read_radiograph
+
+_SHORTEST: Final = 6
+"""Numbers of the shortest polygon, a triangle."""
 
 
 class _Picture(BaseModel):
@@ -101,6 +105,7 @@ def _decode_mask(tooth: _Tooth, height: int, width: int, annotations: Path) -> n
     outline = tooth.segmentation
     try:
         if isinstance(outline, list):
+            _check_polygons(outline)
             outline = coco_mask.merge(coco_mask.frPyObjects(outline, height, width))
         elif isinstance(outline["counts"], list):
             if sum(outline["counts"]) != height * width:
@@ -114,3 +119,12 @@ def _decode_mask(tooth: _Tooth, height: int, width: int, annotations: Path) -> n
             f"{where} has a mask of {mask.shape[1]} x {mask.shape[0]} pixels for a picture of {width} x {height}."
         )
     return mask.astype(bool)
+
+
+def _check_polygons(polygons: list[Any]) -> None:
+    """Pycocotools takes half points, and numbers that are none, for something."""
+    for polygon in polygons:
+        if not isinstance(polygon, list) or len(polygon) % 2 or len(polygon) < _SHORTEST:
+            raise ValueError("a polygon is a list of x and y in turn, of at least three points")
+        if not all(isinstance(value, int | float) and math.isfinite(value) for value in polygon):
+            raise ValueError("a polygon has a coordinate that is no number")

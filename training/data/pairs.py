@@ -1,13 +1,16 @@
-"""A folder of pictures and a folder of masks of the same names: tooth or not, without numbers."""
+"""A folder of pictures and a folder of masks of the same names: tooth or not, or the number of each tooth."""
 
 import csv
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeGuard
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
+from service.dentition.fdi import FDI_NUMBERS
+from service.radiograph import Radiograph
 from service.segmentation import Grey
 from training.data.samples import TOOTH, DataError, Sample, by_stem, read_radiograph
 
@@ -22,7 +25,7 @@ _FLAT_GREYS: Final = 0.01
 _MOST_TOOTH: Final = 0.5
 """Share of a picture that may be tooth; a fifth is usual."""
 
-_WHERE_NUMBERS_BELONG: Final = "(tooth numbers belong in a COCO file, kind: coco)"
+_OR_NUMBERS: Final = "(or, in 8 bits, each tooth's FDI number and 0 elsewhere)"
 
 _SHOWN: Final = 5
 """Grey values that a refusal tells."""
@@ -32,13 +35,14 @@ def load_pairs(folder: Path) -> tuple[Sample, ...]:
     """Load one split.
 
     Args:
-        folder: holds `images/` and `masks/`; a mask has its picture's name, whatever the ending, and is tooth where its
-            grey value is above half of its range. Files whose name begins with a dot are left out. `patients.csv`,
+        folder: holds `images/` and `masks/`; a mask has its picture's name, whatever the ending, and is as `load_pair`
+            takes it. Files whose name begins with a dot are left out. `patients.csv`,
             where there is one, has the columns `picture` (a file name in `images/`) and `patient`.
 
     Raises:
         DataError: no pictures, two of one name but for the ending, a picture without a mask or the other way round, a
-            mask of another size or one that is not black and white, or a `patients.csv` that leaves a picture out.
+            mask of another size, one that is neither black and white nor of FDI numbers, or a `patients.csv` that
+            leaves a picture out.
     """
     images, masks = (by_stem((folder / part).glob("*.*")) for part in ("images", "masks"))
     if not images:
@@ -77,10 +81,13 @@ def _has_flat_greys(truth: Grey) -> bool:
 
 
 def load_pair(image: Path, mask: Path, patient: str = "") -> Sample:
-    """Load one picture with its mask, which is tooth where its grey value is above half of its range.
+    """Load one picture with its mask.
+
+    The mask is tooth where its grey value is above half of its range, or has each tooth's FDI number for its value, as
+    the service's `/v1/mask?kind=fdi` writes it.
 
     Raises:
-        DataError: a file that is missing or damaged, or a mask of another size or one that is not black and white.
+        DataError: a file that is missing or damaged, or a mask of another size or one that is neither.
     """
     data, radiograph = read_radiograph(image)
     painted = read_radiograph(mask)[1]
@@ -90,6 +97,18 @@ def load_pair(image: Path, mask: Path, patient: str = "") -> Sample:
             f"{mask} is {truth.shape[1]} x {truth.shape[0]} pixels, and its picture "
             f"{radiograph.pixels.shape[1]} x {radiograph.pixels.shape[0]}."
         )
+    labels = truth if not painted.colourfulness and _has_numbers(truth) else _to_labels(mask, painted)
+    return Sample(image.name, data, radiograph.pixels, labels, patient=patient)
+
+
+def _has_numbers(truth: Grey) -> TypeGuard[npt.NDArray[np.uint8]]:
+    """Whether a mask has no other grey values than FDI numbers."""
+    return truth.dtype == np.uint8 and bool(truth.any()) and set(np.unique(truth).tolist()) <= {0, *FDI_NUMBERS}
+
+
+def _to_labels(mask: Path, painted: Radiograph) -> npt.NDArray[np.uint8]:
+    """The labels of a mask that is black and white, or should be."""
+    truth = painted.pixels
     most = int(np.iinfo(truth.dtype).max)
     # One that is black all over is of a patient without teeth.
     if 0 < truth.max() <= most // 2:
@@ -97,19 +116,15 @@ def load_pair(image: Path, mask: Path, patient: str = "") -> Sample:
         shown = ", ".join(map(str, values[:_SHOWN])) + (", …" if len(values) > _SHOWN else "")
         raise DataError(
             f"{mask} has the grey values {shown}, all of which would count as no tooth; a mask is {most} where tooth "
-            f"and 0 elsewhere {_WHERE_NUMBERS_BELONG}."
+            f"and 0 elsewhere {_OR_NUMBERS}."
         )
     # Of 16 bits it comes spread over the whole range, so that tooth numbers would look like greys.
     if truth.dtype == np.uint16 and len(values := np.unique(truth)) > 2:
         raise DataError(
-            f"{mask} is of 16 bits and has {len(values)} grey values; a mask has two, for tooth and none "
-            f"{_WHERE_NUMBERS_BELONG}."
+            f"{mask} is of 16 bits and has {len(values)} grey values; a mask has two, for tooth and none {_OR_NUMBERS}."
         )
     if painted.colourfulness > _MOST_COLOUR or _has_flat_greys(truth):
-        raise DataError(
-            f"{mask} has colours or greys; a mask is {most} where tooth and 0 elsewhere {_WHERE_NUMBERS_BELONG}."
-        )
+        raise DataError(f"{mask} has colours or greys; a mask is {most} where tooth and 0 elsewhere {_OR_NUMBERS}.")
     if (truth > most // 2).mean() > _MOST_TOOTH:
         raise DataError(f"{mask} is more than half white, so it is no mask of teeth, or one with black teeth.")
-    labels = np.where(truth > most // 2, TOOTH, 0).astype(np.uint8)
-    return Sample(image.name, data, radiograph.pixels, labels, patient=patient)
+    return np.where(truth > most // 2, TOOTH, 0).astype(np.uint8)

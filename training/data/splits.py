@@ -2,15 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
-from training.config import CocoData, Data, PairsData, PhantomData, TuftsData
+from training.config import CocoData, Config, ConfigError, Data, PairsData, PhantomData, TuftsData
 from training.data.coco import load_coco
 from training.data.pairs import load_pairs
 from training.data.samples import DataError, Sample, are_numbered
 from training.data.tufts import load_tufts
 from training.phantom import draw_samples
+
+_LEAST: Final = 2
+"""Pictures with teeth, to learn numbers from and to choose by."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,6 +53,28 @@ def load_splits(source: Data, *, names: Sequence[str] = ("train", "val", "test")
                 "look at its masks."
             )
     return Splits(**loaded)
+
+
+def refuse_unfit(splits: Splits, config: Config) -> None:
+    """Let no night be spent on pictures of which no package could be made, or not the one that was meant.
+
+    Raises:
+        ConfigError: pictures of a category are to be repeated, and there are none.
+        DataError: a network that numbers teeth has one picture alone to learn from or to choose by.
+    """
+    categories = {sample.category for sample in splits.train} - {""}
+    if unknown := sorted(config.repeat.keys() - categories):
+        raise ConfigError(
+            f"repeat names the category {unknown[0]}, of which there is no training picture; the categories are "
+            f"{', '.join(sorted(categories)) or 'not told by these data'}."
+        )
+    for name in ("train", "val"):
+        shown = sum(bool(sample.labels.any()) for sample in getattr(splits, name))
+        if config.network.classes > 2 and shown < _LEAST:
+            raise DataError(
+                f"{_describe(config.data, name)} shows teeth in {shown} picture; at least {_LEAST} are needed, of "
+                "which one is held against the other when a package is made."
+            )
 
 
 def describe_split(samples: Sequence[Sample]) -> str:
