@@ -6,6 +6,7 @@ import signal
 import socket
 import sys
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -25,6 +26,7 @@ from service.api.app import create_app
 from service.api.identity import new_id
 from service.api.protocol import BoundedProtocol
 from service.api.schemas import model_answer, rounded, segment_answer, to_json
+from service.api.state import ServiceState
 from service.doctor import examine
 from service.errors import PanosegError, RequestError, SetupError
 from service.logs import configure_logs
@@ -45,6 +47,8 @@ app: Final = typer.Typer(
 _GRACE_S: Final = 8
 """Seconds that requests under way get after SIGTERM; the process is gone within ten."""
 
+_LOOK_AGAIN_S: Final = 0.05
+
 _FAULT: Final = 2
 """Exit code for whatever `PanosegError` tells."""
 
@@ -63,6 +67,8 @@ def plain_errors(command: Callable[_P, _R]) -> Callable[_P, _R]:
             return command(*args, **kwargs)
         except PanosegError as error:
             fault = str(error)
+        except OSError as error:
+            fault = f"{error.filename or 'A file'} cannot be used: {error.strerror or error}."
         except ValidationError as error:
             fault = "; ".join(f"{each['loc'][0]} is set to {each['input']!r}: {each['msg']}" for each in error.errors())
         _print_fault(fault)
@@ -157,6 +163,8 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="Print the manif
     """List the model packages that can be served."""
     settings = Settings()
     found, faults = read_manifests(settings.models)
+    if not found and not faults:
+        choose_package(settings.models, None)  # says why there is none
     _list_models([manifest for _, manifest in found], as_json)
     for fault in faults:
         _print_fault(fault)
@@ -227,26 +235,33 @@ def _try_folder(folder: Path) -> None:
 
 
 class _Server(uvicorn.Server):
-    """Says that it is stopping as soon as it is told to, so that `/health/ready` turns before the last answer.
+    """Says that it is stopping as soon as it is told to, and listens until the last answer, so that others hear it.
 
     SIGHUP, where the system has it, has the model loaded anew.
     """
 
-    def __init__(self, config: uvicorn.Config, on_stop: Callable[[], None], on_reload: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, state: ServiceState) -> None:
         super().__init__(config)
-        self._on_stop = on_stop
-        self._on_reload = on_reload
+        self._state = state
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         if hasattr(signal, "SIGHUP"):
-            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._on_reload)
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._state.reload_by_signal)
         await super().serve(sockets)
 
     def handle_exit(self, sig: int, frame: Any) -> None:  # noqa: ANN401 - uvicorn's own signature
-        self._on_stop()
+        self._state.stopping = True
         # Not uvicorn's own way, which ends by raising the signal once more: being told to stop is no failure.
         self.force_exit = self.should_exit and sig == signal.SIGINT
         self.should_exit = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        begun = time.monotonic()
+        while self._state.under_way and time.monotonic() < begun + _GRACE_S and not self.force_exit:
+            await asyncio.sleep(_LOOK_AGAIN_S)
+        # What is left is for answers that are being sent.
+        self.config.timeout_graceful_shutdown = max(1, round(begun + _GRACE_S - time.monotonic()))
+        await super().shutdown(sockets)
 
 
 def _serve(settings: Settings) -> None:
@@ -258,12 +273,6 @@ def _serve(settings: Settings) -> None:
     def stop() -> None:
         server.should_exit = True
 
-    def say_stopping() -> None:
-        service.state.service.stopping = True
-
-    def reload() -> None:
-        service.state.service.reload_by_signal()
-
     service = create_app(settings, on_failure=stop)
     config = uvicorn.Config(
         service,
@@ -271,9 +280,8 @@ def _serve(settings: Settings) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=_GRACE_S,
     )
-    server = _Server(config, say_stopping, reload)
+    server = _Server(config, service.state.service)
     listener = _listen(settings)
     host, port = listener.getsockname()[:2]
     structlog.get_logger("panoseg.service").info("listening", url=f"http://{host}:{port}/")

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 STAGES: Final = ("decode", "prepare", "queue", "infer", "interpret", "render", "encode")
 TOTAL: Final = "total"
+_DRAWING: Final = ("render", "encode")
 
 _SLICE_S: Final = 30.0
 _SLICES: Final = 10
@@ -141,7 +142,8 @@ class LatencyRecorder:
         )
 
     def record(self, timings_ms: Mapping[str, float]) -> None:
-        """Take a finished request's times, as its clock reads."""
+        """Take a finished request's times, as its clock reads; where nothing was drawn, drawing has none."""
+        timings_ms = {name: value_ms for name, value_ms in timings_ms.items() if value_ms or name not in _DRAWING}
         with self._lock:
             number = int(self._now() // _SLICE_S)
             for old in [slice_number for slice_number in self._slices if slice_number <= number - _SLICES]:

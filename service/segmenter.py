@@ -173,6 +173,8 @@ class Segmenter:
     ) -> tuple[bytes | None, bytes | None]:
         """The files of mask and overlay, where they are wanted."""
         mask_kind, overlay_format = wanted.mask, wanted.overlay
+        if not mask_kind and not overlay_format:
+            return None, None
         with clock.stage("render"):
             mask = beside(lambda: encode_png(draw_mask(segmentation, mask_kind))) if mask_kind else None
             overlay = draw_overlay(radiograph.pixels, segmentation, wanted.opacity) if overlay_format else None

@@ -18,7 +18,7 @@ _ELSEWHERE = {"models": "`models/` beside `service/`", "tuning": "`~/.config/pan
 class Settings(BaseSettings):
     """The settings of the service; each description is also its help and its line in the documentation."""
 
-    model_config = SettingsConfigDict(env_prefix="PANOSEG_", env_ignore_empty=True, frozen=True)
+    model_config = SettingsConfigDict(env_prefix="PANOSEG_", env_ignore_empty=True, frozen=True, allow_inf_nan=False)
 
     host: str = Field(default="127.0.0.1", description="Address to listen on; 0.0.0.0 for every interface.")
     port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
@@ -50,7 +50,7 @@ class Settings(BaseSettings):
     max_requests: int = Field(default=16, ge=1, description="Requests worked on or waiting at once; `busy` beyond it.")
     timeout_s: float = Field(default=10.0, gt=0, description="Seconds that a request may take before it is dropped.")
     max_upload_mb: float = Field(default=64.0, gt=0, description="Largest upload, in MB (10^6 bytes).")
-    max_megapixels: float = Field(default=100.0, gt=0, description="Largest picture, in millions of pixels.")
+    max_megapixels: float = Field(default=40.0, gt=0, description="Largest picture, in millions of pixels.")
     latency_target_ms: float | None = Field(
         default=None,
         gt=0,

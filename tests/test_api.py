@@ -131,6 +131,53 @@ def test_body_header_and_histogram_tell_the_same_times(client: httpx.Client, pha
     assert total_seconds() - seconds_before == pytest.approx(timings["total"] / 1000, abs=1e-6)
 
 
+def test_parts_may_be_asked_for_one_by_one(client: httpx.Client, phantom_png: bytes) -> None:
+    answer = client.post("/v1/segment?include=mask&include=overlay", content=phantom_png).json()
+    assert {"mask", "overlay"} <= answer.keys()
+    assert all("polygons" not in tooth for tooth in answer["teeth"])
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        ("image/png", "png"),
+        ("IMAGE/PNG", "png"),
+        ("image/png, image/jpeg;q=0.5", "png"),
+        ("image/jpeg;q=0, image/png", "png"),
+        ("image/jpeg;q=0, image/*;q=0.3", "png"),
+        ("image/png;q=0.1, image/*;q=0.9", "jpeg"),
+        ("image/png;q=often, image/jpeg;q=0.1", "jpeg"),
+        ("image/png, image/jpeg", "jpeg"),
+        ("*/*", "jpeg"),
+        ("", "jpeg"),
+    ],
+)
+def test_an_overlay_is_of_the_kind_that_is_accepted_most(
+    client: httpx.Client, phantom_png: bytes, accept: str, kind: str
+) -> None:
+    response = client.post("/v1/overlay", headers={"Accept": accept}, content=phantom_png)
+    assert response.headers["content-type"] == f"image/{kind}"
+
+
+def test_what_was_not_drawn_has_no_time_to_draw(client: httpx.Client, phantom_png: bytes) -> None:
+    def counts() -> dict[str, int]:
+        return {stage: each["count"] for stage, each in client.get("/v1/latency").json()["since_start"].items()}
+
+    before = counts()
+    client.post("/v1/segment", content=phantom_png)
+    client.post("/v1/mask", content=phantom_png)
+    after = counts()
+    assert after["total"] == after["infer"] == before["total"] + 2
+    assert after["render"] == after["encode"] == before["render"] + 1
+
+
+def test_an_answer_to_work_that_failed_tells_the_model_and_the_times(client: httpx.Client, phantom_png: bytes) -> None:
+    refused = client.post("/v1/segment", content=phantom_png[:-100])
+    assert refused.json()["type"] == "urn:panoseg:problem:damaged-image"
+    assert refused.headers["x-model"].count("/") == 1
+    assert "decode;dur=" in refused.headers["server-timing"]
+
+
 def test_every_answer_names_its_request(client: httpx.Client, phantom_png: bytes) -> None:
     assert client.get("/health/live", headers={"X-Request-ID": "ward-7.a_1"}).headers["x-request-id"] == "ward-7.a_1"
     for strange in ("", "a" * 65, "<script>", "a b"):
@@ -139,6 +186,11 @@ def test_every_answer_names_its_request(client: httpx.Client, phantom_png: bytes
     problem = client.post("/v1/segment", content=b"", headers={"X-Request-ID": "ward-8"})
     assert problem.json()["request_id"] == problem.headers["x-request-id"] == "ward-8"
     assert client.post("/v1/mask", content=phantom_png).headers["x-model"].count("/") == 1
+
+
+FORM = {"content-type": "multipart/form-data; boundary=x"}
+
+CUT_FORM = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n\r\n\x89PNG\r\n\x1a\n' + b"\0" * 40
 
 
 @pytest.mark.parametrize(
@@ -150,23 +202,24 @@ def test_every_answer_names_its_request(client: httpx.Client, phantom_png: bytes
         ("/v1/segment", {"files": [("file", b"x"), ("file", b"y")]}, 422, "invalid-parameter"),
         (
             "/v1/segment",
-            {"content": b"--x", "headers": {"content-type": "multipart/form-data; boundary=x"}},
-            422,
-            "invalid-parameter",
+            {"content": b"--x", "headers": FORM},
+            400,
+            "damaged-image",
         ),
         (
             "/v1/segment",
             {"content": b"--x", "headers": {"content-type": "multipart/form-data; boundary=" + 257 * "x"}},
-            422,
-            "invalid-parameter",
+            400,
+            "damaged-image",
         ),
+        ("/v1/segment", {"content": CUT_FORM, "headers": FORM}, 400, "damaged-image"),
         ("/v1/mask", {"content": b"<html>tooth</html>"}, 415, "unsupported-format"),
         ("/v1/overlay", {"content": b"\x89PNG\r\n\x1a\n" + b"\0" * 40}, 400, "damaged-image"),
         ("/v1/segment?include=teeth", {"content": b"x"}, 422, "invalid-parameter"),
         ("/v1/segment?opacity=1.5", {"content": b"x"}, 422, "invalid-parameter"),
         ("/v1/overlay?format=gif", {"content": b"x"}, 422, "invalid-parameter"),
         ("/v1/mask?kind=all", {"content": b"x"}, 422, "invalid-parameter"),
-        ("/v1/mask", {"content": b"x", "headers": {"content-encoding": "gzip"}}, 422, "invalid-parameter"),
+        ("/v1/mask", {"content": b"x", "headers": {"content-encoding": "gzip"}}, 415, "unsupported-format"),
     ],
 )
 def test_what_is_wrong_is_told_as_a_problem(

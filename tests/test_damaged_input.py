@@ -12,11 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from pydicom.uid import (
+    BasicTextSRStorage,
     DeflatedExplicitVRLittleEndian,
+    EncapsulatedPDFStorage,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
     JPEGLosslessSV1,
     JPEGLSLossless,
+    MediaStorageDirectoryStorage,
     RLELossless,
 )
 
@@ -437,3 +440,20 @@ def test_a_png_whose_stream_s_own_checksum_is_wrong_is_refused():
     stream = zlib.compress(rows)
     with pytest.raises(DamagedImage):
         decode(png_file(140, 130, stream[:-1] + bytes([stream[-1] ^ 1])), ANY_SIZE)
+
+
+@pytest.mark.parametrize("kind", [BasicTextSRStorage, EncapsulatedPDFStorage, MediaStorageDirectoryStorage])
+def test_a_dicom_object_that_is_whole_without_a_picture_is_no_image(kind):
+    """Called damaged, it would be exported again for ever."""
+    attributes = dict.fromkeys(("PhotometricInterpretation", "Rows", "Columns", "BitsStored", "PixelData"))
+    with pytest.raises(UnsupportedFormat, match="no image but a report, document or directory"):
+        decode(dicom(NOISE, SOPClassUID=kind, **attributes), Limits())
+
+
+def test_a_tiff_of_values_that_no_radiograph_has_is_unsupported():
+    data = bytearray(with_pillow(NOISE.astype(np.float32), "TIFF"))
+    # Its bits a sample, 32, become 64.
+    entry = data.index(struct.pack("<HHI", 258, 3, 1))
+    data[entry + 8 : entry + 10] = struct.pack("<H", 64)
+    with pytest.raises(UnsupportedFormat, match="TIFF"):
+        decode(bytes(data), Limits())

@@ -191,6 +191,39 @@ def test_told_to_stop_it_finishes_what_is_under_way_and_goes(large_png: bytes) -
         assert answers[0].status_code == 200
 
 
+def test_while_it_stops_whoever_asks_anew_is_told_so(large_png: bytes) -> None:
+    with running_service() as (url, process, _), ThreadPoolExecutor(8) as callers:
+        answers = [callers.submit(httpx.post, f"{url}/v1/mask", content=large_png, timeout=60) for _ in range(8)]
+        while "panoseg_under_way 8.0" not in httpx.get(f"{url}/metrics").text:
+            assert not any(answer.done() for answer in answers), "one was answered before all were seen"
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        for _ in range(3):
+            ready = httpx.get(f"{url}/health/ready")
+            assert (ready.status_code, ready.json()["type"]) == (503, "urn:panoseg:problem:not-ready")
+        refused = httpx.post(f"{url}/v1/mask", content=large_png, timeout=60)
+        assert refused.json()["type"] == "urn:panoseg:problem:not-ready"
+        assert {answer.result().status_code for answer in answers} <= {200, 503}
+        assert process.wait(timeout=15) == 0
+
+
+def test_what_a_stop_leaves_unanswered_is_told_so_and_is_no_fault(large_png: bytes) -> None:
+    """Uploads that never end outlast the grace."""
+    with running_service("--timeout-s", "60") as (url, process, log):
+        address = urlsplit(url)
+        with socket.create_connection((address.hostname, address.port)) as hung:
+            hung.sendall(b"POST /v1/mask HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n\r\n" + large_png[:100])
+            while "panoseg_ready 1.0" not in httpx.get(f"{url}/metrics").text:
+                time.sleep(0.01)
+            process.send_signal(signal.SIGTERM)
+            hung.settimeout(20)
+            answer = hung.recv(4000)
+        assert b" 503 " in answer
+        assert b"urn:panoseg:problem:not-ready" in answer
+        assert process.wait(timeout=15) == 0
+        assert "Traceback" not in log.read_text()
+
+
 def test_logs_are_json_lines_without_names_from_the_request(phantom_png: bytes) -> None:
     import json
 

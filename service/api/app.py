@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from fastapi import FastAPI
@@ -20,9 +20,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.api import images, operations, problems
 from service.api.identity import request_id
 from service.api.kserve import routes as kserve
-from service.api.kserve.schemas import InferRequest
+from service.api.kserve.schemas import InferRequest, ProtocolError
 from service.api.schemas import Problem
 from service.api.state import ServiceState
+from service.errors import NotReady
 from service.settings import Settings
 
 _log: Final = structlog.get_logger("panoseg.access")
@@ -31,6 +32,13 @@ _WEB: Final = Path(__file__).resolve().parent.parent / "web"
 
 # On Windows the registry may call it plain text, and browsers then refuse modules.
 mimetypes.add_type("text/javascript", ".js")
+
+_HEADERS: Final = {
+    "X-Request-ID": "The caller's own, where it sent a sane one; the log has it too.",
+    "Server-Timing": "Milliseconds of each stage and in total, once the work has begun.",
+    "X-Model": "`name/version` of the model, once the work has begun.",
+    "Retry-After": "Seconds, with `busy`.",
+}
 
 _PAGE_POLICY: Final = "default-src 'self'; img-src 'self' blob: data:"
 
@@ -64,26 +72,49 @@ def create_app(settings: Settings, on_failure: Callable[[], None] = lambda: None
     app.include_router(kserve.router)
     if settings.reload:
         app.include_router(operations.reload_router)
-    _describe_schemas(app)
+    _describe_whole(app)
     _serve_page(app)
     app.add_middleware(_Envelope, state=state)
     return app
 
 
-def _describe_schemas(app: FastAPI) -> None:
-    """Add what no route takes or returns by type, problems and inference requests, to the OpenAPI description."""
+def _describe_whole(app: FastAPI) -> None:
+    """Add to the OpenAPI description what no route tells by its types, and take out FastAPI's own error answer."""
     make = app.openapi
 
-    def openapi() -> dict[str, object]:
+    def openapi() -> dict[str, Any]:
         description = make()
         schemas = description.setdefault("components", {}).setdefault("schemas", {})
         for model in (Problem, InferRequest):
             schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
             schemas |= schema.pop("$defs", {})
             schemas[model.__name__] = schema
+        for never in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(never, None)
+        for path, methods in description["paths"].items():
+            for operation in methods.values():
+                _describe_answers(operation["responses"], path)
         return description
 
     app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _describe_answers(answers: dict[str, Any], path: str) -> None:
+    if "HTTPValidationError" in str(answers.get("422")):
+        del answers["422"]
+    if path.startswith("/v2"):
+        fault = {"application/json": {"schema": {"$ref": f"#/components/schemas/{ProtocolError.__name__}"}}}
+    else:
+        fault = {"application/problem+json": {"schema": {"$ref": f"#/components/schemas/{Problem.__name__}"}}}
+    answers["500"] = {"description": "`internal-error`: A fault that nobody foresaw.", "content": fault}
+    for status, answer in answers.items():
+        told = ["X-Request-ID"]
+        if "504" in answers:  # where there is work that may time out
+            told += ["Server-Timing", "X-Model"] + (["Retry-After"] if status == "503" else [])
+        answer["headers"] = {
+            name: {"description": _HEADERS[name], "schema": {"type": "string"}, "required": name == "X-Request-ID"}
+            for name in told
+        }
 
 
 def _serve_page(app: FastAPI) -> None:
@@ -122,6 +153,7 @@ class _Envelope:
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-ID"] = identity
+                headers.update(scope["state"].get("answer_headers", {}))
                 headers["X-Content-Type-Options"] = "nosniff"
                 if not scope["path"].startswith(("/docs", "/redoc")):
                     headers["Content-Security-Policy"] = _PAGE_POLICY
@@ -131,6 +163,13 @@ class _Envelope:
             await self._app(scope, receive, send_with_id)
         except ClientDisconnect:
             status = 499
+        except asyncio.CancelledError:
+            if status:
+                raise
+            stopped = NotReady(
+                "The service stopped before the answer was ready; send the request again when it is back."
+            )
+            await (await problems.answer_request_error(Request(scope), stopped))(scope, receive, send_with_id)
         except Exception as error:
             self._state.faults.inc()
             if status:

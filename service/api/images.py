@@ -1,14 +1,15 @@
 """The routes that take a radiograph: its teeth as JSON, its mask, its overlay."""
 
+import re
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 
 from service.api.identity import new_id
 from service.api.problems import IMAGE_PROBLEMS
-from service.api.schemas import SegmentAnswer, model_answer, rounded, segment_answer, to_json
+from service.api.schemas import SegmentAnswer, model_answer, segment_answer, to_json
 from service.api.state import ServiceState, State
-from service.api.uploads import file_of, in_time, read_body
+from service.api.uploads import file_of
 from service.errors import InvalidParameter
 from service.model.engine import Ticket
 from service.render.encode import OverlayFormat
@@ -35,7 +36,7 @@ _UPLOAD: Final[dict[str, Any]] = {
 
 _PARTS: Final = ("mask", "overlay", "polygons")
 
-Include = Annotated[str, Query(description="Comma-separated: mask, overlay, polygons.")]
+Include = Annotated[list[str], Query(description="mask, overlay, polygons: separated by commas, or one each time.")]
 Opacity = Annotated[float, Query(ge=0, le=1, description="Of the overlay's colours.")]
 Strict = Annotated[bool, Query(description="Refuse a picture that is no panoramic instead of naming it a finding.")]
 
@@ -50,13 +51,13 @@ Strict = Annotated[bool, Query(description="Refuse a picture that is no panorami
 async def segment(
     request: Request,
     state: State,
-    include: Include = "polygons",
+    include: Include = ["polygons"],  # noqa: B006 - FastAPI makes a copy
     overlay_format: OverlayFormat = "jpeg",
     opacity: Opacity = 0.4,
     strict: Strict = False,
 ) -> Response:
     """Teeth with their FDI numbers, missing teeth, what was noticed about the picture, and how long each step took."""
-    parts = {part.strip() for part in include.split(",") if part.strip()}
+    parts = {part.strip() for each in include for part in each.split(",") if part.strip()}
     if not parts <= set(_PARTS):
         raise InvalidParameter(f"include takes {', '.join(_PARTS)}, separated by commas.")
     wanted = Wanted(
@@ -71,7 +72,7 @@ async def segment(
         "polygons" in parts,
         timings_ms,
     )
-    return Response(to_json(content), media_type="application/json", headers=answer_headers(segmenter, timings_ms))
+    return Response(to_json(content), media_type="application/json")
 
 
 @router.post(
@@ -90,8 +91,8 @@ async def mask(
     strict: Strict = False,
 ) -> Response:
     """8-bit grey, the size of the radiograph as sent."""
-    segmenter, answer, timings_ms = await _answer(request, state, Wanted(mask=kind, strict=strict))
-    return Response(answer.mask, media_type="image/png", headers=answer_headers(segmenter, timings_ms))
+    _, answer, _ = await _answer(request, state, Wanted(mask=kind, strict=strict))
+    return Response(answer.mask, media_type="image/png")
 
 
 @router.post(
@@ -111,34 +112,33 @@ async def overlay(
     strict: Strict = False,
 ) -> Response:
     """The size of the radiograph as sent; each tooth in its colour, outlined, with its FDI number."""
-    accept = request.headers.get("accept", "")
-    chosen: OverlayFormat = format or ("png" if "image/png" in accept and "image/jpeg" not in accept else "jpeg")
+    chosen: OverlayFormat = format or _accepted(request.headers.get("accept", ""))
     wanted = Wanted(overlay=chosen, opacity=opacity, strict=strict)
-    segmenter, answer, timings_ms = await _answer(request, state, wanted)
-    return Response(answer.overlay, media_type=f"image/{chosen}", headers=answer_headers(segmenter, timings_ms))
+    _, answer, _ = await _answer(request, state, wanted)
+    return Response(answer.overlay, media_type=f"image/{chosen}")
+
+
+def _accepted(accept: str) -> OverlayFormat:
+    """What an `Accept` header would rather have (RFC 9110, 12.5.1), JPEG where it is all the same."""
+    shares: dict[str, float] = {}
+    for each in accept.lower().split(","):
+        kind, *parameters = (part.strip() for part in each.split(";"))
+        told = next((part[2:] for part in parameters if part.startswith("q=")), "1")
+        shares[kind] = float(told) if re.fullmatch(r"[01](\.\d{0,3})?", told) else 0.0
+    png, jpeg = (
+        next((shares[kind] for kind in (f"image/{name}", "image/*", "*/*") if kind in shares), 0.0)
+        for name in ("png", "jpeg")
+    )
+    return "png" if png > jpeg else "jpeg"
 
 
 async def _answer(request: Request, state: ServiceState, wanted: Wanted) -> tuple[Segmenter, Answer, dict[str, float]]:
     """What answered, its answer to the request's upload, and the times, recorded as the caller is told them."""
-    state.check_place()
-    max_mb = state.settings.max_upload_mb
-    content_type = request.headers.get("content-type", "")
-    with state.upload_room.share() as take:
-        body = await in_time(read_body(request, max_mb, take), state.settings.timeout_s)
+    max_mb, content_type = state.settings.max_upload_mb, request.headers.get("content-type", "")
 
-        def segment(segmenter: Segmenter, ticket: Ticket) -> Answer:
-            return segmenter.segment(file_of(body, content_type, max_mb), wanted, ticket)
+    def segment(body: bytes, segmenter: Segmenter, ticket: Ticket) -> Answer:
+        return segmenter.segment(file_of(body, content_type, max_mb), wanted, ticket)
 
-        segmenter, answer, ticket = await state.run(request, segment)
-    timings_ms = rounded(ticket.clock.read_ms())
+    segmenter, answer, timings_ms = await state.answer(request, segment)
     state.recorder.record(timings_ms)
     return segmenter, answer, timings_ms
-
-
-def answer_headers(segmenter: Segmenter, timings_ms: dict[str, float]) -> dict[str, str]:
-    """The times and the model, as headers of an answer."""
-    manifest = segmenter.package.manifest
-    return {
-        "Server-Timing": ", ".join(f"{stage};dur={value:.3f}" for stage, value in timings_ms.items()),
-        "X-Model": f"{manifest.name}/{manifest.version}",
-    }

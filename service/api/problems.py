@@ -68,12 +68,13 @@ IMAGE_PROBLEMS: Final = describe(*_UPLOAD_ERRORS)
 
 def install(app: FastAPI) -> None:
     """Have every error of the application answered as a problem."""
-    app.add_exception_handler(errors.RequestError, _answer_request_error)
+    app.add_exception_handler(errors.RequestError, answer_request_error)
     app.add_exception_handler(RequestValidationError, _answer_validation_error)
     app.add_exception_handler(HTTPException, _answer_http_error)
 
 
-async def _answer_request_error(request: Request, error: Exception) -> JSONResponse:
+async def answer_request_error(request: Request, error: Exception) -> JSONResponse:
+    """The answer to a fault of one request."""
     assert isinstance(error, errors.RequestError)
     headers = {"Retry-After": str(error.retry_after_s)} if isinstance(error, errors.Busy) else None
     return problem(request, error.slug, error.status, error.title, str(error), headers)

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Annotated, Any, Final, TypeVar
 
 import structlog
@@ -12,7 +13,8 @@ from fastapi import Depends, Request
 from prometheus_client import CollectorRegistry, Counter, Gauge, Info, ProcessCollector
 from starlette.requests import ClientDisconnect
 
-from service.api.uploads import UploadRoom
+from service.api.schemas import rounded
+from service.api.uploads import UploadRoom, in_time, read_body
 from service.errors import NotReady, ReloadFailed, SetupError, TimedOut
 from service.latency import LatencyRecorder
 from service.machine import usable_cores
@@ -55,7 +57,7 @@ class ServiceState:
             lambda: self.queue_depth
         )
         Gauge("panoseg_under_way", "Requests worked on or waiting.", registry=self.registry).set_function(
-            lambda: self._segmenter.engine.under_way if self._segmenter else 0
+            lambda: self.under_way
         )
         Gauge("panoseg_ready", "1 when a model is loaded and warmed up.", registry=self.registry).set_function(
             lambda: float(self._segmenter is not None and not self.stopping)
@@ -79,7 +81,9 @@ class ServiceState:
         self._reloading = asyncio.Lock()
         self._by_signal: set[asyncio.Task[None]] = set()
         self._all_at_once = ThreadPoolExecutor(settings.max_requests, "request")
-        self._few_at_once = ThreadPoolExecutor(usable_cores() + _BESIDE_THE_CORES, "radiograph")
+        few = usable_cores() + _BESIDE_THE_CORES
+        self._few_at_once = ThreadPoolExecutor(few, "radiograph")
+        self._many_pictures = ThreadPoolExecutor(few, "pictures")
         # Begins the first thread, so that the first radiograph does not wait for its font. Only that one: those that
         # come one by one are all its own, and find its memory and caches warm.
         self._few_at_once.submit(load_font)
@@ -100,26 +104,22 @@ class ServiceState:
         return self._segmenter
 
     def check_ready(self) -> None:
-        """Call before an upload is read.
+        """Call where the segmenter itself is not wanted.
 
         Raises:
             NotReady: as `segmenter`.
         """
         _ = self.segmenter
 
-    def check_place(self) -> None:
-        """Call before an upload is read, so that nobody sends one for nothing.
-
-        Raises:
-            NotReady: as `segmenter`.
-            Busy: every place is taken.
-        """
-        self.segmenter.engine.check_place()
-
     @property
     def queue_depth(self) -> int:
         """Requests that wait for their turn: to be begun, or at the model."""
         return self._to_begin + (self._segmenter.engine.waiting if self._segmenter else 0)
+
+    @property
+    def under_way(self) -> int:
+        """Requests worked on or waiting."""
+        return self._segmenter.engine.under_way if self._segmenter else 0
 
     @property
     def uptime_s(self) -> float:
@@ -208,31 +208,59 @@ class ServiceState:
             await asyncio.to_thread(self._close)
 
     def _close(self) -> None:
-        for workers in (self._all_at_once, self._few_at_once):
+        for workers in (self._all_at_once, self._few_at_once, self._many_pictures):
             workers.shutdown(wait=True, cancel_futures=True)
         if self._segmenter:
             self._segmenter.close()
 
-    async def run(
-        self, request: Request, work: Callable[[Segmenter, Ticket], _R], *, long: bool = False
-    ) -> tuple[Segmenter, _R, Ticket]:
-        """Do a request's work beside the event loop, until its deadline, or until its caller goes.
+    async def answer(
+        self, request: Request, work: Callable[[bytes, Segmenter, Ticket], _R], *, long: bool = False
+    ) -> tuple[Segmenter, _R, dict[str, float]]:
+        """Read a request's body and do its work beside the event loop, until its deadline, or until its caller goes.
 
         Where the processor does everything, no more radiographs are worked on at once than keep its cores busy; the
         others wait for their turn, which is sooner for all of them.
 
         Args:
+            work: takes the body, what answers, and the request's ticket.
             long: whether the work may hold many pictures, for which a radiograph is not to wait.
 
+        Returns:
+            What answered, what the work gave, and the times in milliseconds as the caller is told them.
+
         Raises:
-            RequestError: as the work raises, or every place is taken.
+            RequestError: as the work raises, the body is not one that is taken, or every place is.
             ClientDisconnect: the caller has gone.
         """
-        segmenter = self.segmenter
+        begun = time.perf_counter()
+        # Before the upload is read, so that nobody sends one for nothing.
+        self.segmenter.engine.check_place()
+        try:
+            with self.upload_room.share() as take:
+                reading = read_body(request, self.settings.max_upload_mb, take)
+                body = await in_time(reading, self.settings.timeout_s)
+                segmenter, ticket = self.segmenter, Ticket(self.settings.timeout_s, begun)
+                try:
+                    result = await self._work(request, segmenter, ticket, partial(work, body), long)
+                finally:
+                    timings_ms = rounded(ticket.clock.read_ms())
+                    request.state.answer_headers = _answer_headers(segmenter, timings_ms)
+                return segmenter, result, timings_ms
+        except TimedOut:
+            self.recorder.record_timed_out()
+            raise
+
+    async def _work(
+        self,
+        request: Request,
+        segmenter: Segmenter,
+        ticket: Ticket,
+        work: Callable[[Segmenter, Ticket], _R],
+        long: bool,
+    ) -> _R:
         segmenter.engine.admit()
-        ticket = Ticket(self.settings.timeout_s)
         few = segmenter.engine.session.on_processor and not long
-        workers = self._few_at_once if few else self._all_at_once
+        workers = self._few_at_once if few else self._many_pictures if long else self._all_at_once
         submitted = time.perf_counter()
         with self._counting:
             self._to_begin += 1
@@ -251,19 +279,24 @@ class ServiceState:
             awaited: list[asyncio.Future[Any]] = [working, gone]
             await asyncio.wait(awaited, timeout=ticket.remaining_s, return_when=asyncio.FIRST_COMPLETED)
             if working.done():
-                return segmenter, working.result(), ticket
+                return working.result()
             if gone.done():
                 raise ClientDisconnect
             raise ticket.timed_out()
-        except TimedOut:
-            if not long:
-                self.recorder.record_timed_out()
-            raise
         finally:
             gone.cancel()
             ticket.abandon()
             # What the dropped work ends with is nobody's concern any more, and must not be reported as unread.
             working.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+
+def _answer_headers(segmenter: Segmenter, timings_ms: dict[str, float]) -> dict[str, str]:
+    """The times and the model, as headers of an answer."""
+    manifest = segmenter.package.manifest
+    return {
+        "Server-Timing": ", ".join(f"{stage};dur={value:.3f}" for stage, value in timings_ms.items()),
+        "X-Model": f"{manifest.name}/{manifest.version}",
+    }
 
 
 def _tell(event: str, error: Exception) -> str:

@@ -10,7 +10,7 @@ from python_multipart import MultipartParser
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 
-from service.errors import Busy, EmptyUpload, InvalidParameter, TimedOut, TooLarge
+from service.errors import Busy, DamagedImage, EmptyUpload, InvalidParameter, TimedOut, TooLarge, UnsupportedFormat
 
 _AT_ONCE: Final = 8
 """Uploads of the largest size that are held at once."""
@@ -59,7 +59,8 @@ def file_of(body: bytes, content_type: str, max_mb: float) -> bytes:
     Raises:
         TooLarge: the file has more than `max_mb` MB.
         EmptyUpload: no bytes, or a form without a `file` part.
-        InvalidParameter: a form that is damaged, has several `file` parts, or far too many of any.
+        DamagedImage: a form that ends early, or is none.
+        InvalidParameter: a form that has several `file` parts, or far too many of any.
     """
     kind, options = parse_options_header(content_type)
     data = _file_part(body, options.get(b"boundary")) if kind == b"multipart/form-data" else body
@@ -90,12 +91,12 @@ async def read_body(request: Request, max_mb: float, take: Callable[[int], None]
         take: what takes room for so many bytes more, as `UploadRoom.share` gives it.
 
     Raises:
-        InvalidParameter: it is compressed.
+        UnsupportedFormat: it is compressed.
         Busy: too much is being received.
         TooLarge: more than `max_mb` MB and a few lines, found from the declared length or while reading.
     """
     if request.headers.get("content-encoding", "identity") != "identity":
-        raise InvalidParameter("Compressed requests are not taken; send the body as it is.")
+        raise UnsupportedFormat("Compressed requests are not taken; send the body as it is.")
     # A form's own lines come on top of the file.
     limit = int(max_mb * 1e6) + 10_000
     declared = request.headers.get("content-length", "")
@@ -168,14 +169,14 @@ class _FormReader:
 def _file_part(body: bytes, boundary: bytes | None) -> bytes:
     damaged = "The form is damaged or ends early; send it as multipart/form-data with one part named `file`."
     if not boundary:
-        raise InvalidParameter(damaged)
+        raise DamagedImage(damaged)
     reader = _FormReader()
     try:
         MultipartParser(boundary, reader.callbacks()).write(body)
     except FormParserError as error:
-        raise InvalidParameter(damaged) from error
+        raise DamagedImage(damaged) from error
     if body and not reader.ended:
-        raise InvalidParameter(damaged)
+        raise DamagedImage(damaged)
     if len(reader.files) > 1:
         raise InvalidParameter("The form has several parts named `file`; send one radiograph a request.")
     if not reader.files:

@@ -40,16 +40,17 @@ class Ticket:
     """A request's right to be worked on, until its deadline passes or its caller goes.
 
     Args:
-        timeout_s: seconds from now to the deadline.
+        timeout_s: seconds from the request's beginning to its deadline.
+        begun: when it began, by `time.perf_counter`; now where None.
 
     Attributes:
-        clock: the request's times.
+        clock: the request's times, from now on.
     """
 
-    def __init__(self, timeout_s: float) -> None:
+    def __init__(self, timeout_s: float, begun: float | None = None) -> None:
         self.clock = Clock()
         self._timeout_s = timeout_s
-        self._deadline = time.perf_counter() + timeout_s
+        self._deadline = (time.perf_counter() if begun is None else begun) + timeout_s
         self._abandoned = threading.Event()
 
     def abandon(self) -> None:

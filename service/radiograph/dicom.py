@@ -15,6 +15,7 @@ from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 from pydicom.pixels.utils import pixel_array
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import (
+    UID,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
@@ -61,6 +62,7 @@ _KEYWORDS = (
     "RescaleIntercept",
     "RescaleSlope",
     "Rows",
+    "SOPClassUID",
     "SamplesPerPixel",
     "VOILUTFunction",
     "VOILUTSequence",
@@ -94,6 +96,7 @@ def decode_dicom(data: bytes, limits: Limits) -> Radiograph:
     if syntax not in _TAKEN_SYNTAXES:
         raise UnsupportedFormat(_OTHER_SYNTAX)
     dataset = _read_data_set(data, syntax)
+    _refuse_what_is_no_image(dataset)
     photometric, bits = str(dataset.PhotometricInterpretation), int(dataset.BitsStored)
     _refuse_other_kinds(dataset, syntax, photometric, bits)
     rows, columns = int(dataset.Rows), int(dataset.Columns)
@@ -135,6 +138,16 @@ class _Elements:
         if self._seen > _MOST_ELEMENTS:
             raise DamagedImage("The DICOM file holds more elements than an image has; send the image object alone.")
         return self._of_group is not None and tag.group != self._of_group
+
+
+def _refuse_what_is_no_image(dataset: Dataset) -> None:
+    """Refuse a report, a document or a directory, each of which is whole without a picture."""
+    kind = UID(str(dataset.get("SOPClassUID") or ""))
+    is_known = kind.name != kind
+    if "PhotometricInterpretation" not in dataset and is_known and "Image" not in kind.name:
+        raise UnsupportedFormat(
+            "The DICOM file is no image but a report, document or directory; send the image object."
+        )
 
 
 def _refuse_other_kinds(dataset: Dataset, syntax: str, photometric: str, bits: int) -> None:

@@ -24,7 +24,7 @@ class Limits:
         max_side: the longest side, in pixels; what JPEG encoders take (libjpeg's own limit).
     """
 
-    max_megapixels: float = 100.0
+    max_megapixels: float = 40.0
     min_side: int = 128
     max_side: int = 65_500
 

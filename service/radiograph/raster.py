@@ -26,7 +26,12 @@ _BMP_PHOTOMETRIC = {"1": "MONOCHROME2", "L": "MONOCHROME2", "P": "PALETTE COLOR"
 def decode_tiff(data: bytes, limits: Limits) -> Radiograph:
     """Decode a TIFF file; raises as `service.radiograph.decode.decode` says."""
     _check_directory(data)
-    image = TiffImagePlugin.TiffImageFile(io.BytesIO(data))
+    try:
+        image = TiffImagePlugin.TiffImageFile(io.BytesIO(data))
+    except SyntaxError as error:
+        if str(error) == "unknown pixel mode":
+            raise UnsupportedFormat("The TIFF file is of a kind that is not taken; send it in 8 or 16 bits.") from None
+        raise
     tags = image.tag_v2
     limits.check(*image.size)
     # A decoder sets a whole tile aside, however small the picture.
@@ -52,7 +57,12 @@ def decode_tiff(data: bytes, limits: Limits) -> Radiograph:
 
 def decode_bmp(data: bytes, limits: Limits) -> Radiograph:
     """Decode a BMP file; raises as `service.radiograph.decode.decode` says."""
-    image = BmpImagePlugin.BmpImageFile(io.BytesIO(data))
+    try:
+        image = BmpImagePlugin.BmpImageFile(io.BytesIO(data))
+    except OSError as error:
+        if str(error).startswith("Unsupported BMP"):
+            raise UnsupportedFormat("The BMP file is of a kind that is not taken; send it as PNG.") from None
+        raise
     limits.check(*image.size)
     if image.info.get("compression") in _RUN_LENGTH_CODED:
         raise UnsupportedFormat("A BMP file with run-length compression is not taken; send it uncompressed or as PNG.")

@@ -43,7 +43,7 @@ async function take(file) {
     signal.throwIfAborted();
     const shown = picture.show(showable ? file : null);
     let reply = await segment(file, { withPicture: !showable, signal });
-    // Some JPEGs look like others and are not shown, such as those of 12 bits.
+    // Some JPEGs look like others and are not shown, such as arithmetically coded ones.
     if (showable && !(await shown)) reply = await segment(file, { withPicture: true, signal });
     signal.throwIfAborted();
     if (reply.answer.overlay) await picture.show(blobOf(reply.answer.overlay));

@@ -5,7 +5,6 @@ from typing import Any, Final
 
 from fastapi import APIRouter, Request, Response
 
-from service.api.images import answer_headers
 from service.api.kserve.models import RADIOGRAPH, OfferedModel, find_offered
 from service.api.kserve.schemas import (
     InferAnswer,
@@ -19,9 +18,7 @@ from service.api.kserve.schemas import (
     TensorMetadata,
 )
 from service.api.kserve.tensors import HEADER_LENGTH, describe_shape, read_inference, write_inference
-from service.api.schemas import rounded
 from service.api.state import ServiceState, State
-from service.api.uploads import in_time, read_body
 from service.errors import EmptyUpload
 from service.model.engine import Ticket
 from service.model.signature import Tensor
@@ -101,7 +98,11 @@ async def model_version_ready(state: State, name: str, version: str) -> ModelRea
     return ModelReady(name=find_offered(state.segmenter, name, version).name)
 
 
-_INFER: Final[dict[str, Any]] = {"response_model": InferAnswer, "responses": _ERRORS, "openapi_extra": _BODY}
+_INFER: Final[dict[str, Any]] = {
+    "response_model": InferAnswer,
+    "responses": {**_ERRORS, 200: {"content": {"application/octet-stream": {}}}},
+    "openapi_extra": _BODY,
+}
 
 
 @router.post("/models/{name}/infer", summary="Run a model", **_INFER)
@@ -118,18 +119,11 @@ async def infer_version(request: Request, state: State, name: str, version: str)
 
 async def _infer(request: Request, state: ServiceState, name: str, version: str | None) -> Response:
     find_offered(state.segmenter, name, version)
-    state.check_place()
-    with state.upload_room.share() as take:
-        body = await in_time(read_body(request, state.settings.max_upload_mb, take), state.settings.timeout_s)
-        return await _infer_body(request, state, name, version, body)
-
-
-async def _infer_body(request: Request, state: ServiceState, name: str, version: str | None, body: bytes) -> Response:
-    if not body:
-        raise EmptyUpload("The request holds no bytes; send the tensors.")
     header_length = request.headers.get(HEADER_LENGTH)
 
-    def work(segmenter: Segmenter, ticket: Ticket) -> tuple[bool, str, bytes]:
+    def work(body: bytes, segmenter: Segmenter, ticket: Ticket) -> tuple[bool, bytes, bytes]:
+        if not body:
+            raise EmptyUpload("The request holds no bytes; send the tensors.")
         # The model may have been replaced while the body was read, and large JSON would hold up the event loop.
         chosen = find_offered(segmenter, name, version)
         inference = read_inference(body, header_length, chosen.takes, chosen.gives)
@@ -137,16 +131,13 @@ async def _infer_body(request: Request, state: ServiceState, name: str, version:
         one_radiograph = name == RADIOGRAPH and len(inference.values) == 1
         return one_radiograph, *write_inference(inference, chosen.name, chosen.version, chosen.gives, results)
 
-    segmenter, (one_radiograph, text, behind), ticket = await state.run(request, work, long=True)
-    timings_ms = rounded(ticket.clock.read_ms())
+    _, (one_radiograph, told, behind), timings_ms = await state.answer(request, work, long=True)
     if one_radiograph:  # a batch, or tensors, are not what the latency target is for
         state.recorder.record(timings_ms)
-    headers = answer_headers(segmenter, timings_ms)
     if not behind:
-        return Response(text, media_type="application/json", headers=headers)
-    content = text.encode()
-    headers[HEADER_LENGTH] = str(len(content))
-    return Response(content + behind, media_type="application/octet-stream", headers=headers)
+        return Response(told, media_type="application/json")
+    headers = {HEADER_LENGTH: str(len(told))}
+    return Response(told + behind, media_type="application/octet-stream", headers=headers)
 
 
 def _metadata(model: OfferedModel) -> ModelMetadata:
