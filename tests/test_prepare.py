@@ -61,6 +61,50 @@ def test_a_frame_is_found_to_within_two_samples(
     assert content.y + content.height == pytest.approx(top + height, abs=30)
 
 
+def is_about(found: Box, expected: Box, pixels: int) -> bool:
+    sides = zip(
+        (found.x, found.y, found.x + found.width, found.y + found.height),
+        (expected.x, expected.y, expected.x + expected.width, expected.y + expected.height),
+        strict=True,
+    )
+    return all(abs(one - other) <= pixels for one, other in sides)
+
+
+@pytest.mark.parametrize("negative", [False, True])
+@pytest.mark.parametrize("deep", [False, True])
+@pytest.mark.parametrize("colour", [0, 255])
+def test_what_is_written_into_a_frame_does_not_hide_it(
+    phantom: Phantom, colour: int, deep: bool, negative: bool
+) -> None:
+    height, width = phantom.pixels.shape
+    framed = cv2.copyMakeBorder(phantom.pixels, 200, 260, 300, 340, cv2.BORDER_CONSTANT, value=colour)
+    for text, place in (("R", (60, 600)), ("L", (width + 420, 600)), ("DOE, JANE  1970-01-01  70 kV 10 mA", (40, 80))):
+        cv2.putText(framed, text, place, cv2.FONT_HERSHEY_SIMPLEX, 2.0, 255 - colour, 4)
+    framed = 255 - framed if negative else framed
+    content = find_content(framed.astype(np.uint16) * 257 if deep else framed)
+    assert is_about(content, Box(300, 200, width, height), 40)
+
+
+def test_a_radiograph_is_found_on_the_screen_of_a_viewer(phantom: Phantom) -> None:
+    screen = np.full((1080, 1920), 45, np.uint8)
+    screen[:34] = 120
+    screen[90:1040, 230:1910] = 0
+    generator = np.random.default_rng(5)
+    for button in range(18):
+        cv2.rectangle(screen, (10 + 50 * button, 42), (48 + 50 * button, 80), int(generator.integers(40, 230)), -1)
+    for line in range(14):
+        cv2.putText(screen, f"Image {line + 1}", (10, 120 + 60 * line), cv2.FONT_HERSHEY_SIMPLEX, 0.5, 220, 1)
+    place = Box(430, 250, 1280, 640)
+    shown = cv2.resize(phantom.pixels, (place.width, place.height), interpolation=cv2.INTER_AREA)
+    screen[place.y : place.y + place.height, place.x : place.x + place.width] = shown
+    assert is_about(find_content(screen), place, 40)
+
+
+def test_a_radiograph_alone_is_all_content(phantom: Phantom) -> None:
+    height, width = phantom.pixels.shape
+    assert is_about(find_content(phantom.pixels), Box(0, 0, width, height), 30)
+
+
 @pytest.mark.parametrize("value", [0, 77, 255])
 def test_a_picture_of_one_value_is_all_content_and_stays_readable(value: int) -> None:
     pixels = np.full((300, 600), value, np.uint8)

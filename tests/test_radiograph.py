@@ -187,12 +187,20 @@ def test_a_grey_picture_stored_as_rgb_gives_exactly_its_grey_values(bits):
     assert radiograph.colourfulness == 0
 
 
-def test_colourfulness_is_the_mean_spread_of_the_channels():
-    pixels = np.zeros((40, 40, 3), np.uint8)
-    pixels[:20] = (255, 0, 0)
-    assert decode(with_pillow(pixels, "PNG"), ANY_SIZE).colourfulness == pytest.approx(0.5)
-    assert decode(dicom(pixels), ANY_SIZE).colourfulness == pytest.approx(0.5)
-    assert decode(with_pillow(pixels, "JPEG", quality=95), ANY_SIZE).colourfulness == pytest.approx(0.5, abs=0.05)
+def test_colourfulness_is_the_mean_spread_of_channels_that_are_alike_on_the_whole():
+    pixels = np.zeros((48, 48, 3), np.uint8)
+    pixels[:16], pixels[16:32], pixels[32:] = (120, 0, 0), (0, 120, 0), (0, 0, 120)
+    share = pytest.approx(120 / 255, abs=1e-6)
+    assert decode(with_pillow(pixels, "PNG"), ANY_SIZE).colourfulness == share
+    assert decode(dicom(pixels), ANY_SIZE).colourfulness == share
+    assert decode(with_pillow(pixels, "JPEG", quality=95), ANY_SIZE).colourfulness == pytest.approx(120 / 255, abs=0.05)
+
+
+def test_a_tint_all_over_is_no_colour():
+    """As film on a light box and a photo of a monitor have."""
+    ramp = np.tile(np.arange(200, dtype=np.float32), (60, 1))
+    pixels = np.rint(ramp[..., np.newaxis] * np.array([1.0, 0.85, 0.65], np.float32)).astype(np.uint8)
+    assert decode(with_pillow(pixels, "PNG"), ANY_SIZE).colourfulness < 0.005
 
 
 @pytest.mark.parametrize("bits", [8, 16])

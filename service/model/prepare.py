@@ -1,18 +1,28 @@
-"""Fits a radiograph to the model: frame trimmed, resized, grey scale stretched. Training and serving share it.
+"""Fits a radiograph to the model: surroundings cut off, resized, grey scale stretched. Training and serving share it.
 
-The frame that capture software, screenshots and prints put around a radiograph is trimmed, what is left is stretched
-to the model's size whatever its aspect ratio (training pictures are themselves squeezed), and its grey values are
-stretched so that two fixed percentiles become black and white, which makes the answer the same for 8 and 16 bits and
-for a flat picture.
+What capture software, screenshots and prints show around a radiograph (a frame, a name, a viewer's buttons) is cut off,
+what is left is stretched to the model's size whatever its aspect ratio (training pictures are themselves squeezed), and
+its grey values are stretched so that two fixed percentiles become black and white, which makes the answer the same for
+8 and 16 bits and for a flat picture.
 """
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
 from service.model.shrink import shrink
 from service.segmentation import Box, Grey
+
+_GRAIN_SAMPLES = 320
+"""Along the longer side, about how many pixels are looked at to find where a picture lies among other things."""
+
+_GRAIN_STEP = 0.012
+"""Share of the range by which neighbouring pixels of a radiograph differ nearly everywhere: it has grain."""
+
+_LEAST_GRAIN, _MOST_GRAIN, _FULL_BOX = 0.12, 0.9, 0.75
+"""A radiograph among other things takes between so much of the whole, and fills so much of its box."""
 
 _FRAME_SAMPLES = 512
 """Along each side, how many pixels are looked at to find a frame."""
@@ -69,6 +79,40 @@ def prepare(pixels: Grey, fit: Fit) -> ModelInput:
 
 
 def find_content(pixels: Grey) -> Box:
+    """The part of a picture that shows the radiograph; the whole picture where there is nothing around it.
+
+    First the largest piece that has grain, as no text, button or empty page has; then, within it, what lies inside a
+    frame of one colour.
+    """
+    outer = _find_grain(pixels)
+    inner = _trim_frame(pixels[outer.y : outer.y + outer.height, outer.x : outer.x + outer.width])
+    return Box(outer.x + inner.x, outer.y + inner.y, inner.width, inner.height)
+
+
+def _find_grain(pixels: Grey) -> Box:
+    """The box of the largest piece with grain; the whole picture where that is no picture among other things."""
+    height, width = pixels.shape
+    step = max(1, -(-max(height, width) // _GRAIN_SAMPLES))
+    sample: Grey = pixels[::step, ::step].copy()
+    change = cv2.morphologyEx(sample, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
+    grainy = (change > _GRAIN_STEP * (int(sample.max()) - int(sample.min()))).view(np.uint8)
+    # Mostly grain around each pixel; then thin things go, such as lines of text, and small holes close.
+    mostly = (cv2.blur(grainy * np.uint8(255), (5, 5)) > 127).view(np.uint8)
+    square = np.ones((9, 9), np.uint8)
+    pieces = cv2.morphologyEx(cv2.morphologyEx(mostly, cv2.MORPH_OPEN, square), cv2.MORPH_CLOSE, square)
+    count, _, stats, _ = cv2.connectedComponentsWithStats(pieces)
+    whole = Box(0, 0, width, height)
+    if count < 2:
+        return whole
+    x, y, across, down, area = stats[1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())].tolist()
+    box = across * down
+    if area < _LEAST_GRAIN * sample.size or area < _FULL_BOX * box or box > _MOST_GRAIN * sample.size:
+        return whole
+    x, y, across, down = (step * side for side in (x, y, across, down))
+    return Box(x, y, min(across, width - x), min(down, height - y))
+
+
+def _trim_frame(pixels: Grey) -> Box:
     """The part of a picture inside a frame of one colour; the whole picture where there is no frame."""
     height, width = pixels.shape
     step_y, step_x = max(1, height // _FRAME_SAMPLES), max(1, width // _FRAME_SAMPLES)

@@ -87,6 +87,8 @@ def orient(pixels: Decoded, orientation: int) -> Decoded:
 
 def _colourfulness(pixels: Decoded) -> float:
     step_y, step_x = (max(1, side // _COLOUR_SAMPLES) for side in pixels.shape[:2])
-    blue, green, red = np.moveaxis(pixels[::step_y, ::step_x, :3], 2, 0)
-    most, least = np.maximum(np.maximum(blue, green), red), np.minimum(np.minimum(blue, green), red)
-    return float((most - least).mean()) / float(np.iinfo(pixels.dtype).max)
+    sample = pixels[::step_y, ::step_x, :3].astype(np.float32)
+    # Film on a light box and photos of a monitor are tinted all over, and no less grey for it.
+    means = sample.mean(axis=(0, 1))
+    evened = sample * (means.mean() / np.maximum(means, 1e-6))
+    return float(np.ptp(evened, axis=2).mean()) / float(np.iinfo(pixels.dtype).max)

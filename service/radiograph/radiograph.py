@@ -65,7 +65,8 @@ class Radiograph:
         bits_stored: bits of a grey value in the file.
         photometric_interpretation: DICOM's word for the file's own pixels, such as `MONOCHROME2` or `RGB`.
         pixel_spacing_mm: distance of neighbouring pixels, down then across, in mm; None where the file does not say.
-        colourfulness: mean difference between the colour channels as a share of the range, 0..1; 0 for a grey picture.
+        colourfulness: mean difference between the colour channels, once an even tint is taken out, as a share of the
+            range; 0 for a grey picture.
     """
 
     pixels: Grey
