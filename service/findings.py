@@ -17,6 +17,9 @@ _RING: Final = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (13, 13))
 
 _PANORAMIC: Final = VIEWS.index("panoramic")
 
+_DENTITION, _SURE_OF_IT = 14, 0.9
+"""So many teeth, numbered so surely on average, are what only a panoramic shows: of 164 foreign pictures none does."""
+
 
 @dataclass(frozen=True, slots=True)
 class Plausibility:
@@ -42,6 +45,11 @@ class Plausibility:
         # A jaw with few teeth or none is a panoramic too, and a few numbers say little: the features alone can tell.
         sure = self.teeth < thresholds.few_teeth or self.certainty >= thresholds.min_certainty
         return sure and self.distance <= thresholds.max_distance and self.panoramic >= thresholds.min_panoramic
+
+    def shows_dentition(self, thresholds: Thresholds) -> bool:
+        """Whether its teeth make a panoramic of it though it looks like none, as a photo of a monitor may."""
+        sure = self.teeth >= _DENTITION and self.certainty >= _SURE_OF_IT
+        return sure and self.distance <= thresholds.max_distance
 
 
 def measure_plausibility(labels: npt.NDArray[np.uint8], prediction: Prediction) -> Plausibility:
@@ -88,6 +96,7 @@ def judge(
     radiograph: Radiograph,
     model_input: ModelInput,
     plausibility: Plausibility,
+    plausible: bool,
     turned: View | None,
     inverted: bool,
     thresholds: Thresholds,
@@ -96,10 +105,10 @@ def judge(
 
     Args:
         plausibility: of the reading that the answer rests on, where the picture lies turned that of the upright one.
+        plausible: whether that is the reading of a panoramic.
         turned: how the picture lies, where it had to be turned to be read.
         inverted: whether it had to be turned over to be read.
     """
-    plausible = plausibility.holds(thresholds)
     findings = []
     if radiograph.colourfulness > thresholds.max_colourfulness:
         text = "The picture is in colour, so it is no radiograph; send it as the capture software saves it."
@@ -117,7 +126,10 @@ def judge(
         text = "The picture uses a small part of its grey scale; check exposure and export."
         findings.append(_finding("low-contrast", "warning", text, model_input.grey_range, thresholds.low_contrast))
     if plausible and plausibility.clearance < thresholds.min_clearance:
-        text = "Teeth reach the side of the picture, so some are cut off; send it uncut, or take it again."
+        text = (
+            "Teeth come up to the side of the picture, and any that it cuts off count as missing; "
+            "send it uncut, or take it again."
+        )
         findings.append(_finding("cropped", "warning", text, plausibility.clearance, thresholds.min_clearance))
     if plausible and plausibility.teeth < thresholds.few_teeth:
         findings.append(_few_teeth(plausibility.teeth, thresholds.few_teeth))

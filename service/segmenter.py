@@ -165,8 +165,14 @@ class Segmenter:
 
     def _is_bright_on_dark(self, reading: _Reading) -> bool:
         """Whether a reading is plausible and its teeth are brighter than what surrounds them, as on a radiograph."""
-        holds = reading.plausibility.holds(self._manifest.thresholds)
-        return holds and tooth_contrast(reading.labels, reading.model_input.pixels) > 0
+        return reading.plausibility.holds(self._manifest.thresholds) and _has_bright_teeth(reading)
+
+    def _is_panoramic(self, reading: _Reading) -> bool:
+        """Whether the reading that was chosen in the end is one of a panoramic."""
+        plausibility, thresholds = reading.plausibility, self._manifest.thresholds
+        if plausibility.holds(thresholds):
+            return True
+        return plausibility.shows_dentition(thresholds) and _has_bright_teeth(reading)
 
     def _draw(
         self, radiograph: Radiograph, segmentation: Segmentation, wanted: Wanted, clock: Clock
@@ -193,7 +199,15 @@ class Segmenter:
         return Segmentation(
             labels,
             outline_teeth(labels, places, reading.model_input, sure),
-            judge(radiograph, reading.model_input, reading.plausibility, reading.turned, reading.inverted, thresholds),
+            judge(
+                radiograph,
+                reading.model_input,
+                reading.plausibility,
+                self._is_panoramic(reading),
+                reading.turned,
+                reading.inverted,
+                thresholds,
+            ),
         )
 
     def _confidences(self, reading: _Reading) -> dict[int, float]:
@@ -201,6 +215,10 @@ class Segmenter:
         raw = confidences(reading.labels, reading.prediction, self._manifest.classes)
         told = self._manifest.calibration.probabilities(np.array(list(raw.values()), np.float64))
         return dict(zip(raw, told.tolist(), strict=True))
+
+
+def _has_bright_teeth(reading: _Reading) -> bool:
+    return tooth_contrast(reading.labels, reading.model_input.pixels) > 0
 
 
 def _refuse_what_is_no_panoramic(segmentation: Segmentation) -> None:

@@ -1,5 +1,6 @@
 """What is noticed about a picture, through the door that every picture takes."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.dentition.fdi import FDI_NUMBERS
+from service.findings import Plausibility
 from service.model.engine import Ticket
 from service.segmentation import Segmentation
 from service.segmenter import Segmenter, Wanted
@@ -35,6 +37,20 @@ def test_nothing_grave_is_said_of_a_plain_panoramic_nor_of_its_mirror_image(
         answer = segment(segmenter, pixels)
         assert answer.suitable
         assert not {"inverted", "cropped", "few-teeth"} & set(codes(answer))
+
+
+@pytest.mark.parametrize(
+    ("changed", "shown"),
+    [({}, True), ({"teeth": 13}, False), ({"certainty": 0.89}, False), ({"distance": 9.0}, False)],
+    ids=lambda told: str(told),
+)
+def test_many_teeth_with_sure_numbers_make_a_panoramic_that_looks_like_none(
+    segmenter: Segmenter, changed: dict[str, float], shown: bool
+) -> None:
+    thresholds = segmenter.package.manifest.thresholds
+    photo = Plausibility(teeth=14, certainty=0.9, distance=3.0, panoramic=0.02, clearance=0.1)
+    assert not photo.holds(thresholds)
+    assert replace(photo, **changed).shows_dentition(thresholds) is shown
 
 
 @pytest.mark.parametrize(
