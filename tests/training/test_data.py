@@ -145,7 +145,7 @@ def test_a_mask_of_another_size_is_refused_with_both_sizes(tmp_path, images):
     refused(path, images, "train.json", "annotation 7", "50 x 60", "140 x 130")
 
 
-@pytest.mark.parametrize("fdi", [0, 19, 51, 91, "36"])
+@pytest.mark.parametrize("fdi", [0, 19, 51, 91, "51", "canine"])
 def test_a_category_that_is_no_permanent_tooth_is_refused(tmp_path, images, fdi):
     path = write_coco(tmp_path / "train.json", "a.png", annotations=[annotation(fdi=fdi)])
     refused(path, images, "train.json", "annotation 7", str(fdi))
@@ -437,12 +437,33 @@ def test_names_that_two_systems_write_in_two_ways_are_the_same(tmp_path):
     assert len(load_pairs(tmp_path)) == 1
 
 
-def test_a_category_is_the_number_that_it_is_named_by(tmp_path, images):
-    path = write_coco(tmp_path / "train.json", "a.png", annotations=[annotation(fdi=7)])
-    told = json.loads(path.read_text())
-    path.write_text(json.dumps({**told, "categories": [{"id": 7, "name": "36"}, {"id": 8, "name": "implant"}]}))
+def name_categories(path, **names):
+    """Names the categories of a COCO file, by their ids."""
+    categories = [{"id": int(category), "name": name} for category, name in names.items()]
+    path.write_text(json.dumps({**json.loads(path.read_text()), "categories": categories}))
+
+
+@pytest.mark.parametrize(("category", "fdi"), [(7, 36), ("7", 36), (48, 21)])
+def test_a_category_is_the_number_that_it_is_named_by(tmp_path, images, category, fdi):
+    path = write_coco(tmp_path / "train.json", "a.png", annotations=[annotation(fdi=category)])
+    name_categories(path, **{"7": "36", "48": "21", "8": "implant"})
     (sample,) = load_coco(path, images)
-    assert set(np.unique(sample.labels)) == {0, 36}
+    assert set(np.unique(sample.labels)) == {0, fdi}
+
+
+def test_what_is_named_otherwise_than_the_teeth_is_no_tooth_of_its_categorys_number(tmp_path, images):
+    path = write_coco(tmp_path / "train.json", "a.png", annotations=[annotation(), annotation(fdi=33)])
+    name_categories(path, **{"36": "36", "33": "implant"})
+    refused(path, images, "train.json", "annotation 7", "category 33, named implant", "no FDI number")
+
+
+@pytest.mark.parametrize("categories", [{}, {"21": "left central incisor"}])
+@pytest.mark.parametrize("category", [21, "21"])
+def test_where_no_category_is_named_by_a_number_its_id_is_the_number(tmp_path, images, categories, category):
+    path = write_coco(tmp_path / "train.json", "a.png", annotations=[annotation(fdi=category)])
+    name_categories(path, **categories)
+    (sample,) = load_coco(path, images)
+    assert set(np.unique(sample.labels)) == {0, 21}
 
 
 def test_runs_that_do_not_fill_the_picture_are_refused(tmp_path, images):
