@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from training.config import Config, ConfigError
-from training.measure import MEASURES, MeasuredRun, gather, measure_run
+from training.measure import MEASURES, MeasuredRun, measure_run, stack_figures
 from training.metrics import bootstrap_difference
 from training.tables import markdown_table, write_result
 
@@ -117,7 +117,7 @@ def _describe(group: Sequence[MeasuredRun], baseline: Sequence[MeasuredRun]) -> 
         "pictures_seen": [one.pictures_seen for one in figures],
     }
     for name in MEASURES:
-        ours, theirs = gather(figures, name), gather(first, name)
+        ours, theirs = stack_figures(figures, name), stack_figures(first, name)
         if ours is None:
             row[name] = None
             continue

@@ -38,13 +38,14 @@ from training.config import Config, ConfigError, load_config
 from training.data import Sample, load_splits
 from training.data.loader import prepare_sample
 from training.data.numbering import number_splits
+from training.evidence import QUANTISATION
 from training.foreign import read_foreign
 from training.graph import ExportError, ServiceGraph, learn_familiarity, measure_features, write_onnx
 from training.quantize import CALIBRATION_PICTURES, quantize
 from training.thresholds import CLASSES, Labels, agree_by_tooth, choose_thresholds, mean_dice
 from training.view import learn_views, make_examples
 
-FP32, INT8, QUANTISATION = "model.fp32.onnx", "model.int8.onnx", "quantisation.json"
+FP32, INT8 = "model.fp32.onnx", "model.int8.onnx"
 
 LARGEST_LOSS: Final = 0.003
 """Of mean Dice, for a package that ships."""

@@ -9,12 +9,13 @@ from typing import Any, Final
 import numpy as np
 from rich.progress import track
 
+from service.machine import processor_name
 from service.model.package import load_package
 from service.segmenter import Segmenter
 from training.config import load_config
 from training.data import Sample, load_splits
 from training.data.samples import are_numbered
-from training.evaluate import PictureScore, open_segmenter, processor_name, score, segment_upload
+from training.evaluate import PictureScore, open_segmenter, score, segment_upload
 from training.evidence import STRESS, add_figures, choose_file, describe_data
 from training.metrics import Counts, bootstrap_difference, bootstrap_interval, f1_figures
 from training.stress_changes import STRESSES, UNCHANGED, Stress

@@ -11,9 +11,9 @@ from typing import Any, Final
 import torch
 from pydantic import ValidationError
 
+from service.machine import processor_name
 from training.checkpoint import load_network
 from training.config import Config, ConfigError, Plateau, TuftsData, load_config, tell_faults
-from training.evaluate import processor_name
 from training.measure import MeasuredRun, Split, choose_device, measure_run
 from training.metrics import bootstrap_interval
 from training.network import ToothNetwork

@@ -5,15 +5,21 @@ import shutil
 import statistics
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
 
+import training.measure
 from training.ablation import ablate
-from training.checkpoint import LAST, epochs_done, is_finished
+from training.checkpoint import BEST, LAST, epochs_done, is_finished
 from training.compare import compare, find_changes, to_markdown
 from training.config import ConfigError, load_config
+from training.data import load_splits
+from training.measure import measure_run
+from training.network import ToothNetwork
 from training.sweep import Budget, sweep
+from training.thresholds import choose_thresholds
 from training.train import train
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -118,6 +124,24 @@ def test_a_run_that_stopped_early_is_not_trained_on(tmp_path):
     before = stamps(run)
     assert train(path, tmp_path / "runs", resume=True) == run
     assert stamps(run) == before
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_thresholds_are_chosen_by_the_validation_pictures_whichever_are_measured(split, tmp_path, monkeypatch):
+    chosen_by = []
+
+    def choose(predictions, truths):
+        chosen_by.extend(truths)
+        return choose_thresholds(predictions, truths)
+
+    monkeypatch.setattr(training.measure, "choose_thresholds", choose)
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(CONFIG))
+    config = load_config(tmp_path / "config.yaml")
+    torch.save({"state_dict": ToothNetwork(config.network).state_dict()}, tmp_path / BEST)
+    figures = measure_run(tmp_path, split).figures
+    assert len(figures.pictures) == CONFIG["data"][split]
+    pictures = load_splits(config.data, names=("val",)).val
+    assert [set(np.unique(truth)) for truth in chosen_by] == [set(np.unique(one.labels)) for one in pictures]
 
 
 def test_configurations_of_one_name_are_refused_before_any_training(folder, configs):
