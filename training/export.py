@@ -116,7 +116,7 @@ def export(
     Raises:
         ConfigError: the run's network does not number teeth.
         CalibrationError: teeth were found in fewer than two validation pictures.
-        DataError: the run's data are broken.
+        DataError: the run's data are broken, or `foreign` holds no picture.
         CheckpointError: the run has no checkpoint that fits it.
         ExportError: the version is there already, a file's answers differ from PyTorch's, or eight bits cost more than
             `largest_loss`.
@@ -129,12 +129,12 @@ def export(
         raise ConfigError(f"{run} tells tooth from background only; a service model needs numbered teeth (kind: coco).")
     network = load_network(run, config)
     size = config.phases[-1]
-    splits = number_splits(load_splits(config.data, names=("train", "val")), config)
     fit = Fit(size.height, size.width)
+    others = read_foreign(foreign, fit) if foreign else []
+    splits = number_splits(load_splits(config.data, names=("train", "val")), config)
     train_pictures, train_truths = prepare_truths(splits.train, size.height, size.width)
     pictures, truths = prepare_truths(splits.val, size.height, size.width)
 
-    others = list(read_foreign(foreign, fit).values()) if foreign else []
     examples = make_examples(train_pictures, train_truths, config.augmentation, others)
     graph = ServiceGraph(
         network,

@@ -227,7 +227,7 @@ def _show(
             if row["name"] not in samples:
                 raise ReportError(f"{row['name']} was measured and is not in the data; evaluate the package again.")
             sample = samples[row["name"]]
-            found = segment_upload(segmenter, sample.data).labels
+            found = segment_upload(segmenter, sample.name, sample.data).labels
             shown[place].append(Shown(row, draw_views(sample.pixels, found, sample.labels)))
     segmenter.close()
     return shown

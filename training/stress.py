@@ -118,7 +118,7 @@ def _score_changed(segmenter: Segmenter, samples: Sequence[Sample], change: Stre
         pixels = sample.pixels if sample.pixels.dtype == np.uint8 else (sample.pixels >> 8).astype(np.uint8)
         data, labels = change.change(pixels.astype(np.uint8), sample.labels)
         changed = replace(sample, data=data, labels=labels)
-        scores.append(score(segment_upload(segmenter, changed.data), changed, numbered))
+        scores.append(score(segment_upload(segmenter, f"{sample.name} ({change.meaning})", data), changed, numbered))
     return scores
 
 

@@ -134,6 +134,16 @@ def test_the_check_is_a_command_of_its_own(leaking):
     assert named.stdout.endswith("and no patient; 2 pictures tell whose they are.\n")
 
 
+def test_the_check_tells_of_pictures_that_the_service_refuses_and_of_a_split_without_a_tooth(leaking):
+    small, mask = np.random.default_rng(0).integers(0, 256, (127, 254), np.uint8), np.zeros((127, 254), np.uint8)
+    for part, pixels in (("images", small), ("masks", mask)):
+        cv2.imwrite(str(leaking.parent / "test" / part / "test.png"), pixels)
+    passed = CliRunner().invoke(app, ["check", "--config", str(leaking)])
+    train, _, test, _ = passed.stdout.splitlines()
+    assert "below" not in train
+    assert test.startswith("test: 1 pictures, no tooth in any of them; 1 with a side below 128 pixels, such")
+
+
 def test_an_exact_copy_is_trained_on_where_that_is_asked_for(leaking, tmp_path):
     for part in ("images", "masks"):
         shutil.copy(tmp_path / "train" / part / "train.png", tmp_path / "val" / part / "again.png")
