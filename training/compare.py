@@ -12,7 +12,7 @@ import numpy as np
 from training.config import Config, ConfigError
 from training.measure import MEASURES, MeasuredRun, measure_run, stack_figures
 from training.metrics import bootstrap_difference
-from training.tables import markdown_table, write_result
+from training.tables import markdown_table, refuse_markdown, write_result
 
 _SEED: Final = 0
 _NOT_COMPARED: Final = ("name", "seed")
@@ -37,7 +37,9 @@ def compare(folders: Sequence[Path], out: Path, *, again: bool = False, command:
     Raises:
         ConfigError: the runs were validated on different pictures.
         CheckpointError, DataError: a run or its data cannot be used.
+        SetupError: `out` ends in `.md`.
     """
+    refuse_markdown(out)
     runs = [measure_run(folder, "val", again=again) for folder in dict.fromkeys(folders)]
     _refuse_other_pictures(runs)
     groups: dict[str, list[MeasuredRun]] = defaultdict(list)

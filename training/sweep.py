@@ -17,7 +17,7 @@ from training.config import Config, ConfigError, Plateau, TuftsData, load_config
 from training.measure import MeasuredRun, Split, choose_device, measure_run
 from training.metrics import bootstrap_interval
 from training.network import ToothNetwork
-from training.tables import markdown_table, write_result
+from training.tables import markdown_table, refuse_markdown, write_result
 from training.train import train_or_go_on
 
 MEASURES: Final = {"dice": "Dice", "iou": "IoU", "pixel_accuracy": "pixel accuracy"}
@@ -67,7 +67,9 @@ def sweep(
 
     Raises:
         ConfigError, CheckpointError, DataError: a configuration, run or data set cannot be used.
+        SetupError: `out` ends in `.md`.
     """
+    refuse_markdown(out)
     configs = [_replace(load_config(path), budget, tufts) for path in paths]
     if len({config.name for config in configs}) < len(configs):
         raise ConfigError("two of the configurations have the same name, so their runs would share a folder.")

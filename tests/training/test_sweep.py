@@ -11,10 +11,11 @@ import torch
 import yaml
 
 import training.measure
-from training.ablation import ablate
+from service.errors import SetupError
+from training.ablation import Ablation, ablate
 from training.checkpoint import BEST, LAST, epochs_done, is_finished
 from training.compare import compare, find_changes, to_markdown
-from training.config import ConfigError, load_config
+from training.config import ConfigError, OneCycle, PairsData, load_config
 from training.data import load_splits
 from training.measure import measure_run
 from training.network import ToothNetwork
@@ -263,6 +264,41 @@ def test_an_ablation_is_one_file_and_goes_on_where_it_was_stopped(folder):
     before = trained.stat().st_mtime_ns
     assert ablate(path, folder / "ablation", folder / "ablation.json")["rows"] == table["rows"]
     assert trained.stat().st_mtime_ns == before
+
+
+def test_a_change_of_kind_takes_the_place_of_what_the_recipe_says_of_the_other_kind():
+    changes = {
+        "cycle": {"scheduler": {"name": "one-cycle"}},
+        "patient": {"scheduler": {"patience": 9}},
+        "pairs": {"data": {"kind": "pairs", "folder": "clinic"}},
+    }
+    ablation = Ablation.model_validate({"recipe": CONFIG, "changes": changes})
+    recipe, cycle, patient, pairs = ablation.configs()
+    assert cycle.scheduler == OneCycle(name="one-cycle")
+    assert patient.scheduler == recipe.scheduler.model_copy(update={"patience": 9})
+    assert pairs.data == PairsData(kind="pairs", folder="clinic")
+
+
+def test_a_change_of_the_pictures_to_compare_on_is_refused_before_anything_is_trained(folder):
+    path = folder / "other.yaml"
+    changes = {"more": {"data": {"train": 6}}, "other": {"data": {"seed": 100}}}
+    path.write_text(yaml.safe_dump({"recipe": CONFIG, "changes": changes}))
+    with pytest.raises(ConfigError, match="one-other-seed-0 would be validated on other pictures than one-seed-0"):
+        ablate(path, folder / "other", folder / "other.json")
+    assert not (folder / "other").exists()
+
+
+def test_a_table_that_its_markdown_would_write_over_is_refused_before_anything_is_trained(folder, configs):
+    out = folder / "table.md"
+    for write in (
+        lambda: sweep(configs, folder / "none", out, budget=BUDGET),
+        lambda: ablate(folder / "absent.yaml", folder / "none", out),
+        lambda: compare([folder / "absent"], out),
+    ):
+        with pytest.raises(SetupError, match=r"table\.md cannot be the table's JSON file"):
+            write()
+    assert not out.exists()
+    assert not (folder / "none").exists()
 
 
 def test_an_ablation_that_cannot_be_run_is_told_of_before_anything_is_trained(folder):
