@@ -126,7 +126,7 @@ def export(
     _refuse_taken_or_unfit_names(folder, name, version)
     config = load_config(run / CONFIG)
     if config.network.classes != len(CLASSES):
-        raise ConfigError(f"{run} tells tooth from background only; a service model needs numbered teeth (kind: coco).")
+        raise ConfigError(f"{run} tells tooth from background only; a package needs numbered teeth (classes: 33).")
     network = load_network(run, config)
     size = config.phases[-1]
     fit = Fit(size.height, size.width)
