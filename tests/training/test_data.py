@@ -6,7 +6,9 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -14,10 +16,11 @@ import pytest
 from pycocotools import mask as coco_mask
 
 from service.render.encode import encode_png
-from training.config import CocoData, PairsData, PhantomData
-from training.data import DataError, load_splits
+from training.config import CocoData, Config, PairsData, PhantomData
+from training.data import DataError, Splits, load_splits
 from training.data.coco import load_coco
 from training.data.leaks import refuse_leaks
+from training.data.loader import ToothData, prepare_sample
 from training.data.pairs import load_pairs
 from training.data.samples import TOOTH, are_numbered, to_classes
 from training.phantom import draw_samples
@@ -186,13 +189,15 @@ def test_a_picture_in_two_splits_is_found_even_under_another_name(tmp_path, imag
     refuse_leaks(load_splits(source, names=("train", "val")))
 
 
-@pytest.mark.parametrize("part", ["images", "annotations"])
-@pytest.mark.parametrize("key", ["id", "file_name", "width", "image_id", "category_id", "segmentation"])
+@pytest.mark.parametrize(
+    ("part", "key"),
+    [("images", key) for key in ("id", "file_name", "width", "height")]
+    + [("annotations", key) for key in ("id", "image_id", "category_id", "segmentation")],
+)
 def test_an_entry_that_lacks_something_is_refused_by_its_place(tmp_path, images, part, key):
     path = write_coco(tmp_path / "train.json", "a.png")
     content = json.loads(path.read_text())
-    if content[part][0].pop(key, None) is None:
-        return
+    del content[part][0][key]
     path.write_text(json.dumps(content))
     refused(path, images, "train.json", f"{part}.0.{key}: Field required")
 
@@ -368,6 +373,33 @@ def test_drawn_pictures_come_as_many_as_asked_for_and_the_same_each_time():
     assert (len(one.train), len(one.val), len(one.test)) == (1, 1, 1)
     assert one.train[0].data == other.train[0].data
     assert np.array_equal(one.train[0].labels, other.train[0].labels)
+
+
+def test_an_epoch_shows_a_picture_of_a_category_to_repeat_so_many_times():
+    often, once, without = (
+        replace(one, category=category) for one, category in zip(draw_samples(3, 1), ("5", "10", ""), strict=True)
+    )
+    config = Config.model_validate(
+        {
+            "name": "repeating",
+            "data": {"kind": "phantom", "train": 3, "val": 1, "test": 1},
+            "phases": [{"height": 32, "width": 64, "epochs": 2, "batch": 5}],
+            "optimiser": {"name": "adam", "learning_rate": 0.001},
+            "scheduler": {"name": "one-cycle"},
+            "repeat": {5: 3},
+        }
+    )
+    data = ToothData(Splits(train=(often, once, without), val=(often,), test=()), config)
+    data.trainer = SimpleNamespace(current_epoch=1)
+    (pictures, _) = next(iter(data.train_dataloader()))
+    shown = [
+        sum(np.array_equal(picture, prepare_sample(sample, 32, 64, 33)[0]) for picture in pictures.numpy())
+        for sample in (often, once, without)
+    ]
+    assert shown == [3, 1, 1]
+    assert data.steps() == 2
+    # What is chosen by is shown once.
+    assert len(data.val_dataloader().dataset) == 1
 
 
 BY_PROCESSES = """
