@@ -144,7 +144,7 @@ def _replace(config: Config, budget: Budget, tufts: Path | None) -> Config:
     try:
         return Config.model_validate({**dict(config), **changes, "name": name})
     except ValidationError as error:
-        raise ConfigError(f"{config.name} cannot be run at this budget: {tell_faults(error)}.") from error
+        raise ConfigError(f"{config.name} cannot be run as asked: {tell_faults(error)}.") from error
 
 
 def _tell(figure: dict[str, Any], digits: int) -> str:

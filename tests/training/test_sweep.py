@@ -312,5 +312,5 @@ def test_an_ablation_that_cannot_be_run_is_told_of_before_anything_is_trained(fo
 @pytest.mark.parametrize("budget", [{"epochs": 0}, {"height": 0}, {"width": 100}])
 def test_a_budget_that_cannot_be_run_is_refused(budget, configs, folder):
     key = f"phases.0.{next(iter(budget))}"
-    with pytest.raises(ConfigError, match=rf"one cannot be run at this budget: {key}: "):
+    with pytest.raises(ConfigError, match=rf"one cannot be run as asked: {key}: "):
         sweep(configs, folder / "runs", folder / "refused.json", budget=Budget(**budget))
