@@ -102,6 +102,15 @@ def test_a_package_gives_each_of_its_pictures_once_and_a_volume_its_slices(tmp_p
     assert len(read_foreign(folder, FIT)) == 2 + 12
 
 
+def test_foreign_pictures_of_one_name_in_two_folders_all_count(tmp_path: Path) -> None:
+    for place in ("a.png", "more/a.png"):
+        (tmp_path / place).parent.mkdir(exist_ok=True)
+        cv2.imwrite(str(tmp_path / place), draw_foreign(len(place)))
+    one, other = read_foreign(tmp_path, FIT)
+    assert one.shape == other.shape == (FIT.height, FIT.width)
+    assert not np.array_equal(one, other)
+
+
 def nifti() -> bytes:
     """A volume of 60 x 50 x 40 bytes in which no two planes are alike."""
     header = np.zeros(352, np.uint8)

@@ -1,5 +1,6 @@
 """One recipe and what becomes of it with each of its parts changed: trained one after the other, then compared."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from training.compare import compare
 from training.config import Config, ConfigError, tell_faults
+from training.measure import load_split
+from training.tables import refuse_markdown
 from training.train import train_or_go_on
 
 
@@ -16,7 +19,8 @@ class Ablation(BaseModel):
 
     Attributes:
         recipe: a run's configuration; its name is the baseline's, and begins those of the others.
-        changes: by name, what is put in the recipe's place, as deep as it goes; a map is merged, all else replaced.
+        changes: by name, what is put in the recipe's place, as deep as it goes; a map is merged, all else replaced, and
+            so is a map of another `name` or `kind`, such as another scheduler's.
         seeds: of each run.
     """
 
@@ -51,8 +55,11 @@ def ablate(path: Path, runs: Path, out: Path) -> dict[str, Any]:
         out: the table's JSON file; the Markdown file has its name with another ending.
 
     Raises:
-        ConfigError, CheckpointError, DataError: a configuration, run or data set cannot be used.
+        ConfigError, CheckpointError, DataError: a configuration, run or data set cannot be used, or a change has other
+            validation pictures.
+        SetupError: `out` ends in `.md`.
     """
+    refuse_markdown(out)
     try:
         configs = Ablation.model_validate(yaml.safe_load(path.read_text())).configs()
     except FileNotFoundError as error:
@@ -61,12 +68,34 @@ def ablate(path: Path, runs: Path, out: Path) -> dict[str, Any]:
         raise ConfigError(f"{path} holds no recipe with changes that can be run: {tell_faults(error)}.") from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError) as error:
         raise ConfigError(f"{path} holds no recipe with changes that can be run: {error}") from error
+    _refuse_other_pictures(configs)
     return compare([train_or_go_on(config, runs) for config in configs], out, command=f"panoseg ablate {path}")
 
 
 def _merge(recipe: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
     merged = dict(recipe)
     for key, value in change.items():
-        deeper = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = _merge(merged[key], value) if deeper else value
+        before: Any = merged.get(key)
+        deeper = isinstance(value, dict) and isinstance(before, dict) and not _is_of_another_kind(value, before)
+        merged[key] = _merge(before, value) if deeper else value
     return merged
+
+
+def _is_of_another_kind(change: dict[str, Any], recipe: dict[str, Any]) -> bool:
+    """Whether a map is of another scheduler, optimiser or kind of data, which has no use for the recipe's keys."""
+    return any(key in change and change[key] != recipe.get(key) for key in ("name", "kind"))
+
+
+def _refuse_other_pictures(configs: Sequence[Config]) -> None:
+    """Let no run be trained that `compare` would refuse; other training pictures are a change like any other."""
+    recipe, *changed = configs
+    for config in changed:
+        if config.data != recipe.data and _name_pictures(config) != _name_pictures(recipe):
+            raise ConfigError(
+                f"{config.name} would be validated on other pictures than {recipe.name}, and runs compare on the same "
+                "ones; of `data` change only what is trained on."
+            )
+
+
+def _name_pictures(config: Config) -> list[str]:
+    return [sample.name for sample in load_split(config.data, "val")]

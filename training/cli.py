@@ -162,6 +162,11 @@ def evaluate(
     from training.evaluate import evaluate as measure
 
     if before is not None:
+        if out is not None and out.name == COMPARISON:
+            raise SetupError(
+                f"{out} is where --before writes what changed, beside the figures; give --out a name other than "
+                f"{COMPARISON}."
+            )
         load_package(before)  # so that it is not found wanting after all has been measured
     Console().print(_main_figures(measure(package, config, split or "test", out), split or "test"))
     if before is not None:

@@ -10,9 +10,9 @@ from typing import Any, Final
 import numpy as np
 
 from training.config import Config, ConfigError
-from training.measure import MEASURES, MeasuredRun, gather, measure_run
+from training.measure import MEASURES, MeasuredRun, measure_run, stack_figures
 from training.metrics import bootstrap_difference
-from training.tables import markdown_table, write_result
+from training.tables import markdown_table, refuse_markdown, write_result
 
 _SEED: Final = 0
 _NOT_COMPARED: Final = ("name", "seed")
@@ -37,7 +37,9 @@ def compare(folders: Sequence[Path], out: Path, *, again: bool = False, command:
     Raises:
         ConfigError: the runs were validated on different pictures.
         CheckpointError, DataError: a run or its data cannot be used.
+        SetupError: `out` ends in `.md`.
     """
+    refuse_markdown(out)
     runs = [measure_run(folder, "val", again=again) for folder in dict.fromkeys(folders)]
     _refuse_other_pictures(runs)
     groups: dict[str, list[MeasuredRun]] = defaultdict(list)
@@ -117,7 +119,7 @@ def _describe(group: Sequence[MeasuredRun], baseline: Sequence[MeasuredRun]) -> 
         "pictures_seen": [one.pictures_seen for one in figures],
     }
     for name in MEASURES:
-        ours, theirs = gather(figures, name), gather(first, name)
+        ours, theirs = stack_figures(figures, name), stack_figures(first, name)
         if ours is None:
             row[name] = None
             continue

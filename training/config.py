@@ -141,8 +141,9 @@ class Augmentation(_Part):
 
     Attributes:
         mirror: probability of turning left to right, with the FDI numbers changed to match.
-        remove_teeth: probability of painting some of the teeth over, from one to nearly all. implants: where teeth are
-            painted over, probability that implants and bridges take the place of some.
+        remove_teeth: probability of painting some of the teeth over, from one to nearly all; only where they have
+            numbers, by which they are told apart. implants: where teeth are painted over, probability that implants and
+            bridges take the place of some.
         crowns: probability of putting bright crowns on some of the teeth.
         rotate: degrees. scale, aspect: share of the size. translate: share of a side. shear: share.
         elastic: largest shift of a coarse grid's points, as a share of the height.
@@ -196,6 +197,7 @@ class Config(_Part):
         repeat: how often an epoch shows each training picture of a category; those not named are shown once.
         early_stopping: validations of the last phase without a better loss after which the run ends; the phases before
             it run to their ends, since losses of other sizes do not compare. None runs to the end.
+        validate_every_epochs: a divisor of all epochs together, so that the last one is validated too.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
@@ -225,6 +227,25 @@ class Config(_Part):
     def _classes_that_the_data_tell(self) -> "Config":
         if isinstance(self.data, TuftsData) and self.network.classes != 2:
             raise ValueError("the Tufts masks tell no numbers: network.classes must be 2")
+        return self
+
+    @model_validator(mode="after")
+    def _the_last_epoch_is_validated(self) -> "Config":
+        # It is there that the learning rate has fallen, so best.ckpt would else be of weights that had yet to settle.
+        if self.epochs % self.validate_every_epochs:
+            raise ValueError(
+                f"{self.epochs} epochs, validated every {self.validate_every_epochs}, would end with one that is not: "
+                "the epochs of all phases together must be a multiple of validate_every_epochs"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _teeth_to_remove_have_numbers(self) -> "Config":
+        if self.augmentation.remove_teeth and self.network.classes == 2:
+            raise ValueError(
+                "without numbers teeth are not told apart, and augmentation.remove_teeth would paint over all or none: "
+                "it must be 0 where network.classes is 2"
+            )
         return self
 
     @property

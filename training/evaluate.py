@@ -11,6 +11,7 @@ import numpy as np
 from rich.progress import track
 
 from service.dentition.fdi import FDI_NUMBERS
+from service.errors import RequestError
 from service.machine import processor_name
 from service.model.engine import Ticket
 from service.model.package import MANIFEST, ModelPackage, load_package, read_manifest
@@ -18,7 +19,7 @@ from service.segmentation import Segmentation
 from service.segmenter import Segmenter, Wanted
 from service.settings import Settings
 from training.config import load_config
-from training.data import Sample, load_splits
+from training.data import DataError, Sample, load_splits
 from training.data.samples import are_numbered
 from training.evidence import add_figures, calibration_sha256, choose_file, describe_data
 from training.metrics import (
@@ -130,16 +131,28 @@ def open_segmenter(package: ModelPackage) -> Segmenter:
     return Segmenter(package, settings if settings.model_fields_set & {"provider"} else Settings(provider="cpu"))
 
 
-def segment_upload(segmenter: Segmenter, upload: bytes) -> Segmentation:
-    """What the service answers to a picture's file."""
-    return segmenter.segment(upload, Wanted(), Ticket(_PATIENCE_S)).segmentation
+def segment_upload(segmenter: Segmenter, name: str, upload: bytes) -> Segmentation:
+    """What the service answers to a picture's file.
+
+    Args:
+        name: the picture's, for the message.
+
+    Raises:
+        DataError: the service refuses it, such as one with a side below 128 pixels.
+    """
+    try:
+        return segmenter.segment(upload, Wanted(), Ticket(_PATIENCE_S)).segmentation
+    except RequestError as error:
+        raise DataError(f"{name} cannot be read: {error}") from error
 
 
 def score_all(segmenter: Segmenter, samples: Sequence[Sample], title: str) -> list[PictureScore]:
     """Compare the answers to some pictures with their truth."""
     # Of them all together: a jaw without teeth has no mask that could tell.
     numbered = are_numbered(samples)
-    return [score(segment_upload(segmenter, sample.data), sample, numbered) for sample in track(samples, title)]
+    return [
+        score(segment_upload(segmenter, sample.name, sample.data), sample, numbered) for sample in track(samples, title)
+    ]
 
 
 def score(segmentation: Segmentation, sample: Sample, numbered: bool) -> PictureScore:

@@ -11,6 +11,9 @@ from training.config import Data, PhantomData, load_config
 
 METRICS: Final = "metrics.json"
 
+QUANTISATION: Final = "quantisation.json"
+"""What a package says of the cost of eight bits."""
+
 STRESS: Final = "stress"
 """Where `metrics.json` has what `training.stress` measures."""
 

@@ -38,13 +38,14 @@ from training.config import Config, ConfigError, load_config
 from training.data import Sample, load_splits
 from training.data.loader import prepare_sample
 from training.data.numbering import number_splits
+from training.evidence import QUANTISATION
 from training.foreign import read_foreign
 from training.graph import ExportError, ServiceGraph, learn_familiarity, measure_features, write_onnx
 from training.quantize import CALIBRATION_PICTURES, quantize
 from training.thresholds import CLASSES, Labels, agree_by_tooth, choose_thresholds, mean_dice
 from training.view import learn_views, make_examples
 
-FP32, INT8, QUANTISATION = "model.fp32.onnx", "model.int8.onnx", "quantisation.json"
+FP32, INT8 = "model.fp32.onnx", "model.int8.onnx"
 
 LARGEST_LOSS: Final = 0.003
 """Of mean Dice, for a package that ships."""
@@ -115,7 +116,7 @@ def export(
     Raises:
         ConfigError: the run's network does not number teeth.
         CalibrationError: teeth were found in fewer than two validation pictures.
-        DataError: the run's data are broken.
+        DataError: the run's data are broken, or `foreign` holds no picture.
         CheckpointError: the run has no checkpoint that fits it.
         ExportError: the version is there already, a file's answers differ from PyTorch's, or eight bits cost more than
             `largest_loss`.
@@ -125,15 +126,15 @@ def export(
     _refuse_taken_or_unfit_names(folder, name, version)
     config = load_config(run / CONFIG)
     if config.network.classes != len(CLASSES):
-        raise ConfigError(f"{run} tells tooth from background only; a service model needs numbered teeth (kind: coco).")
+        raise ConfigError(f"{run} tells tooth from background only; a package needs numbered teeth (classes: 33).")
     network = load_network(run, config)
     size = config.phases[-1]
-    splits = number_splits(load_splits(config.data, names=("train", "val")), config)
     fit = Fit(size.height, size.width)
+    others = read_foreign(foreign, fit) if foreign else []
+    splits = number_splits(load_splits(config.data, names=("train", "val")), config)
     train_pictures, train_truths = prepare_truths(splits.train, size.height, size.width)
     pictures, truths = prepare_truths(splits.val, size.height, size.width)
 
-    others = list(read_foreign(foreign, fit).values()) if foreign else []
     examples = make_examples(train_pictures, train_truths, config.augmentation, others)
     graph = ServiceGraph(
         network,

@@ -111,7 +111,7 @@ def draw_failures(package_folder: Path, config_path: Path, split: str, out: Path
         if row["name"] not in samples:
             raise FailuresError(f"{row['name']} was measured and is not in the data; evaluate the package again.")
         sample = samples[row["name"]]
-        found = segment_upload(segmenter, sample.data).labels
+        found = segment_upload(segmenter, sample.name, sample.data).labels
         sheet = out / f"{place:02}-{Path(row['name']).stem}.jpg"
         sheet.write_bytes(encode_jpeg(draw_sheet(sample.pixels, found, sample.labels)))
         sheets.append(sheet)

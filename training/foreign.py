@@ -11,6 +11,7 @@ import numpy.typing as npt
 from service.errors import RequestError
 from service.model.prepare import Fit, prepare
 from service.radiograph import Limits, decode
+from training.data import DataError
 
 Picture = npt.NDArray[np.uint8]
 
@@ -49,14 +50,23 @@ def vary(pixels: Picture, generator: np.random.Generator) -> Picture:
     return np.asarray(cv2.resize(np.ascontiguousarray(part), (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def read_foreign(folder: Path, fit: Fit) -> dict[str, Picture]:
-    """The pictures of a folder, prepared, by the names of their files; what is no picture is passed over."""
-    pictures = {}
+def read_foreign(folder: Path, fit: Fit) -> list[Picture]:
+    """The pictures of a folder and of those in it, prepared, `(height, width)` `uint8`; what is none is passed over.
+
+    Raises:
+        DataError: there are none.
+    """
+    pictures = []
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         try:
-            pictures[path.name] = prepare(decode(path.read_bytes(), Limits(min_side=32)).pixels, fit).pixels
+            pictures.append(prepare(decode(path.read_bytes(), Limits(min_side=32)).pixels, fit).pixels)
         except RequestError:
             continue
+    if not pictures:
+        raise DataError(
+            f"{folder} {'holds no picture' if folder.is_dir() else 'is no folder'}; name one of pictures that are no "
+            "panoramics, such as `panoseg gather` fills."
+        )
     return pictures
 
 

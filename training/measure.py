@@ -24,7 +24,7 @@ from training.data.samples import TOOTH, lacks_numbers
 from training.graph import Familiarity, ServiceGraph
 from training.metrics import Figures, ToothAgreement, dice, iou, match_teeth, pixel_accuracy
 from training.network import ToothNetwork
-from training.thresholds import CLASSES, choose_thresholds
+from training.thresholds import CLASSES, Labels, choose_thresholds
 from training.view import ViewRule
 
 Split = Literal["val", "test"]
@@ -78,8 +78,8 @@ class MeasuredRun:
 def measure_run(folder: Path, split: Split, *, again: bool = False) -> MeasuredRun:
     """The figures of a run's best checkpoint, read as `panoseg export` would have the service read it.
 
-    They are measured at the size of the run's last phase and kept as `figures-<split>.json` in its folder, where they
-    are found again as long as the checkpoint is the same.
+    They are measured at the size of the run's last phase, with the thresholds that fit the validation pictures, and
+    kept as `figures-<split>.json` in its folder, where they are found again as long as the checkpoint is the same.
 
     Args:
         folder: `runs/<name>`.
@@ -103,13 +103,13 @@ def measure_run(folder: Path, split: Split, *, again: bool = False) -> MeasuredR
         width=size.width,
         epochs=epochs,
         pictures_seen=None if epochs is None else _count_seen(config, epochs),
-        pictures=_measure_pictures(network, config, load_split(config.data, split), f"measuring {folder.name}"),
+        pictures=_measure_pictures(network, config, split, f"measuring {folder.name}"),
     )
     kept.write_text(figures.model_dump_json(indent=1) + "\n")
     return MeasuredRun(folder, config, figures)
 
 
-def gather(runs: Sequence[RunFigures], measure: str) -> Figures | None:
+def stack_figures(runs: Sequence[RunFigures], measure: str) -> Figures | None:
     """One of `MEASURES` of several runs on the same pictures; None where there are no numbered teeth to judge."""
     if not measure.startswith("tooth_"):
         values = np.array([[getattr(picture, measure) for picture in run.pictures] for run in runs], np.float64)
@@ -142,18 +142,17 @@ def load_split(data: Data, name: str) -> tuple[Sample, ...]:
     return samples
 
 
-def _measure_pictures(
-    network: ToothNetwork, config: Config, samples: Sequence[Sample], title: str
-) -> tuple[PictureFigures, ...]:
-    size, classes = config.phases[-1], config.network.classes
+def _measure_pictures(network: ToothNetwork, config: Config, split: Split, title: str) -> tuple[PictureFigures, ...]:
+    classes = config.network.classes
     graph = service_graph(network, choose_device())
-    numbers = np.array(CLASSES if classes > 2 else (0, TOOTH), np.uint8)
-    numbered = number_splits(Splits(train=(), val=tuple(samples), test=()), config).val
-    prepared = [prepare_sample(sample, size.height, size.width, classes) for sample in numbered]
-    truths = [numbers[truth] for _, truth in prepared]
-    predictions = [predict(graph, pixels) for pixels, _ in track(prepared, title)]
+    samples = load_split(config.data, split)
+    predictions, truths = _read_pictures(graph, config, samples, title)
     if classes > 2:
-        thresholds = choose_thresholds(predictions, truths)
+        chosen_by = predictions, truths
+        if split != "val":
+            # Chosen by the very pictures that are measured, they would make the figures too good.
+            chosen_by = _read_pictures(graph, config, load_split(config.data, "val"), f"{title}: validation pictures")
+        thresholds = choose_thresholds(*chosen_by)
         found = [find_teeth(prediction, CLASSES, thresholds) for prediction in predictions]
     else:
         found = [np.where(prediction.foreground >= 128, np.uint8(TOOTH), 0) for prediction in predictions]
@@ -167,6 +166,17 @@ def _measure_pictures(
         )
         for sample, labels, truth in zip(samples, found, truths, strict=True)
     )
+
+
+def _read_pictures(
+    graph: ServiceGraph, config: Config, samples: Sequence[Sample], title: str
+) -> tuple[list[Prediction], list[Labels]]:
+    """What a graph says of some pictures, and their truth as labels, both at the size of the run's last phase."""
+    size, classes = config.phases[-1], config.network.classes
+    labels = np.array(CLASSES if classes > 2 else (0, TOOTH), np.uint8)
+    numbered = number_splits(Splits(train=(), val=tuple(samples), test=()), config).val
+    prepared = [prepare_sample(sample, size.height, size.width, classes) for sample in numbered]
+    return [predict(graph, pixels) for pixels, _ in track(prepared, title)], [labels[truth] for _, truth in prepared]
 
 
 def predict(graph: ServiceGraph, pixels: npt.NDArray[np.uint8]) -> Prediction:

@@ -39,7 +39,7 @@ def recognise(
     Args:
         config_path: its validation and test splits are read, and the validation split is read changed.
         foreign: folder of pictures that are no panoramics.
-        panoramics: folder of more panoramics, of other machines.
+        panoramics: folder of more panoramics, of other machines, and of nothing else.
         out: the file to write to in place of `metrics.json`.
 
     Returns:
@@ -47,14 +47,18 @@ def recognise(
 
     Raises:
         EvidenceError: the file has figures of other data.
-        ModelPackageError, ConfigError, DataError: something of it cannot be used.
+        ModelPackageError, ConfigError, DataError: something of it cannot be used, such as a panoramic that the service
+            refuses.
     """
     path = choose_file(package_folder, config_path, out)
     source = load_config(config_path).data
     splits = load_splits(source, names=("val", "test"))
     segmenter = open_segmenter(load_package(package_folder))
-    plain = {sample.name: sample.data for sample in (*splits.val, *splits.test)}
+    # Pictures of two splits, and of a folder, may have one name.
+    plain = [(f"{split}/{one.name}", one.data) for split in ("val", "test") for one in getattr(splits, split)]
     more, others = (read_files(folder) if folder else {} for folder in (panoramics, foreign))
+    # Before what takes long: one of them may be refused.
+    false_alarms = _find_false_alarms(segmenter, [*plain, *more.items()])
     summary = {
         "command": f"panoseg recognise {package_folder} --config {config_path} --foreign {foreign}"
         + (f" --panoramics {panoramics}" if panoramics else "")
@@ -63,7 +67,7 @@ def recognise(
         "sha256": segmenter.engine.session.file.sha256,
         "data": describe_data(source),
         "foreign": _name_foreign(segmenter, others),
-        "false_alarms": _find_false_alarms(segmenter, {**plain, **more}),
+        "false_alarms": false_alarms,
         "changed": {name: _read_changed(segmenter, splits.val, name) for name in CHANGES},
     }
     segmenter.close()
@@ -92,8 +96,8 @@ def _name_foreign(segmenter: Segmenter, uploads: dict[str, bytes]) -> dict[str, 
             pixels = decode(upload, Limits()).pixels
         except RequestError:
             continue
-        named[name] = "not-a-panoramic" in _codes(segment_upload(segmenter, upload))
-        grey[name] = "not-a-panoramic" in _codes(segment_upload(segmenter, encode_png(_to_bytes(pixels))))
+        named[name] = "not-a-panoramic" in _codes(segment_upload(segmenter, name, upload))
+        grey[name] = "not-a-panoramic" in _codes(segment_upload(segmenter, name, encode_png(_to_bytes(pixels))))
     return {
         "pictures": len(named),
         "refused": len(uploads) - len(named),
@@ -103,13 +107,15 @@ def _name_foreign(segmenter: Segmenter, uploads: dict[str, bytes]) -> dict[str, 
     }
 
 
-def _find_false_alarms(segmenter: Segmenter, uploads: dict[str, bytes]) -> dict[str, Any]:
-    told = {name: _codes(segment_upload(segmenter, upload)) for name, upload in track(uploads.items(), "panoramics")}
-    alarms = {name: codes & set(FALSE_ALARMS) for name, codes in told.items()}
+def _find_false_alarms(segmenter: Segmenter, uploads: Sequence[tuple[str, bytes]]) -> dict[str, Any]:
+    alarms = [
+        (name, _codes(segment_upload(segmenter, name, upload)) & set(FALSE_ALARMS))
+        for name, upload in track(uploads, "panoramics")
+    ]
     return {
-        "pictures": len(told),
-        "share": _share(bool(codes) for codes in alarms.values()),
-        "by_picture": {name: sorted(codes) for name, codes in alarms.items() if codes},
+        "pictures": len(alarms),
+        "share": _share(bool(codes) for _, codes in alarms),
+        "by_picture": {name: sorted(codes) for name, codes in alarms if codes},
     }
 
 
@@ -119,11 +125,12 @@ def _read_changed(segmenter: Segmenter, samples: Sequence[Sample], name: str) ->
     found, lost, areas = [], [], []
     for sample in track(samples, name):
         pixels = _to_bytes(sample.pixels)
-        answer = segment_upload(segmenter, encode_png(np.ascontiguousarray(change(pixels, sample.labels))))
+        upload = encode_png(np.ascontiguousarray(change(pixels, sample.labels)))
+        answer = segment_upload(segmenter, f"val/{sample.name} ({name})", upload)
         found.append(code in _codes(answer))
         areas.append(answer.tooth_fraction)
         if code in _SAME_TEETH:
-            before = dice(segment_upload(segmenter, sample.data).labels > 0, sample.labels > 0)
+            before = dice(segment_upload(segmenter, f"val/{sample.name}", sample.data).labels > 0, sample.labels > 0)
             lost.append(before - dice(answer.labels > 0, sample.labels > 0))
     told: dict[str, Any] = {"finding": code, "named": _share(found)}
     if code in _SAME_TEETH:

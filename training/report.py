@@ -17,12 +17,9 @@ from training.checkpoint import CONFIG
 from training.config import load_config
 from training.data import Sample, load_splits
 from training.evaluate import open_segmenter, segment_upload
-from training.evidence import METRICS, STRESS, calibration_sha256, read_metrics
+from training.evidence import METRICS, QUANTISATION, STRESS, calibration_sha256, read_metrics
 from training.report_curves import draw_confidence, draw_learning, draw_spread, read_curves
 from training.report_pictures import FALSE, MISSED, Views, draw_views
-
-QUANTISATION: Final = "quantisation.json"
-"""What `training.export` writes of the cost of eight bits."""
 
 
 class ReportError(SetupError):
@@ -230,7 +227,7 @@ def _show(
             if row["name"] not in samples:
                 raise ReportError(f"{row['name']} was measured and is not in the data; evaluate the package again.")
             sample = samples[row["name"]]
-            found = segment_upload(segmenter, sample.data).labels
+            found = segment_upload(segmenter, sample.name, sample.data).labels
             shown[place].append(Shown(row, draw_views(sample.pixels, found, sample.labels)))
     segmenter.close()
     return shown

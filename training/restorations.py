@@ -28,8 +28,8 @@ def restore(
     Args:
         pixels: `(height, width)`, prepared.
         classes: the same shape; 0 background.
-        numbered: whether the classes are FDI numbers, which tell the crown's end of a tooth from the root's; without,
-            there are only gaps.
+        numbered: whether the classes are FDI numbers, which tell the crown's end of a tooth from the root's, and one
+            tooth from another; without, there are only gaps, of all teeth or of none.
     """
     crowned = numbered and generator.random() < how.crowns
     removed = generator.random() < how.remove_teeth

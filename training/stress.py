@@ -9,12 +9,13 @@ from typing import Any, Final
 import numpy as np
 from rich.progress import track
 
+from service.machine import processor_name
 from service.model.package import load_package
 from service.segmenter import Segmenter
 from training.config import load_config
 from training.data import Sample, load_splits
 from training.data.samples import are_numbered
-from training.evaluate import PictureScore, open_segmenter, processor_name, score, segment_upload
+from training.evaluate import PictureScore, open_segmenter, score, segment_upload
 from training.evidence import STRESS, add_figures, choose_file, describe_data
 from training.metrics import Counts, bootstrap_difference, bootstrap_interval, f1_figures
 from training.stress_changes import STRESSES, UNCHANGED, Stress
@@ -117,7 +118,7 @@ def _score_changed(segmenter: Segmenter, samples: Sequence[Sample], change: Stre
         pixels = sample.pixels if sample.pixels.dtype == np.uint8 else (sample.pixels >> 8).astype(np.uint8)
         data, labels = change.change(pixels.astype(np.uint8), sample.labels)
         changed = replace(sample, data=data, labels=labels)
-        scores.append(score(segment_upload(segmenter, changed.data), changed, numbered))
+        scores.append(score(segment_upload(segmenter, f"{sample.name} ({change.meaning})", data), changed, numbered))
     return scores
 
 

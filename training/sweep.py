@@ -11,13 +11,13 @@ from typing import Any, Final
 import torch
 from pydantic import ValidationError
 
+from service.machine import processor_name
 from training.checkpoint import load_network
 from training.config import Config, ConfigError, Plateau, TuftsData, load_config, tell_faults
-from training.evaluate import processor_name
 from training.measure import MeasuredRun, Split, choose_device, measure_run
 from training.metrics import bootstrap_interval
 from training.network import ToothNetwork
-from training.tables import markdown_table, write_result
+from training.tables import markdown_table, refuse_markdown, write_result
 from training.train import train_or_go_on
 
 MEASURES: Final = {"dice": "Dice", "iou": "IoU", "pixel_accuracy": "pixel accuracy"}
@@ -67,7 +67,9 @@ def sweep(
 
     Raises:
         ConfigError, CheckpointError, DataError: a configuration, run or data set cannot be used.
+        SetupError: `out` ends in `.md`.
     """
+    refuse_markdown(out)
     configs = [_replace(load_config(path), budget, tufts) for path in paths]
     if len({config.name for config in configs}) < len(configs):
         raise ConfigError("two of the configurations have the same name, so their runs would share a folder.")
@@ -142,7 +144,7 @@ def _replace(config: Config, budget: Budget, tufts: Path | None) -> Config:
     try:
         return Config.model_validate({**dict(config), **changes, "name": name})
     except ValidationError as error:
-        raise ConfigError(f"{config.name} cannot be run at this budget: {tell_faults(error)}.") from error
+        raise ConfigError(f"{config.name} cannot be run as asked: {tell_faults(error)}.") from error
 
 
 def _tell(figure: dict[str, Any], digits: int) -> str:

@@ -81,6 +81,59 @@ def test_a_tooth_moves_with_its_pixels(seed):
     assert set(np.unique(classes)) in ({0, class_of(36)}, {0, class_of(46)})
 
 
+GREY_CHANGES = {
+    "gamma": 0.7, "contrast": 0.3, "brightness": 0.2, "noise": 0.1, "blur": 2, "ramp": 0.3, "local_contrast": 1,
+    "sharpen": 1, "negative": 1, "jpeg": 1,
+}  # fmt: skip
+
+
+def shaded(height=64, width=128):
+    """All greys, and edges."""
+    return (np.indices((height, width)).sum(axis=0) * 255 // (height + width - 2)).astype(np.uint8) ^ np.uint8(64)
+
+
+def change_grey(pixels, seed, **changes):
+    """The picture with its grey values changed alone; its truth stays."""
+    classes = np.arange(pixels.size, dtype=np.uint32).reshape(pixels.shape).astype(np.uint8) % 33
+    changed, left = augment(pixels, classes, True, Augmentation(**changes), np.random.default_rng(seed))
+    assert np.array_equal(left, classes)
+    return changed
+
+
+@pytest.mark.parametrize("name", GREY_CHANGES)
+def test_each_change_of_grey_values_is_made_and_moves_nothing(name):
+    pixels = shaded()
+    changed = [change_grey(pixels, seed, **{name: GREY_CHANGES[name]}) for seed in range(10)]
+    assert any(not np.array_equal(one, pixels) for one in changed)
+
+
+def test_a_negative_turns_every_grey_value_over():
+    assert np.array_equal(change_grey(shaded(), 0, negative=1), 255 - shaded())
+
+
+@given(st.integers(0, 2**32))
+def test_gamma_keeps_the_order_of_the_grey_values_and_black_and_white(seed):
+    greys = np.arange(256, dtype=np.uint8).reshape(8, 32)
+    changed = change_grey(greys, seed, gamma=1).ravel()
+    assert (np.diff(changed.astype(int)) >= 0).all()
+    assert (changed[0], changed[-1]) == (0, 255)
+    # Lighter all over, or darker.
+    assert (changed >= greys.ravel()).all() or (changed <= greys.ravel()).all()
+
+
+def test_a_ramp_darkens_one_side_more_than_the_other():
+    flat = np.full((64, 128), 100, np.uint8)
+    for axis in (0, 1):
+        sides = []
+        for seed in range(40):
+            line = change_grey(flat, seed, ramp=0.3).mean(axis=axis)
+            assert (np.diff(line) >= 0).all() or (np.diff(line) <= 0).all()
+            sides.append(line[-1] - line[0])
+        # From 0.7 to 1.3 times as bright at most, either way round.
+        assert -61 < min(sides) < -30
+        assert 30 < max(sides) < 61
+
+
 @given(st.integers(0, 2**32))
 def test_the_same_generator_gives_the_same_change_and_another_one_another(seed):
     # Neither flat nor even, so that no change goes unseen.

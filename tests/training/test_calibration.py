@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+import training.calibration
 from service.model.engine import Ticket
 from service.model.interpret import confidences, find_teeth
 from service.model.package import load_package
@@ -48,6 +49,11 @@ def overconfident(raw):
     return odds / (1 + odds)
 
 
+def a_little_overconfident(raw):
+    odds = (raw / (1 - raw)) ** 0.85
+    return odds / (1 + odds)
+
+
 def with_a_step(raw):
     return np.where(raw < 0.75, 0.35, 0.99)
 
@@ -62,6 +68,13 @@ def test_the_simplest_map_that_fits_is_taken_and_holds_for_other_pictures(chance
     calibration = calibrate(fitted).calibration
     assert calibration.method == method
     assert error_on(calibration, others) < 0.03 < error_on(fit_none(fitted), others)
+
+
+def test_a_calibration_error_that_is_clearly_lower_decides_where_the_log_loss_leaves_it_open(monkeypatch):
+    teeth = draw_teeth(0, a_little_overconfident, pictures=10)
+    assert calibrate(teeth).calibration.method == "logistic"
+    monkeypatch.setattr(training.calibration, "_WORTH", 1.0)  # which no error is lower by
+    assert calibrate(teeth).calibration.method == "none"
 
 
 def test_teeth_that_are_not_uncertain_are_right_more_often_than_nine_times_in_ten():

@@ -5,9 +5,12 @@ from pathlib import Path
 import pytest
 import yaml
 
+from training.ablation import Ablation
 from training.config import ConfigError, load_config
 
-CONFIGS = sorted((Path(__file__).resolve().parents[2] / "training" / "configs").glob("*.yaml"))
+TRAINING = Path(__file__).resolve().parents[2] / "training"
+CONFIGS = sorted((TRAINING / "configs").glob("*.yaml"))
+ABLATIONS = sorted((TRAINING / "ablations").glob("*.yaml"))
 
 USABLE = {
     "name": "run",
@@ -32,6 +35,12 @@ def write(folder, **changes):
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
 def test_a_configuration_of_the_repository_can_be_used_and_has_its_files_name(path):
     assert load_config(path).name == path.stem
+
+
+@pytest.mark.parametrize("path", ABLATIONS, ids=lambda path: path.name)
+def test_an_ablation_of_the_repository_can_be_run(path):
+    ablation = Ablation.model_validate(yaml.safe_load(path.read_text()))
+    assert len(ablation.configs()) == len(ablation.seeds) * (1 + len(ablation.changes))
 
 
 def test_the_repository_holds_the_shipped_recipe_and_the_one_it_is_measured_against():
@@ -76,6 +85,20 @@ def test_a_plateau_schedule_needs_a_validation_after_each_epoch(tmp_path):
     with pytest.raises(ConfigError, match="validate_every_epochs must be 1"):
         load_config(write(tmp_path, scheduler=PLATEAU, validate_every_epochs=2))
     assert load_config(write(tmp_path, scheduler=PLATEAU, validate_every_epochs=1)).scheduler.patience == 5
+
+
+def test_the_last_epoch_is_one_that_is_validated(tmp_path):
+    with pytest.raises(ConfigError, match=r"5 epochs, validated every 2, .* must be a multiple of validate"):
+        load_config(write(tmp_path, validate_every_epochs=2))
+    assert load_config(write(tmp_path, validate_every_epochs=5)).epochs == 5
+
+
+def test_single_teeth_are_painted_over_only_where_they_have_numbers(tmp_path):
+    removing = {"remove_teeth": 0.1}
+    with pytest.raises(ConfigError, match=r"augmentation\.remove_teeth .* must be 0 where network\.classes is 2"):
+        load_config(write(tmp_path, augmentation=removing, network={"classes": 2}))
+    assert load_config(write(tmp_path, augmentation=removing)).augmentation.remove_teeth == 0.1
+    assert load_config(write(tmp_path, network={"classes": 2})).network.classes == 2
 
 
 def test_a_file_that_is_not_there_or_is_no_yaml_is_refused_by_its_name(tmp_path):

@@ -6,7 +6,9 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -14,10 +16,11 @@ import pytest
 from pycocotools import mask as coco_mask
 
 from service.render.encode import encode_png
-from training.config import CocoData, PairsData, PhantomData
-from training.data import DataError, load_splits
+from training.config import CocoData, Config, PairsData, PhantomData
+from training.data import DataError, Splits, load_splits
 from training.data.coco import load_coco
 from training.data.leaks import refuse_leaks
+from training.data.loader import ToothData, prepare_sample
 from training.data.pairs import load_pairs
 from training.data.samples import TOOTH, are_numbered, to_classes
 from training.phantom import draw_samples
@@ -145,7 +148,7 @@ def test_a_mask_of_another_size_is_refused_with_both_sizes(tmp_path, images):
     refused(path, images, "train.json", "annotation 7", "50 x 60", "140 x 130")
 
 
-@pytest.mark.parametrize("fdi", [0, 19, 51, 91, "36"])
+@pytest.mark.parametrize("fdi", [0, 19, 51, 91, "51", "canine"])
 def test_a_category_that_is_no_permanent_tooth_is_refused(tmp_path, images, fdi):
     path = write_coco(tmp_path / "train.json", "a.png", annotations=[annotation(fdi=fdi)])
     refused(path, images, "train.json", "annotation 7", str(fdi))
@@ -186,13 +189,15 @@ def test_a_picture_in_two_splits_is_found_even_under_another_name(tmp_path, imag
     refuse_leaks(load_splits(source, names=("train", "val")))
 
 
-@pytest.mark.parametrize("part", ["images", "annotations"])
-@pytest.mark.parametrize("key", ["id", "file_name", "width", "image_id", "category_id", "segmentation"])
+@pytest.mark.parametrize(
+    ("part", "key"),
+    [("images", key) for key in ("id", "file_name", "width", "height")]
+    + [("annotations", key) for key in ("id", "image_id", "category_id", "segmentation")],
+)
 def test_an_entry_that_lacks_something_is_refused_by_its_place(tmp_path, images, part, key):
     path = write_coco(tmp_path / "train.json", "a.png")
     content = json.loads(path.read_text())
-    if content[part][0].pop(key, None) is None:
-        return
+    del content[part][0][key]
     path.write_text(json.dumps(content))
     refused(path, images, "train.json", f"{part}.0.{key}: Field required")
 
@@ -370,6 +375,33 @@ def test_drawn_pictures_come_as_many_as_asked_for_and_the_same_each_time():
     assert np.array_equal(one.train[0].labels, other.train[0].labels)
 
 
+def test_an_epoch_shows_a_picture_of_a_category_to_repeat_so_many_times():
+    often, once, without = (
+        replace(one, category=category) for one, category in zip(draw_samples(3, 1), ("5", "10", ""), strict=True)
+    )
+    config = Config.model_validate(
+        {
+            "name": "repeating",
+            "data": {"kind": "phantom", "train": 3, "val": 1, "test": 1},
+            "phases": [{"height": 32, "width": 64, "epochs": 2, "batch": 5}],
+            "optimiser": {"name": "adam", "learning_rate": 0.001},
+            "scheduler": {"name": "one-cycle"},
+            "repeat": {5: 3},
+        }
+    )
+    data = ToothData(Splits(train=(often, once, without), val=(often,), test=()), config)
+    data.trainer = SimpleNamespace(current_epoch=1)
+    (pictures, _) = next(iter(data.train_dataloader()))
+    shown = [
+        sum(np.array_equal(picture, prepare_sample(sample, 32, 64, 33)[0]) for picture in pictures.numpy())
+        for sample in (often, once, without)
+    ]
+    assert shown == [3, 1, 1]
+    assert data.steps() == 2
+    # What is chosen by is shown once.
+    assert len(data.val_dataloader().dataset) == 1
+
+
 BY_PROCESSES = """
 import types
 
@@ -437,12 +469,33 @@ def test_names_that_two_systems_write_in_two_ways_are_the_same(tmp_path):
     assert len(load_pairs(tmp_path)) == 1
 
 
-def test_a_category_is_the_number_that_it_is_named_by(tmp_path, images):
-    path = write_coco(tmp_path / "train.json", "a.png", annotations=[annotation(fdi=7)])
-    told = json.loads(path.read_text())
-    path.write_text(json.dumps({**told, "categories": [{"id": 7, "name": "36"}, {"id": 8, "name": "implant"}]}))
+def name_categories(path, **names):
+    """Names the categories of a COCO file, by their ids."""
+    categories = [{"id": int(category), "name": name} for category, name in names.items()]
+    path.write_text(json.dumps({**json.loads(path.read_text()), "categories": categories}))
+
+
+@pytest.mark.parametrize(("category", "fdi"), [(7, 36), ("7", 36), (48, 21)])
+def test_a_category_is_the_number_that_it_is_named_by(tmp_path, images, category, fdi):
+    path = write_coco(tmp_path / "train.json", "a.png", annotations=[annotation(fdi=category)])
+    name_categories(path, **{"7": "36", "48": "21", "8": "implant"})
     (sample,) = load_coco(path, images)
-    assert set(np.unique(sample.labels)) == {0, 36}
+    assert set(np.unique(sample.labels)) == {0, fdi}
+
+
+def test_what_is_named_otherwise_than_the_teeth_is_no_tooth_of_its_categorys_number(tmp_path, images):
+    path = write_coco(tmp_path / "train.json", "a.png", annotations=[annotation(), annotation(fdi=33)])
+    name_categories(path, **{"36": "36", "33": "implant"})
+    refused(path, images, "train.json", "annotation 7", "category 33, named implant", "no FDI number")
+
+
+@pytest.mark.parametrize("categories", [{}, {"21": "left central incisor"}])
+@pytest.mark.parametrize("category", [21, "21"])
+def test_where_no_category_is_named_by_a_number_its_id_is_the_number(tmp_path, images, categories, category):
+    path = write_coco(tmp_path / "train.json", "a.png", annotations=[annotation(fdi=category)])
+    name_categories(path, **categories)
+    (sample,) = load_coco(path, images)
+    assert set(np.unique(sample.labels)) == {0, 21}
 
 
 def test_runs_that_do_not_fill_the_picture_are_refused(tmp_path, images):

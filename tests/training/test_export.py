@@ -234,6 +234,20 @@ def test_a_name_that_no_package_can_have_is_refused_before_any_work(
         export(run, tmp_path / "models", name, version, PROVENANCE)
 
 
+@pytest.mark.parametrize("made", [False, True], ids=["absent", "without a picture"])
+def test_a_folder_without_foreign_pictures_is_refused_before_the_data_are_read(
+    run: Path, tmp_path: Path, made: bool
+) -> None:
+    bare = copy_run(run, tmp_path / "bare", data={"kind": "coco", "folder": "absent"})
+    shutil.copy(run / "best.ckpt", bare)
+    foreign = tmp_path / "foreign"
+    if made:
+        foreign.mkdir()
+        (foreign / "notes.txt").write_text("no picture")
+    with pytest.raises(DataError, match=r"foreign (is no folder|holds no picture); name one of pictures"):
+        export(bare, tmp_path / "models", "tiny", "1", PROVENANCE, foreign=foreign)
+
+
 def test_a_run_without_a_checkpoint_is_refused(run: Path, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="train first"):
         export(copy_run(run, tmp_path / "bare"), tmp_path / "models", "tiny", "1", PROVENANCE)

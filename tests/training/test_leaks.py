@@ -134,6 +134,16 @@ def test_the_check_is_a_command_of_its_own(leaking):
     assert named.stdout.endswith("and no patient; 2 pictures tell whose they are.\n")
 
 
+def test_the_check_tells_of_pictures_that_the_service_refuses_and_of_a_split_without_a_tooth(leaking):
+    small, mask = np.random.default_rng(0).integers(0, 256, (127, 254), np.uint8), np.zeros((127, 254), np.uint8)
+    for part, pixels in (("images", small), ("masks", mask)):
+        cv2.imwrite(str(leaking.parent / "test" / part / "test.png"), pixels)
+    passed = CliRunner().invoke(app, ["check", "--config", str(leaking)])
+    train, _, test, _ = passed.stdout.splitlines()
+    assert "below" not in train
+    assert test.startswith("test: 1 pictures, no tooth in any of them; 1 with a side below 128 pixels, such")
+
+
 def test_an_exact_copy_is_trained_on_where_that_is_asked_for(leaking, tmp_path):
     for part in ("images", "masks"):
         shutil.copy(tmp_path / "train" / part / "train.png", tmp_path / "val" / part / "again.png")
@@ -154,11 +164,27 @@ def test_pairs_are_told_whose_they_are_by_a_table_beside_them(leaking):
     assert load_pairs(folder)[0].patient == "p7"
 
 
+def test_spaces_around_a_patients_name_hide_no_leak(leaking):
+    for split, patient in (("train", " P1 "), ("val", "P1"), ("test", "P2")):
+        write_patients(leaking.parent / split, (f" {split}.png ", patient))
+    leaks = find_leaks(Splits(*(load_pairs(leaking.parent / split) for split in ("train", "val", "test"))))
+    assert ("train/train.png", "val/val.png", "patient P1") in [(leak.one, leak.other, leak.reason) for leak in leaks]
+
+
+@pytest.mark.parametrize(("in_folder", "in_table"), [("z\u00e4hne", "za\u0308hne"), ("za\u0308hne", "z\u00e4hne")])
+def test_an_umlaut_in_a_pictures_name_is_found_in_the_table_however_it_is_written(leaking, in_folder, in_table):
+    folder = leaking.parent / "train"
+    for part in ("images", "masks"):
+        (folder / part / "train.png").rename(folder / part / f"{in_folder}.png")
+    write_patients(folder, (f"{in_table}.png", "p7"))
+    assert load_pairs(folder)[0].patient == "p7"
+
+
 @pytest.mark.parametrize(
     ("rows", "columns", "message"),
     [
         ([("another.png", "p8")], ("picture", "patient"), r"does not say whose picture train\.png is"),
-        ([("train.png", "")], ("picture", "patient"), r"does not say whose picture train\.png is"),
+        ([("train.png", " ")], ("picture", "patient"), r"does not say whose picture train\.png is"),
         ([("train.png", "p7")], ("file", "patient"), r"names the columns picture and patient"),
     ],
 )

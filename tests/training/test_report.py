@@ -255,6 +255,15 @@ def test_figures_of_other_data_go_elsewhere_or_nowhere(measured, masks, tmp_path
     assert CliRunner().invoke(app, [*arguments, "--out", str(out)]).exit_code == 2
 
 
+def test_figures_that_the_comparison_would_write_over_are_refused_before_anything_is_measured(package, tmp_path):
+    out, folder = tmp_path / "comparison.json", str(package.folder)
+    arguments = ["evaluate", folder, "--config", "absent.yaml", "--before", folder, "--out", str(out)]
+    refused = CliRunner().invoke(app, arguments)
+    assert refused.exit_code == 2
+    assert "give --out a name other than comparison.json" in " ".join(refused.output.split())
+    assert not out.exists()
+
+
 def test_the_page_sets_published_figures_beside_and_says_that_they_are_of_other_pictures(page):
     for figure in ("0.9078", "0.8322", "0.9778", "0.917 to 0.926", "0.883 to 0.893", "0.989"):
         assert figure in page.text

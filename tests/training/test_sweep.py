@@ -5,15 +5,22 @@ import shutil
 import statistics
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
 
-from training.ablation import ablate
-from training.checkpoint import LAST, epochs_done, is_finished
+import training.measure
+from service.errors import SetupError
+from training.ablation import Ablation, ablate
+from training.checkpoint import BEST, LAST, epochs_done, is_finished
 from training.compare import compare, find_changes, to_markdown
-from training.config import ConfigError, load_config
+from training.config import ConfigError, OneCycle, PairsData, load_config
+from training.data import load_splits
+from training.measure import measure_run
+from training.network import ToothNetwork
 from training.sweep import Budget, sweep
+from training.thresholds import choose_thresholds
 from training.train import train
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -118,6 +125,24 @@ def test_a_run_that_stopped_early_is_not_trained_on(tmp_path):
     before = stamps(run)
     assert train(path, tmp_path / "runs", resume=True) == run
     assert stamps(run) == before
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_thresholds_are_chosen_by_the_validation_pictures_whichever_are_measured(split, tmp_path, monkeypatch):
+    chosen_by = []
+
+    def choose(predictions, truths):
+        chosen_by.extend(truths)
+        return choose_thresholds(predictions, truths)
+
+    monkeypatch.setattr(training.measure, "choose_thresholds", choose)
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(CONFIG))
+    config = load_config(tmp_path / "config.yaml")
+    torch.save({"state_dict": ToothNetwork(config.network).state_dict()}, tmp_path / BEST)
+    figures = measure_run(tmp_path, split).figures
+    assert len(figures.pictures) == CONFIG["data"][split]
+    pictures = load_splits(config.data, names=("val",)).val
+    assert [set(np.unique(truth)) for truth in chosen_by] == [set(np.unique(one.labels)) for one in pictures]
 
 
 def test_configurations_of_one_name_are_refused_before_any_training(folder, configs):
@@ -241,6 +266,41 @@ def test_an_ablation_is_one_file_and_goes_on_where_it_was_stopped(folder):
     assert trained.stat().st_mtime_ns == before
 
 
+def test_a_change_of_kind_takes_the_place_of_what_the_recipe_says_of_the_other_kind():
+    changes = {
+        "cycle": {"scheduler": {"name": "one-cycle"}},
+        "patient": {"scheduler": {"patience": 9}},
+        "pairs": {"data": {"kind": "pairs", "folder": "clinic"}},
+    }
+    ablation = Ablation.model_validate({"recipe": CONFIG, "changes": changes})
+    recipe, cycle, patient, pairs = ablation.configs()
+    assert cycle.scheduler == OneCycle(name="one-cycle")
+    assert patient.scheduler == recipe.scheduler.model_copy(update={"patience": 9})
+    assert pairs.data == PairsData(kind="pairs", folder="clinic")
+
+
+def test_a_change_of_the_pictures_to_compare_on_is_refused_before_anything_is_trained(folder):
+    path = folder / "other.yaml"
+    changes = {"more": {"data": {"train": 6}}, "other": {"data": {"seed": 100}}}
+    path.write_text(yaml.safe_dump({"recipe": CONFIG, "changes": changes}))
+    with pytest.raises(ConfigError, match="one-other-seed-0 would be validated on other pictures than one-seed-0"):
+        ablate(path, folder / "other", folder / "other.json")
+    assert not (folder / "other").exists()
+
+
+def test_a_table_that_its_markdown_would_write_over_is_refused_before_anything_is_trained(folder, configs):
+    out = folder / "table.md"
+    for write in (
+        lambda: sweep(configs, folder / "none", out, budget=BUDGET),
+        lambda: ablate(folder / "absent.yaml", folder / "none", out),
+        lambda: compare([folder / "absent"], out),
+    ):
+        with pytest.raises(SetupError, match=r"table\.md cannot be the table's JSON file"):
+            write()
+    assert not out.exists()
+    assert not (folder / "none").exists()
+
+
 def test_an_ablation_that_cannot_be_run_is_told_of_before_anything_is_trained(folder):
     path = folder / "broken.yaml"
     path.write_text(yaml.safe_dump({"recipe": CONFIG, "changes": {"odd": {"optimiser": {"learning_rate": -1}}}}))
@@ -252,5 +312,5 @@ def test_an_ablation_that_cannot_be_run_is_told_of_before_anything_is_trained(fo
 @pytest.mark.parametrize("budget", [{"epochs": 0}, {"height": 0}, {"width": 100}])
 def test_a_budget_that_cannot_be_run_is_refused(budget, configs, folder):
     key = f"phases.0.{next(iter(budget))}"
-    with pytest.raises(ConfigError, match=rf"one cannot be run at this budget: {key}: "):
+    with pytest.raises(ConfigError, match=rf"one cannot be run as asked: {key}: "):
         sweep(configs, folder / "runs", folder / "refused.json", budget=Budget(**budget))

@@ -1,13 +1,14 @@
 """COCO files whose categories are FDI numbers, laid out as in UFBA-425."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as coco_mask
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from service.dentition.fdi import FDI_NUMBERS
 from training.config import tell_faults
@@ -15,6 +16,9 @@ from training.data.samples import DataError, Sample, read_radiograph
 
 _SHORTEST: Final = 6
 """Numbers of the shortest polygon, a triangle."""
+
+# Some tools write numbers as text.
+_Number = Annotated[int | str, Field(union_mode="left_to_right")]
 
 
 class _Picture(BaseModel):
@@ -29,13 +33,13 @@ class _Picture(BaseModel):
 class _Tooth(BaseModel):
     id: int | str
     image_id: int | str
-    category_id: int | str
+    category_id: _Number
     segmentation: Any
 
 
 class _Category(BaseModel):
-    id: int | str
-    name: int | str | None = None
+    id: _Number
+    name: _Number | None = None
 
 
 class _File(BaseModel):
@@ -48,13 +52,14 @@ def load_coco(annotations: Path, images: Path) -> tuple[Sample, ...]:
     """Load one split.
 
     Args:
-        annotations: the COCO file; the name of a tooth's category is its FDI number, or `category_id` is, where the
-            file gives it no name that is one; `segmentation` is an RLE (compressed or not) or a list of polygons; a
-            picture's `patient_id`, where it has one, tells whose it is.
+        annotations: the COCO file; the name of a tooth's category is its FDI number, or `category_id` is, where none
+            of the file's categories has such a name; `segmentation` is an RLE (compressed or not) or a list of
+            polygons; a picture's `patient_id`, where it has one, tells whose it is.
         images: the folder that holds its `file_name`s.
 
     Raises:
-        DataError: a file that is missing or damaged, a mask or a picture of another size, or an unknown category.
+        DataError: a file that is missing or damaged, a mask or a picture of another size, or an annotation of what is
+            no permanent tooth.
     """
     try:
         content = _File.model_validate_json(annotations.read_bytes())
@@ -64,8 +69,8 @@ def load_coco(annotations: Path, images: Path) -> tuple[Sample, ...]:
         raise DataError(f"{annotations} cannot be read: {error.strerror}.") from error
     except ValidationError as error:
         raise DataError(f"{annotations} is not a COCO file as it should be: {tell_faults(error)}.") from error
-    # Tools for labelling number the categories as they come, and keep the FDI numbers as their names.
-    numbers = {each.id: int(each.name) for each in content.categories if str(each.name) in map(str, FDI_NUMBERS)}
+    numbers = _number_categories(content.categories)
+    names = {each.id: each.name for each in content.categories}
     by_image: dict[int | str, list[_Tooth]] = {}
     for picture in content.images:
         if picture.id in by_image:
@@ -76,9 +81,23 @@ def load_coco(annotations: Path, images: Path) -> tuple[Sample, ...]:
             raise DataError(
                 f"{annotations}: annotation {tooth.id} is of picture {tooth.image_id}, which is not listed."
             )
-        fdi = numbers.get(tooth.category_id, tooth.category_id)
-        by_image[tooth.image_id].append(tooth.model_copy(update={"category_id": fdi}))
+        if tooth.category_id not in numbers:
+            named = names.get(tooth.category_id)
+            told = f"{tooth.category_id}" + ("" if named is None else f", named {named}")
+            raise DataError(
+                f"{annotations}: annotation {tooth.id} has category {told}, which is no FDI number of a permanent "
+                "tooth; name each tooth's category by its FDI number, and leave out what is no tooth."
+            )
+        by_image[tooth.image_id].append(tooth.model_copy(update={"category_id": numbers[tooth.category_id]}))
     return tuple(_load_sample(picture, by_image[picture.id], images, annotations) for picture in content.images)
+
+
+def _number_categories(categories: Sequence[_Category]) -> dict[int | str, int]:
+    """The FDI number of each category of teeth, by its id."""
+    # Tools for labelling number the categories as they come, so that an implant's may be 33, and keep the FDI numbers
+    # as their names: where one has such a name, no id counts.
+    numbers = {each.id: each.name for each in categories if isinstance(each.name, int) and each.name in FDI_NUMBERS}
+    return numbers or {fdi: fdi for fdi in FDI_NUMBERS}
 
 
 def _load_sample(picture: _Picture, teeth: list[_Tooth], images: Path, annotations: Path) -> Sample:
@@ -100,8 +119,6 @@ def _load_sample(picture: _Picture, teeth: list[_Tooth], images: Path, annotatio
 
 def _decode_mask(tooth: _Tooth, height: int, width: int, annotations: Path) -> npt.NDArray[np.bool_]:
     where = f"{annotations}: annotation {tooth.id}"
-    if tooth.category_id not in FDI_NUMBERS:
-        raise DataError(f"{where} has category {tooth.category_id!r}, which is no FDI number of a permanent tooth.")
     outline = tooth.segmentation
     try:
         if isinstance(outline, list):

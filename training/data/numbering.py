@@ -39,7 +39,8 @@ def number_splits(splits: Splits, config: Config) -> Splits:
     if config.begin_with is None or not is_package(config.begin_with):
         raise ConfigError(
             f"The masks of {config.name} tell tooth from background only, and its network numbers teeth; begin with a "
-            "model package, whose numbers are kept (--from models/<name>/<version>), or set classes: 2."
+            "model package, whose numbers are kept (--from models/<name>/<version>). With classes: 2 a run can be "
+            "compared with others, and no package can be made of it."
         )
     numberer = _Numberer(load_package(config.begin_with))
     return Splits(**{name: tuple(map(numberer.number, part)) for name, part in parts.items()})

@@ -4,6 +4,7 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, TypeGuard
+from unicodedata import normalize
 
 import cv2
 import numpy as np
@@ -65,10 +66,16 @@ def _read_patients(path: Path, pictures: Sequence[str]) -> dict[str, str]:
     rows = csv.DictReader(lines)
     if not {"picture", "patient"} <= set(rows.fieldnames or ()):
         raise DataError(f"{path} must begin with a line that names the columns picture and patient.")
-    patients = {row["picture"]: row["patient"] or "" for row in rows}
-    if unknown := [name for name in pictures if not patients.get(name)]:
+    told = {_tidy(row["picture"]): _tidy(row["patient"]) for row in rows}
+    patients = {name: told.get(_tidy(name), "") for name in pictures}
+    if unknown := [name for name, patient in patients.items() if not patient]:
         raise DataError(f"{path} does not say whose picture {unknown[0]} is; give every picture a line.")
     return patients
+
+
+def _tidy(text: str | None) -> str:
+    """A name as it compares: without spaces around it, and an umlaut as one character, which macOS writes as two."""
+    return normalize("NFC", text or "").strip()
 
 
 def _has_flat_greys(truth: Grey) -> bool:

@@ -6,6 +6,7 @@ from typing import Final
 
 import numpy as np
 
+from service.radiograph import Limits
 from training.config import CocoData, Config, ConfigError, Data, PairsData, PhantomData, TuftsData
 from training.data.coco import load_coco
 from training.data.pairs import load_pairs
@@ -78,9 +79,23 @@ def refuse_unfit(splits: Splits, config: Config) -> None:
 
 
 def describe_split(samples: Sequence[Sample]) -> str:
-    """How many pictures a split has, how much of them is tooth, and how many teeth where they are numbered."""
+    """How many pictures a split has, how much of them is tooth, and how many teeth where they are numbered.
+
+    Where some are too small for the service, which could not be asked what it makes of them, it says so.
+    """
+    least = Limits().min_side
+    small = [sample.name for sample in samples if min(sample.pixels.shape) < least]
+    told = f"{len(samples)} pictures, {_describe_teeth(samples)}"
+    if not small:
+        return told
+    return f"{told}; {len(small)} with a side below {least} pixels, such as {small[0]}, which the service refuses"
+
+
+def _describe_teeth(samples: Sequence[Sample]) -> str:
+    if not any(sample.labels.any() for sample in samples):
+        return "no tooth in any of them"
     share = float(np.mean([(sample.labels > 0).mean() for sample in samples]))
-    told = f"{len(samples)} pictures, {share:.1%} of a picture tooth on average"
+    told = f"{share:.1%} of a picture tooth on average"
     if not are_numbered(samples):
         return f"{told}, teeth without numbers"
     return f"{told}, {sum(np.unique(sample.labels[sample.labels > 0]).size for sample in samples)} teeth"
