@@ -95,6 +95,41 @@ def _frame(picture: Picture, labels: Labels) -> tuple[bytes, Labels]:
     return png(np.pad(picture, rim, constant_values=255)), np.pad(labels, rim)
 
 
+def _written_frame(picture: Picture, labels: Labels) -> tuple[bytes, Labels]:
+    """A black frame that holds a name and the marks of the patient's sides, as capture software exports it."""
+    height, width = picture.shape
+    down, across = round(0.25 * height), round(0.25 * width)
+    rim = ((down, down), (across, across))
+    framed = np.ascontiguousarray(np.pad(picture, rim))
+    size = width / 700
+    for text, x, y in (
+        ("DOE, JANE  1970-01-01  70 kV 10 mA", 0.02, 0.06),
+        ("R", 0.02, 0.5),
+        ("L", 0.94, 0.5),
+    ):
+        corner = (round(x * framed.shape[1]), round(y * framed.shape[0]))
+        cv2.putText(framed, text, corner, cv2.FONT_HERSHEY_SIMPLEX, size, 255, max(1, round(2 * size)))
+    return png(framed), np.pad(labels, rim)
+
+
+def _viewer(picture: Picture, labels: Labels) -> tuple[bytes, Labels]:
+    """A screenshot of the program that shows it: a title, buttons, a list of pictures, and black around the picture."""
+    screen = np.full((1080, 1920), 45, np.uint8)
+    screen[:34], screen[90:1040, 230:1910] = 120, 0
+    for button in range(18):
+        cv2.rectangle(screen, (10 + 50 * button, 42), (48 + 50 * button, 80), 40 + 53 * button % 190, cv2.FILLED)
+    for line in range(14):
+        cv2.putText(screen, f"Image {line + 1}", (10, 120 + 60 * line), cv2.FONT_HERSHEY_SIMPLEX, 0.5, 220)
+    shown = np.zeros_like(screen)
+    high, wide = picture.shape if picture.shape[0] != picture.shape[1] else _TRUE_SHAPE
+    size = (1200, min(850, round(1200 * high / wide)))
+    top = 565 - size[1] // 2
+    area = np.s_[top : top + size[1], 470 : 470 + size[0]]
+    screen[area] = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    shown[area] = cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST_EXACT)
+    return png(screen), shown
+
+
 def _photograph(picture: Picture, labels: Labels) -> tuple[bytes, Labels]:
     """A screen taken with a phone: warm light, corners a third darker, a JPEG."""
     height, width = picture.shape
@@ -147,6 +182,8 @@ STRESSES: Final = (
     Stress("width-1024", "resized to 1024 px wide", partial(_resize, 1024)),
     Stress("width-3000", "resized to 3000 px wide", partial(_resize, 3000)),
     Stress("white-frame", "white frame, 8 % on each side", _frame),
+    Stress("written-frame", "black frame, 25 % on each side, with a name and marks", _written_frame),
+    Stress("viewer", "screenshot of a viewer's window", _viewer),
     Stress("photograph", "phone picture of a screen, warm", _photograph),
     Stress("negative", "negative", _negative, finding="inverted"),
     Stress("rotation-3", "turned by 3 degrees", partial(_rotate, 3.0)),
