@@ -1,31 +1,24 @@
-"""What the routes share: the loaded segmenter or why there is none, the recorder of times, the working threads."""
+"""What the routes share: the loaded segmenter or why there is none, the recorder of times, and the way to an answer."""
 
 import asyncio
-import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Final, TypeVar
 
 import structlog
 from fastapi import Depends, Request
 from prometheus_client import CollectorRegistry, Counter, Gauge, Info, ProcessCollector
-from starlette.requests import ClientDisconnect
 
 from service.api.schemas import rounded
 from service.api.uploads import UploadRoom, in_time, read_body
+from service.api.workers import Workers
 from service.errors import NotReady, ReloadFailed, SetupError, TimedOut
 from service.latency import LatencyRecorder
-from service.machine import usable_cores
 from service.model.engine import Ticket
 from service.model.package import choose_package
-from service.render.draw import load_font
 from service.segmenter import Segmenter
 from service.settings import Settings
-
-_BESIDE_THE_CORES: Final = 1
-"""Radiographs worked on beyond one for each core, so that none idles while an answer changes hands."""
 
 _log: Final = structlog.get_logger("panoseg.service")
 
@@ -74,19 +67,11 @@ class ServiceState:
         self.failed: str | None = None
         self.stopping = False
         self.upload_room = UploadRoom(settings.max_upload_mb)
-        self._to_begin = 0
-        self._counting = threading.Lock()
         self._started = time.monotonic()
         self._segmenter: Segmenter | None = None
         self._reloading = asyncio.Lock()
         self._by_signal: set[asyncio.Task[None]] = set()
-        self._all_at_once = ThreadPoolExecutor(settings.max_requests, "request")
-        few = usable_cores() + _BESIDE_THE_CORES
-        self._few_at_once = ThreadPoolExecutor(few, "radiograph")
-        self._many_pictures = ThreadPoolExecutor(few, "pictures")
-        # Begins the first thread, so that the first radiograph does not wait for its font. Only that one: those that
-        # come one by one are all its own, and find its memory and caches warm.
-        self._few_at_once.submit(load_font)
+        self._workers = Workers(settings.max_requests)
 
     @property
     def segmenter(self) -> Segmenter:
@@ -114,7 +99,7 @@ class ServiceState:
     @property
     def queue_depth(self) -> int:
         """Requests that wait for their turn: to be begun, or at the model."""
-        return self._to_begin + (self._segmenter.engine.waiting if self._segmenter else 0)
+        return self._workers.to_begin + (self._segmenter.engine.waiting if self._segmenter else 0)
 
     @property
     def under_way(self) -> int:
@@ -208,18 +193,14 @@ class ServiceState:
             await asyncio.to_thread(self._close)
 
     def _close(self) -> None:
-        for workers in (self._all_at_once, self._few_at_once, self._many_pictures):
-            workers.shutdown(wait=True, cancel_futures=True)
+        self._workers.close()
         if self._segmenter:
             self._segmenter.close()
 
     async def answer(
         self, request: Request, work: Callable[[bytes, Segmenter, Ticket], _R], *, long: bool = False
     ) -> tuple[Segmenter, _R, dict[str, float]]:
-        """Read a request's body and do its work beside the event loop, until its deadline, or until its caller goes.
-
-        Where the processor does everything, no more radiographs are worked on at once than keep its cores busy; the
-        others wait for their turn, which is sooner for all of them.
+        """Read a request's body and do its work, until its deadline, or until its caller goes.
 
         Args:
             work: takes the body, what answers, and the request's ticket.
@@ -241,7 +222,7 @@ class ServiceState:
                 body = await in_time(reading, self.settings.timeout_s)
                 segmenter, ticket = self.segmenter, Ticket(self.settings.timeout_s, begun)
                 try:
-                    result = await self._work(request, segmenter, ticket, partial(work, body), long)
+                    result = await self._workers.run(request, segmenter, ticket, partial(work, body), long=long)
                 finally:
                     timings_ms = rounded(ticket.clock.read_ms())
                     request.state.answer_headers = _answer_headers(segmenter, timings_ms)
@@ -249,45 +230,6 @@ class ServiceState:
         except TimedOut:
             self.recorder.record_timed_out()
             raise
-
-    async def _work(
-        self,
-        request: Request,
-        segmenter: Segmenter,
-        ticket: Ticket,
-        work: Callable[[Segmenter, Ticket], _R],
-        long: bool,
-    ) -> _R:
-        segmenter.engine.admit()
-        few = segmenter.engine.session.on_processor and not long
-        workers = self._few_at_once if few else self._many_pictures if long else self._all_at_once
-        submitted = time.perf_counter()
-        with self._counting:
-            self._to_begin += 1
-
-        def begin() -> _R:
-            with self._counting:
-                self._to_begin -= 1
-            ticket.clock.add("queue", time.perf_counter() - submitted)
-            ticket.check()
-            return work(segmenter, ticket)
-
-        working = asyncio.get_running_loop().run_in_executor(workers, begin)
-        working.add_done_callback(lambda _: segmenter.engine.leave())
-        gone = asyncio.create_task(_wait_for_disconnect(request))
-        try:
-            awaited: list[asyncio.Future[Any]] = [working, gone]
-            await asyncio.wait(awaited, timeout=ticket.remaining_s, return_when=asyncio.FIRST_COMPLETED)
-            if working.done():
-                return working.result()
-            if gone.done():
-                raise ClientDisconnect
-            raise ticket.timed_out()
-        finally:
-            gone.cancel()
-            ticket.abandon()
-            # What the dropped work ends with is nobody's concern any more, and must not be reported as unread.
-            working.add_done_callback(lambda done: done.cancelled() or done.exception())
 
 
 def _answer_headers(segmenter: Segmenter, timings_ms: dict[str, float]) -> dict[str, str]:
@@ -305,11 +247,6 @@ def _tell(event: str, error: Exception) -> str:
     reason = str(error) if foreseen else "an unforeseen fault; the log holds its trace"
     _log.error(event, reason=reason, exc_info=None if foreseen else error)
     return reason
-
-
-async def _wait_for_disconnect(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
 
 
 async def _state(request: Request) -> ServiceState:

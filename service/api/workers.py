@@ -1,0 +1,106 @@
+"""The threads that do requests' work beside the event loop."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, TypeVar
+
+from fastapi import Request
+from starlette.requests import ClientDisconnect
+
+from service.machine import usable_cores
+from service.model.engine import Ticket
+from service.render.draw import load_font
+from service.segmenter import Segmenter
+
+_BESIDE_THE_CORES: Final = 1
+"""Radiographs worked on beyond one for each core, so that none idles while an answer changes hands."""
+
+_R = TypeVar("_R")
+
+
+class Workers:
+    """Threads for radiographs, and others for requests of many pictures.
+
+    Where the processor does everything, no more radiographs are worked on at once than keep its cores busy; the others
+    wait for their turn, which is sooner for all of them. A GPU is handed as many as there may be, for its batches.
+
+    Args:
+        max_requests: how many may be worked on at once.
+
+    Attributes:
+        to_begin: requests that wait for a thread.
+    """
+
+    def __init__(self, max_requests: int) -> None:
+        self.to_begin = 0
+        self._counting = threading.Lock()
+        few = usable_cores() + _BESIDE_THE_CORES
+        self._all_at_once = ThreadPoolExecutor(max_requests, "request")
+        self._few_at_once = ThreadPoolExecutor(few, "radiograph")
+        self._many_pictures = ThreadPoolExecutor(few, "pictures")
+        # Begins the first thread, so that the first radiograph does not wait for its font. Only that one: those that
+        # come one by one are all its own, and find its memory and caches warm.
+        self._few_at_once.submit(load_font)
+
+    async def run(
+        self,
+        request: Request,
+        segmenter: Segmenter,
+        ticket: Ticket,
+        work: Callable[[Segmenter, Ticket], _R],
+        *,
+        long: bool,
+    ) -> _R:
+        """Do a request's work, until its deadline or until its caller goes.
+
+        Args:
+            work: takes what answers and the ticket.
+            long: whether the work may hold many pictures, for which a radiograph is not to wait.
+
+        Raises:
+            RequestError: as the work raises, every place is taken, or the deadline passed.
+            ClientDisconnect: the caller has gone.
+        """
+        segmenter.engine.admit()
+        alone = self._few_at_once if segmenter.engine.session.on_processor else self._all_at_once
+        workers = self._many_pictures if long else alone
+        submitted = time.perf_counter()
+        with self._counting:
+            self.to_begin += 1
+
+        def begin() -> _R:
+            with self._counting:
+                self.to_begin -= 1
+            ticket.clock.add("queue", time.perf_counter() - submitted)
+            ticket.check()
+            return work(segmenter, ticket)
+
+        working = asyncio.get_running_loop().run_in_executor(workers, begin)
+        working.add_done_callback(lambda _: segmenter.engine.leave())
+        gone = asyncio.create_task(_wait_for_disconnect(request))
+        try:
+            awaited: list[asyncio.Future[Any]] = [working, gone]
+            await asyncio.wait(awaited, timeout=ticket.remaining_s, return_when=asyncio.FIRST_COMPLETED)
+            if working.done():
+                return working.result()
+            if gone.done():
+                raise ClientDisconnect
+            raise ticket.timed_out()
+        finally:
+            gone.cancel()
+            ticket.abandon()
+            # What the dropped work ends with is nobody's concern any more, and must not be reported as unread.
+            working.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    def close(self) -> None:
+        """Finish what has begun; what waits for a thread is cancelled."""
+        for workers in (self._all_at_once, self._few_at_once, self._many_pictures):
+            workers.shutdown(wait=True, cancel_futures=True)
+
+
+async def _wait_for_disconnect(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
