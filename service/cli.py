@@ -1,12 +1,7 @@
 """The command line of the service: serve, segment files without a server, list models."""
 
-import asyncio
 import json
-import signal
-import socket
-import sys
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -14,25 +9,20 @@ from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, Final, ParamSpec, TypeVar
 
-import structlog
 import typer
-import uvicorn
 from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from service.api.app import create_app
 from service.api.identity import new_id
-from service.api.protocol import BoundedProtocol
 from service.api.schemas import model_answer, rounded, segment_answer, to_json
-from service.api.state import ServiceState
 from service.doctor import examine
 from service.errors import PanosegError, RequestError, SetupError
-from service.logs import configure_logs
 from service.model.engine import Ticket
 from service.model.package import Manifest, choose_package, read_manifests
 from service.segmenter import Segmenter, Wanted
+from service.serve import serve as run_service
 from service.settings import Settings
 from service.triton import write_triton_repository
 from service.tune import describe as describe_way
@@ -43,11 +33,6 @@ app: Final = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-
-_GRACE_S: Final = 8
-"""Seconds that requests under way get after SIGTERM; the process is gone within ten."""
-
-_LOOK_AGAIN_S: Final = 0.05
 
 _FAULT: Final = 2
 """Exit code for whatever `PanosegError` tells."""
@@ -107,7 +92,9 @@ def serve(
 ) -> None:
     """Run the service, with its page at /, until it is stopped (Ctrl-C or SIGTERM)."""
     given = {name: value for name, value in locals().items() if value is not None}
-    _serve(Settings(**given))
+    if failed := run_service(Settings(**given)):
+        _print_fault(failed)
+        raise typer.Exit(_FAULT)
 
 
 @app.command()
@@ -232,77 +219,3 @@ def _try_folder(folder: Path) -> None:
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         raise SetupError(f"Nothing can be written into {folder}: {error.strerror}.") from error
-
-
-class _Server(uvicorn.Server):
-    """Says that it is stopping as soon as it is told to, and listens until the last answer, so that others hear it.
-
-    SIGHUP, where the system has it, has the model loaded anew.
-    """
-
-    def __init__(self, config: uvicorn.Config, state: ServiceState) -> None:
-        super().__init__(config)
-        self._state = state
-
-    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
-        if hasattr(signal, "SIGHUP"):
-            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._state.reload_by_signal)
-        await super().serve(sockets)
-
-    def handle_exit(self, sig: int, frame: Any) -> None:  # noqa: ANN401 - uvicorn's own signature
-        self._state.stopping = True
-        # Not uvicorn's own way, which ends by raising the signal once more: being told to stop is no failure.
-        self.force_exit = self.should_exit and sig == signal.SIGINT
-        self.should_exit = True
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        begun = time.monotonic()
-        while self._state.under_way and time.monotonic() < begun + _GRACE_S and not self.force_exit:
-            await asyncio.sleep(_LOOK_AGAIN_S)
-        # What is left is for answers that are being sent.
-        self.config.timeout_graceful_shutdown = max(1, round(begun + _GRACE_S - time.monotonic()))
-        await super().shutdown(sockets)
-
-
-def _serve(settings: Settings) -> None:
-    configure_logs(settings.log_level)
-    if hasattr(signal, "SIGHUP"):
-        # Until there is a model that could be replaced; by default the signal ends the process.
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
-
-    def stop() -> None:
-        server.should_exit = True
-
-    service = create_app(settings, on_failure=stop)
-    config = uvicorn.Config(
-        service,
-        http=BoundedProtocol,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-    )
-    server = _Server(config, service.state.service)
-    listener = _listen(settings)
-    host, port = listener.getsockname()[:2]
-    structlog.get_logger("panoseg.service").info("listening", url=f"http://{host}:{port}/")
-    server.run(sockets=[listener])
-    if service.state.service.failed:
-        _print_fault(service.state.service.failed)
-        sys.exit(_FAULT)
-
-
-def _listen(settings: Settings) -> socket.socket:
-    """A socket that takes connections, on both kinds of addresses where the host is one of the new kind.
-
-    Raises:
-        SetupError: the address is taken, or none of this machine's.
-    """
-    address = (settings.host, settings.port)
-    try:
-        if ":" not in settings.host:
-            return socket.create_server(address)
-        return socket.create_server(address, family=socket.AF_INET6, dualstack_ipv6=socket.has_dualstack_ipv6())
-    except OSError as error:
-        raise SetupError(
-            f"Cannot listen on {settings.host}, port {settings.port}: {error.strerror}. Set another host or port."
-        ) from error

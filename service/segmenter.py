@@ -12,7 +12,8 @@ from service.memory import keep_freed_memory
 from service.model.check import check_known_answer
 from service.model.choose import choose_session
 from service.model.engine import Engine, Ticket
-from service.model.interpret import Labels, confidences, find_teeth, locate, outline_teeth, to_radiograph
+from service.model.interpret import Labels, confidences, find_teeth
+from service.model.outline import locate, outline_teeth, to_radiograph
 from service.model.package import ModelPackage
 from service.model.prepare import ModelInput, prepare
 from service.model.session import Prediction, View, open_lanes

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.dentition.fdi import FDI_NUMBERS
-from service.model.interpret import confidences, find_teeth, locate, outline_teeth, to_radiograph
+from service.model.interpret import confidences, find_teeth
+from service.model.outline import locate, outline_teeth, to_radiograph
 from service.model.package import Thresholds
 from service.model.prepare import ModelInput
 from service.model.session import EVIDENCE_CELL, Prediction

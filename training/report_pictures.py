@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from service.dentition.fdi import FDI_NUMBERS
-from service.model.interpret import locate, outline_teeth
+from service.model.outline import locate, outline_teeth
 from service.model.prepare import ModelInput
 from service.render.draw import draw_overlay, to_8_bits
 from service.render.encode import encode_jpeg

@@ -1,0 +1,103 @@
+"""The service as a process: listens, says that it is stopping while it finishes what it has, and goes."""
+
+import asyncio
+import signal
+import socket
+import time
+from typing import Any, Final
+
+import structlog
+import uvicorn
+
+from service.api.app import create_app
+from service.api.protocol import BoundedProtocol
+from service.api.state import ServiceState
+from service.errors import SetupError
+from service.logs import configure_logs
+from service.settings import Settings
+
+_GRACE_S: Final = 8
+"""Seconds that requests under way get after SIGTERM; the process is gone within ten."""
+
+_LOOK_AGAIN_S: Final = 0.05
+
+
+class _Server(uvicorn.Server):
+    """Says that it is stopping as soon as it is told to, and listens until the last answer, so that others hear it.
+
+    SIGHUP, where the system has it, has the model loaded anew.
+    """
+
+    def __init__(self, config: uvicorn.Config, state: ServiceState) -> None:
+        super().__init__(config)
+        self._state = state
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        if hasattr(signal, "SIGHUP"):
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._state.reload_by_signal)
+        await super().serve(sockets)
+
+    def handle_exit(self, sig: int, frame: Any) -> None:  # noqa: ANN401 - uvicorn's own signature
+        self._state.stopping = True
+        # Not uvicorn's own way, which ends by raising the signal once more: being told to stop is no failure.
+        self.force_exit = self.should_exit and sig == signal.SIGINT
+        self.should_exit = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        begun = time.monotonic()
+        while self._state.under_way and time.monotonic() < begun + _GRACE_S and not self.force_exit:
+            await asyncio.sleep(_LOOK_AGAIN_S)
+        # What is left is for answers that are being sent.
+        self.config.timeout_graceful_shutdown = max(1, round(begun + _GRACE_S - time.monotonic()))
+        await super().shutdown(sockets)
+
+
+def serve(settings: Settings) -> str | None:
+    """Run the service until it is stopped.
+
+    Returns:
+        Why it could not load its model; None where it could.
+
+    Raises:
+        SetupError: it cannot listen where it is to.
+    """
+    configure_logs(settings.log_level)
+    if hasattr(signal, "SIGHUP"):
+        # Until there is a model that could be replaced; by default the signal ends the process.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    def stop() -> None:
+        server.should_exit = True
+
+    service = create_app(settings, on_failure=stop)
+    config = uvicorn.Config(
+        service,
+        http=BoundedProtocol,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+    )
+    server = _Server(config, service.state.service)
+    listener = _listen(settings)
+    host, port = listener.getsockname()[:2]
+    structlog.get_logger("panoseg.service").info("listening", url=f"http://{host}:{port}/")
+    server.run(sockets=[listener])
+    failed: str | None = service.state.service.failed
+    return failed
+
+
+def _listen(settings: Settings) -> socket.socket:
+    """A socket that takes connections, on both kinds of addresses where the host is one of the new kind.
+
+    Raises:
+        SetupError: the address is taken, or none of this machine's.
+    """
+    address = (settings.host, settings.port)
+    try:
+        if ":" not in settings.host:
+            return socket.create_server(address)
+        return socket.create_server(address, family=socket.AF_INET6, dualstack_ipv6=socket.has_dualstack_ipv6())
+    except OSError as error:
+        raise SetupError(
+            f"Cannot listen on {settings.host}, port {settings.port}: {error.strerror}. Set another host or port."
+        ) from error
