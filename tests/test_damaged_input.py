@@ -457,3 +457,11 @@ def test_a_tiff_of_values_that_no_radiograph_has_is_unsupported():
     data[entry + 8 : entry + 10] = struct.pack("<H", 64)
     with pytest.raises(UnsupportedFormat, match="TIFF"):
         decode(bytes(data), Limits())
+
+
+@pytest.mark.parametrize(("offset", "value"), [(30, 4), (28, 2)], ids=["JPEG inside", "2 bits"])
+def test_a_bmp_of_a_kind_that_nobody_writes_is_unsupported(offset, value):
+    data = bytearray(FILES["bmp"])
+    data[offset] = value
+    with pytest.raises(UnsupportedFormat, match="BMP"):
+        decode(bytes(data), Limits())

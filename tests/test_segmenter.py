@@ -119,6 +119,21 @@ def test_a_damaged_package_is_told_beside_those_that_can_be_served(
     assert "copied" in outcome.output
 
 
+def test_a_folder_without_models_is_no_empty_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PANOSEG_MODELS", str(tmp_path / "modles"))
+    outcome = CliRunner().invoke(app, ["models", "--json"])
+    assert outcome.exit_code == 2
+    assert "modles holds no model package" in outcome.output
+
+
+def test_a_file_that_cannot_be_written_is_told_in_a_line(phantom_png: bytes, tmp_path: Path) -> None:
+    (tmp_path / "x.png").write_bytes(phantom_png)
+    (tmp_path / "out" / "x.json").mkdir(parents=True)
+    outcome = CliRunner().invoke(app, ["segment", str(tmp_path / "x.png"), "--out", str(tmp_path / "out")])
+    assert outcome.exit_code == 2
+    assert "x.json cannot be used: Is a directory" in outcome.output
+
+
 FULL_SIZE = Path(__file__).resolve().parents[2] / "shared" / "data" / "panoramic-fullsize"
 
 

@@ -21,8 +21,17 @@ def test_the_environment_sets_them(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (Settings().max_requests, Settings().provider) == (3, "cpu")
 
 
-@pytest.mark.parametrize("variable", ["PANOSEG_PORT", "PANOSEG_PROVIDER", "PANOSEG_TIMEOUT_S"])
-def test_a_value_that_makes_no_sense_is_refused(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
-    monkeypatch.setenv(variable, "-1")
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("PANOSEG_PORT", "-1"),
+        ("PANOSEG_PROVIDER", "-1"),
+        ("PANOSEG_TIMEOUT_S", "-1"),
+        ("PANOSEG_TIMEOUT_S", "nan"),
+        ("PANOSEG_MAX_UPLOAD_MB", "inf"),
+    ],
+)
+def test_a_value_that_makes_no_sense_is_refused(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
+    monkeypatch.setenv(variable, value)
     with pytest.raises(ValidationError):
         Settings()
