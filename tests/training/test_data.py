@@ -264,10 +264,11 @@ def test_a_mask_of_16_bits_is_tooth_above_half_of_its_own_range(tmp_path):
     [
         (tooth_mask(), "0, 1"),
         (np.stack([0 * tooth_mask(), 0 * tooth_mask(), 255 * tooth_mask()], axis=-1), "0, 76"),
+        (np.stack([0 * tooth_mask(), 0 * tooth_mask(), 160 * tooth_mask()], axis=-1), "0, 48"),
         (39 * tooth_mask(), "0, 39"),
         (np.arange(HEIGHT * WIDTH, dtype=np.uint8).reshape(HEIGHT, WIDTH) // 3, "0, 1, 2, 3, 4, …"),
     ],
-    ids=["zeros and ones", "red on black", "no tooth's number", "greys"],
+    ids=["zeros and ones", "red on black", "a red as dark as 48", "no tooth's number", "greys"],
 )
 def test_a_mask_that_would_count_as_no_tooth_is_refused_with_its_values(tmp_path, mask, values):
     write_pairs(tmp_path, "a.png")

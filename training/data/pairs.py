@@ -26,7 +26,7 @@ _FLAT_GREYS: Final = 0.01
 _MOST_TOOTH: Final = 0.5
 """Share of a picture that may be tooth; a fifth is usual."""
 
-_OR_NUMBERS: Final = "(or, in 8 bits, each tooth's FDI number and 0 elsewhere)"
+_OR_NUMBERS: Final = "(or, in a grey picture of 8 bits, each tooth's FDI number and 0 elsewhere)"
 
 _SHOWN: Final = 5
 """Grey values that a refusal tells."""
@@ -104,7 +104,9 @@ def load_pair(image: Path, mask: Path, patient: str = "") -> Sample:
             f"{mask} is {truth.shape[1]} x {truth.shape[0]} pixels, and its picture "
             f"{radiograph.pixels.shape[1]} x {radiograph.pixels.shape[0]}."
         )
-    labels = truth if not painted.colourfulness and _has_numbers(truth) else _to_labels(mask, painted)
+    # A dark colour may have a tooth's number for its grey value.
+    is_grey = painted.photometric_interpretation.startswith("MONOCHROME")
+    labels = truth if is_grey and _has_numbers(truth) else _to_labels(mask, painted)
     return Sample(image.name, data, radiograph.pixels, labels, patient=patient)
 
 
