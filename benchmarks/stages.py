@@ -199,7 +199,7 @@ def _interpreting(answer: Answer) -> Iterator[tuple[str, Ways]]:
             "used: resize": lambda: [cv2.resize(cut, size) for cut, size in small],
         },
     )
-    boxes = [labels[t.bbox.y : t.bbox.y + t.bbox.height, t.bbox.x : t.bbox.x + t.bbox.width] for t in teeth]
+    boxes = [labels[t.bbox.index] for t in teeth]
     yield (
         "count teeth's pixels",
         {

@@ -24,6 +24,11 @@ class Box:
     width: int
     height: int
 
+    @property
+    def index(self) -> tuple[slice, slice]:
+        """What picks its pixels out of an array."""
+        return slice(self.y, self.y + self.height), slice(self.x, self.x + self.width)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tooth:

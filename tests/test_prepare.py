@@ -8,10 +8,14 @@ from hypothesis import strategies as st
 
 from service.model.prepare import Fit, find_content, prepare
 from service.model.shrink import shrink
+from service.radiograph import Limits, decode
 from service.segmentation import Box
 from training.phantom import Phantom
+from training.stress_changes import STRESSES
 
 FIT = Fit(256, 512)
+
+BY_NAME = {change.name: change for change in STRESSES}
 
 sizes = st.tuples(st.integers(128, 900), st.integers(128, 1200))
 
@@ -86,17 +90,8 @@ def test_what_is_written_into_a_frame_does_not_hide_it(
 
 
 def test_a_radiograph_is_found_on_the_screen_of_a_viewer(phantom: Phantom) -> None:
-    screen = np.full((1080, 1920), 45, np.uint8)
-    screen[:34] = 120
-    screen[90:1040, 230:1910] = 0
-    generator = np.random.default_rng(5)
-    for button in range(18):
-        cv2.rectangle(screen, (10 + 50 * button, 42), (48 + 50 * button, 80), int(generator.integers(40, 230)), -1)
-    for line in range(14):
-        cv2.putText(screen, f"Image {line + 1}", (10, 120 + 60 * line), cv2.FONT_HERSHEY_SIMPLEX, 0.5, 220, 1)
-    place = Box(430, 250, 1280, 640)
-    shown = cv2.resize(phantom.pixels, (place.width, place.height), interpolation=cv2.INTER_AREA)
-    screen[place.y : place.y + place.height, place.x : place.x + place.width] = shown
+    data, shown = BY_NAME["viewer"].change(phantom.pixels, np.ones_like(phantom.labels))
+    screen, place = decode(data, Limits()).pixels, Box(*cv2.boundingRect(shown))
     assert is_about(find_content(screen), place, 40)
 
 

@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.api import images, operations, problems
 from service.api.identity import request_id
 from service.api.kserve import routes as kserve
-from service.api.kserve.schemas import InferRequest, ProtocolError
+from service.api.kserve.schemas import InferRequest
 from service.api.schemas import Problem
 from service.api.state import ServiceState
 from service.errors import NotReady
@@ -67,11 +67,11 @@ def create_app(settings: Settings, on_failure: Callable[[], None] = lambda: None
     )
     app.state.service = state
     problems.install(app)
-    app.include_router(images.router)
-    app.include_router(operations.router)
+    app.include_router(images.router, responses=problems.FAULT)
+    app.include_router(operations.router, responses=problems.FAULT)
     app.include_router(kserve.router)
     if settings.reload:
-        app.include_router(operations.reload_router)
+        app.include_router(operations.reload_router, responses=problems.FAULT)
     _describe_whole(app)
     _serve_page(app)
     app.add_middleware(_Envelope, state=state)
@@ -91,22 +91,17 @@ def _describe_whole(app: FastAPI) -> None:
             schemas[model.__name__] = schema
         for never in ("HTTPValidationError", "ValidationError"):
             schemas.pop(never, None)
-        for path, methods in description["paths"].items():
+        for methods in description["paths"].values():
             for operation in methods.values():
-                _describe_answers(operation["responses"], path)
+                _describe_answers(operation["responses"])
         return description
 
     app.openapi = openapi  # type: ignore[method-assign]
 
 
-def _describe_answers(answers: dict[str, Any], path: str) -> None:
+def _describe_answers(answers: dict[str, Any]) -> None:
     if "HTTPValidationError" in str(answers.get("422")):
         del answers["422"]
-    if path.startswith("/v2"):
-        fault = {"application/json": {"schema": {"$ref": f"#/components/schemas/{ProtocolError.__name__}"}}}
-    else:
-        fault = {"application/problem+json": {"schema": {"$ref": f"#/components/schemas/{Problem.__name__}"}}}
-    answers["500"] = {"description": "`internal-error`: A fault that nobody foresaw.", "content": fault}
     for status, answer in answers.items():
         told = ["X-Request-ID"]
         if "504" in answers:  # where there is work that may time out

@@ -28,6 +28,13 @@ _UPLOAD_ERRORS: Final = (
     errors.TimedOut,
 )
 
+_CONTENT: Final = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+
+FAULT: Final[dict[int | str, dict[str, Any]]] = {
+    500: {"description": "`internal-error`: A fault that nobody foresaw.", "content": _CONTENT}
+}
+"""What every route can answer."""
+
 _TITLES: Final = {404: "There is no such page", 405: "The method is not allowed here"}
 
 
@@ -56,7 +63,7 @@ def describe(*classes: type[errors.RequestError]) -> dict[int | str, dict[str, A
     return {
         status: {
             "description": "; ".join(f"`{error.slug}`: {(error.__doc__ or '').splitlines()[0]}" for error in group),
-            "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+            "content": _CONTENT,
         }
         for status, group in by_status.items()
     }

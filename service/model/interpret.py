@@ -122,7 +122,7 @@ class _Piece:
     area: int
 
     def draw(self, labels: Labels, fdi: int) -> None:
-        labels[area_of(self.box)][self.pixels] = fdi
+        labels[self.box.index][self.pixels] = fdi
 
 
 def find_boxes(labels: Labels) -> dict[int, Box]:
@@ -139,18 +139,13 @@ def find_boxes(labels: Labels) -> dict[int, Box]:
 
 def _pieces(labels: Labels, fdi: int, box: Box) -> list[_Piece]:
     """The pieces of a number that lies within a box."""
-    cut = (labels[area_of(box)] == fdi).view(np.uint8)
+    cut = (labels[box.index] == fdi).view(np.uint8)
     _, numbered, statistics, _ = cv2.connectedComponentsWithStats(cut, connectivity=8)
     pieces = []
     for number, (x, y, width, height, area) in enumerate(statistics[1:].tolist(), start=1):
         pixels = numbered[y : y + height, x : x + width] == number
         pieces.append(_Piece(Box(box.x + x, box.y + y, width, height), pixels, area))
     return pieces
-
-
-def area_of(box: Box) -> tuple[slice, slice]:
-    """A box as an index of pixels."""
-    return slice(box.y, box.y + box.height), slice(box.x, box.x + box.width)
 
 
 def _touched(whole: Labels, piece: _Piece) -> int:

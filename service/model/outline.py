@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from service.model.interpret import NEIGHBOURHOOD, Labels, area_of, find_boxes
+from service.model.interpret import NEIGHBOURHOOD, Labels, find_boxes
 from service.model.package import Thresholds
 from service.model.prepare import ModelInput
 from service.model.session import Prediction
@@ -63,10 +63,10 @@ def to_radiograph(
     nearest = cv2.resize(foreground[:after_y, :after_x], None, fx=step_x, fy=step_y, interpolation=cv2.INTER_LINEAR)
     # How close the nearest tooth is; where nothing is tooth, as close as none can be, so that no number comes there.
     cv2.threshold(nearest, 255 * thresholds.foreground - 0.5, 255, cv2.THRESH_BINARY_INV, nearest)
-    inside = labels_as_sent[area_of(content)]
+    inside = labels_as_sent[content.index]
     for fdi, place in places.items():
         box = _in_content(place, model_input)
-        area = area_of(box)
+        area = box.index
         closeness = _enlarge(numbers, fdi, place, box)
         nearer = cv2.compare(closeness, nearest[area], cv2.CMP_GT)
         cv2.max(closeness, nearest[area], nearest[area])
@@ -98,7 +98,7 @@ def _enlarge(small: Labels, fdi: int, place: Box, box: Box) -> npt.NDArray[np.ui
         small: FDI numbers in pixels of the model's input.
         place: the box, in those.
     """
-    smooth = cv2.GaussianBlur((small[area_of(place)] == fdi).view(np.uint8) * np.uint8(255), (3, 3), 0)
+    smooth = cv2.GaussianBlur((small[place.index] == fdi).view(np.uint8) * np.uint8(255), (3, 3), 0)
     return np.asarray(cv2.resize(smooth, (box.width, box.height), interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
@@ -124,7 +124,7 @@ def outline_teeth(
 
 
 def _outline_tooth(labels: Labels, fdi: int, near: Box, confidence: float) -> Tooth:
-    cut = (labels[area_of(near)] == fdi).view(np.uint8)
+    cut = (labels[near.index] == fdi).view(np.uint8)
     contours, _ = cv2.findContours(cut, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE, offset=(near.x, near.y))
     x, y, width, height = cv2.boundingRect(cut)
     # A pixel's corner less or more is nothing in a large picture, and much of a tooth in a small one.

@@ -72,8 +72,7 @@ def prepare(pixels: Grey, fit: Fit) -> ModelInput:
         fit: what the model wants.
     """
     content = find_content(pixels)
-    cut = pixels[content.y : content.y + content.height, content.x : content.x + content.width]
-    resized = shrink(cut, fit.height, fit.width)
+    resized = shrink(pixels[content.index], fit.height, fit.width)
     low, high = np.percentile(resized, (fit.low_percentile, fit.high_percentile))
     return ModelInput(_stretch(resized, low, high), content, float(high - low) / np.iinfo(pixels.dtype).max)
 
@@ -85,7 +84,7 @@ def find_content(pixels: Grey) -> Box:
     frame of one colour.
     """
     outer = _find_grain(pixels)
-    inner = _trim_frame(pixels[outer.y : outer.y + outer.height, outer.x : outer.x + outer.width])
+    inner = _trim_frame(pixels[outer.index])
     return Box(outer.x + inner.x, outer.y + inner.y, inner.width, inner.height)
 
 

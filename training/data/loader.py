@@ -87,7 +87,7 @@ def prepare_sample(
     """A picture and its truth as the network sees them: both `(height, width)` `uint8`, the truth as classes."""
     model_input = prepare(sample.pixels, Fit(height, width))
     box = model_input.content
-    cut = to_classes(sample.labels, classes)[box.y : box.y + box.height, box.x : box.x + box.width]
+    cut = to_classes(sample.labels, classes)[box.index]
     # The pixel of the truth under the centre of each pixel of the input.
     rows = ((np.arange(height) + 0.5) * box.height / height).astype(np.intp)
     columns = ((np.arange(width) + 0.5) * box.width / width).astype(np.intp)

@@ -24,7 +24,11 @@ from service.model.engine import Ticket
 from service.model.signature import Tensor
 from service.segmenter import Segmenter
 
-router: Final = APIRouter(prefix="/v2", tags=["Open Inference Protocol"])
+router: Final = APIRouter(
+    prefix="/v2",
+    tags=["Open Inference Protocol"],
+    responses={500: {"model": ProtocolError, "description": "A fault that nobody foresaw."}},
+)
 
 _ERRORS: Final[dict[int | str, dict[str, Any]]] = {
     status: {"model": ProtocolError, "description": description}
