@@ -36,7 +36,7 @@ from starlette.requests import Request
 from benchmarks.load import FORM_TYPE, form
 from benchmarks.pictures import full_size_pictures
 from benchmarks.places import RESULTS, processor_kind
-from service.api.schemas import Model, rounded, segment_answer, to_json
+from service.api.schemas import rounded, segment_answer, to_json
 from service.api.uploads import UploadRoom, file_of, read_body
 from service.machine import processor_name
 from service.model.engine import Ticket
@@ -75,7 +75,6 @@ def main() -> None:
     settings = Settings(threads=1)
     package = choose_package(settings.models, settings.model)
     segmenter = Segmenter(package, settings)
-    model = Model(name="", version="", sha256="", provider="", precision="")
     times: dict[tuple[str, str], list[float]] = {}
     for _, picture in track(list(full_size_pictures().items())[:PICTURES], "pictures"):
         ticket = Ticket(60)
@@ -86,7 +85,7 @@ def main() -> None:
             **dict(_preparing(answer, segmenter)),
             **dict(_interpreting(answer)),
             **dict(_rendering(answer)),
-            **dict(_telling(answer, model, rounded(ticket.clock.read_ms()))),
+            **dict(_telling(segmenter, answer, rounded(ticket.clock.read_ms()))),
         }
         for stage, ways in stages.items():
             for _ in range(rounds):
@@ -247,8 +246,8 @@ def _encode_planes(overlay: Overlay) -> bytes:
     return encoded
 
 
-def _telling(answer: Answer, model: Model, timings_ms: dict[str, float]) -> Iterator[tuple[str, Ways]]:
-    content = segment_answer(answer, "", model, 0.5, True, timings_ms)
+def _telling(segmenter: Segmenter, answer: Answer, timings_ms: dict[str, float]) -> Iterator[tuple[str, Ways]]:
+    content = segment_answer(segmenter, answer, timings_ms)
     # The other ways write no arrays.
     plain = json.loads(to_json(content))
     overlay = answer.overlay or b""

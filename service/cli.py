@@ -15,8 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from service.api.identity import new_id
-from service.api.schemas import model_answer, rounded, segment_answer, to_json
+from service.api.schemas import rounded, segment_answer, to_json
 from service.doctor import examine
 from service.errors import PanosegError, RequestError, SetupError
 from service.model.engine import Ticket
@@ -118,8 +117,6 @@ def segment(
     segmenter = Segmenter(choose_package(settings.models, settings.model), settings)
     for warning in segmenter.warnings:
         _errors.print(f"panoseg: {warning}", style="yellow", markup=False, soft_wrap=True)
-    model = model_answer(segmenter.package, segmenter.engine.session)
-    uncertain = segmenter.package.manifest.thresholds.uncertain
     refused = 0
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=_errors) as progress:
@@ -132,7 +129,7 @@ def segment(
                 refused += 1
                 continue
             told = replace(answer, mask=None, overlay=None)  # they become files of their own
-            content = segment_answer(told, new_id(), model, uncertain, True, rounded(ticket.clock.read_ms()))
+            content = segment_answer(segmenter, told, rounded(ticket.clock.read_ms()))
             assert answer.mask is not None
             assert answer.overlay is not None
             (out / f"{path.stem}.json").write_bytes(to_json(content, for_people=True))

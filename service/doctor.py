@@ -132,11 +132,11 @@ def _outcome(package: ModelPackage, settings: Settings) -> Iterator[Fact]:
     except SetupError as error:
         yield Fact(topic, "nothing", str(error), fault=True)
         return
-    session, runtime, manifest = segmenter.engine.session, segmenter.runtime, package.manifest
+    session, way, manifest = segmenter.engine.session, segmenter.way, package.manifest
     yield Fact(topic, "model", f"{manifest.name}/{manifest.version}, {session.file.path}; gives its known answer")
     yield Fact(topic, "provider", f"{session.provider} ({segmenter.why})")
-    waiting = "spinning" if runtime.spinning else "waiting asleep"
-    threads = f"{runtime.threads}, {waiting}" if session.choice == "cpu" else f"{runtime.threads}"
+    waiting = "spinning" if way.spinning else "waiting asleep"
+    threads = f"{way.threads}, {waiting}" if session.choice == "cpu" else f"{way.threads}"
     yield Fact(topic, "threads", threads)
     for warning in segmenter.warnings:
         yield Fact(topic, "warning", warning)

@@ -107,7 +107,7 @@ def judge(
         plausibility: of the reading that the answer rests on, where the picture lies turned that of the upright one.
         plausible: whether that is the reading of a panoramic.
         turned: how the picture lies, where it had to be turned to be read.
-        inverted: whether it had to be turned over to be read.
+        inverted: whether its grey values had to be inverted to be read.
     """
     findings = []
     if radiograph.colourfulness > thresholds.max_colourfulness:
@@ -120,7 +120,7 @@ def judge(
     elif turned:
         findings.append(_turned(turned))
     if inverted:
-        text = "The picture is a negative (teeth dark); it was turned over before it was read."
+        text = "The picture is a negative (teeth dark); its grey values were inverted before it was read."
         findings.append(_finding("inverted", "warning", text, 1.0, 1.0))
     if model_input.grey_range < thresholds.low_contrast:
         text = "The picture uses a small part of its grey scale; check exposure and export."

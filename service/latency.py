@@ -44,7 +44,7 @@ class Clock:
         self._stages[name] += 1000.0 * seconds
 
     def read_ms(self) -> dict[str, float]:
-        """Milliseconds of each stage, and under `total` those since the request began."""
+        """Milliseconds of each stage, and under `total` those since its file had arrived."""
         return {**self._stages, TOTAL: 1000.0 * (time.perf_counter() - self._start)}
 
 

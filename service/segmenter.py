@@ -24,7 +24,7 @@ from service.render.draw import MaskKind, draw_mask, draw_overlay
 from service.render.encode import OverlayFormat, encode_overlay, encode_png
 from service.segmentation import Segmentation
 from service.settings import Settings
-from service.tuning import choose_runtime
+from service.tuning import choose_way
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class _Reading:
 
     Attributes:
         turned: how the picture lies, where it had to be turned to be read.
-        inverted: whether it had to be turned over to be read.
+        inverted: whether its grey values had to be inverted to be read.
     """
 
     model_input: ModelInput
@@ -90,24 +90,25 @@ class Segmenter:
         self._settings = settings
         self._manifest = package.manifest
         self._fit = package.manifest.input.fit()
-        self.runtime = choose_runtime(package, settings)
-        runtime = self.runtime
-        self._chosen = choose_session(package, settings.provider, runtime.threads, runtime.spinning, runtime.provider)
+        self.way = choose_way(package, settings)
+        self._chosen = choose_session(
+            package, settings.provider, self.way.threads, self.way.spinning, self.way.provider
+        )
         session, alongside = self._chosen.session, None
-        if session.on_processor and runtime.threads > 1:
-            alongside = open_lanes(package, session, runtime.threads)
+        if session.on_processor and self.way.threads > 1:
+            alongside = open_lanes(package, session, self.way.threads)
             check_known_answer(package, alongside)
         self.engine = Engine(session, alongside, settings.max_requests)
 
     @property
     def why(self) -> str:
         """Where provider and threads come from, in a few words."""
-        return "; ".join(filter(None, (self.runtime.reason, self._chosen.reason)))
+        return "; ".join(filter(None, (self.way.reason, self._chosen.reason)))
 
     @property
     def warnings(self) -> list[str]:
         """What an administrator should know: a GPU, OpenVINO or a tuning that is there and not used."""
-        return [warning for warning in (self._chosen.warning, self.runtime.warning) if warning]
+        return [warning for warning in (self._chosen.warning, self.way.warning) if warning]
 
     def segment(self, upload: bytes, wanted: Wanted, ticket: Ticket) -> Answer:
         """Find the teeth in a radiograph's file.
@@ -135,7 +136,7 @@ class Segmenter:
         self.engine.close()
 
     def _read(self, model_input: ModelInput, ticket: Ticket) -> _Reading:
-        """What the model makes of a picture; one that makes no sense is read again, turned upright or over."""
+        """What the model makes of a picture; one that makes no sense is read again, turned upright or inverted."""
         first = self._read_once(model_input, ticket)
         if self._is_bright_on_dark(first):
             return first

@@ -17,7 +17,8 @@ from service.logs import configure_logs
 from service.settings import Settings
 
 _GRACE_S: Final = 8
-"""Seconds that requests under way get after SIGTERM; the process is gone within ten."""
+"""Seconds that requests under way get after SIGTERM; the process is gone within ten, or once a model that is being
+loaded is there."""
 
 _LOOK_AGAIN_S: Final = 0.05
 
@@ -80,6 +81,7 @@ def serve(settings: Settings) -> str | None:
     server = _Server(config, service.state.service)
     listener = _listen(settings)
     host, port = listener.getsockname()[:2]
+    host = f"[{host}]" if ":" in host else host
     structlog.get_logger("panoseg.service").info("listening", url=f"http://{host}:{port}/")
     server.run(sockets=[listener])
     failed: str | None = service.state.service.failed

@@ -1,5 +1,6 @@
 """Everything that can be set, once: as `PANOSEG_…` in the environment or as an option of `panoseg serve`."""
 
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -36,7 +37,8 @@ class Settings(BaseSettings):
     threads: int | None = Field(
         default=None,
         ge=1,
-        description="Threads of the model's arithmetic; where not set, as tuned, else as many as the process may use.",
+        description="Threads of the model's arithmetic, and pictures that it reads at once where many wait; "
+        "where not set, as tuned, else as many as the process may use.",
     )
     spinning: bool | None = Field(
         default=None,
@@ -44,7 +46,8 @@ class Settings(BaseSettings):
         "where not set, as tuned, else yes.",
     )
     tuning: Path = Field(
-        default=Path.home() / ".config" / "panoseg" / "tuning.json",
+        # Not Path.home(), which raises where there is none.
+        default=Path(os.path.expanduser("~/.config/panoseg/tuning.json")),  # noqa: PTH111
         description="What `panoseg tune` measured and writes; used where it is for this machine and model.",
     )
     max_requests: int = Field(default=16, ge=1, description="Requests worked on or waiting at once; `busy` beyond it.")
@@ -54,7 +57,8 @@ class Settings(BaseSettings):
     latency_target_ms: float | None = Field(
         default=None,
         gt=0,
-        description="Time that a request is meant to stay within, of which /v1/latency tells the share that does; "
+        description="Time that a request is meant to stay within, from the last byte of its upload on, of which "
+        "/v1/latency tells the share that does; "
         "500 on a processor and 50 on a GPU where not set.",
     )
     reload: bool = Field(

@@ -7,13 +7,11 @@ Triton's `model_config.proto`.
 
 import shutil
 from pathlib import Path
-from typing import Final
 
 from service.errors import ModelPackageError, SetupError
 from service.model.package import ModelPackage
+from service.model.runtimes import PROVIDERS
 from service.model.signature import MAX_BATCH, Tensor, graph_input, graph_outputs
-
-_PROVIDERS: Final = {False: "CPUExecutionProvider", True: "CUDAExecutionProvider"}
 
 
 def write_triton_repository(package: ModelPackage, out: Path, gpu: bool) -> Path:
@@ -24,18 +22,20 @@ def write_triton_repository(package: ModelPackage, out: Path, gpu: bool) -> Path
 
     Raises:
         ModelPackageError: the package has no file for that, or its version is no number, which Triton's are.
-        SetupError: the version is there already.
+        SetupError: the model is there already.
     """
     manifest = package.manifest
-    file = package.file_for(_PROVIDERS[gpu])
+    provider = PROVIDERS["cuda" if gpu else "cpu"]
+    file = package.file_for(provider)
     if file is None:
-        raise ModelPackageError(f"{package.folder} has no file for {_PROVIDERS[gpu]}.")
+        raise ModelPackageError(f"{package.folder} has no file for {provider}.")
     if not manifest.version.isdigit() or int(manifest.version) < 1:
         raise ModelPackageError(f"Triton's versions are whole numbers from 1 on, and this one is {manifest.version}.")
     folder = out / manifest.name
+    if folder.exists():
+        # Another version too: its configuration would be this one's.
+        raise SetupError(f"{folder} is there already, and nothing is written over; name another folder.")
     version = folder / str(int(manifest.version))
-    if version.exists():
-        raise SetupError(f"{version} is there already, and nothing is written over.")
     version.mkdir(parents=True)
     shutil.copyfile(package.folder / file.path, version / "model.onnx")
     (folder / "config.pbtxt").write_text(_configuration(package, file.sha256, gpu))

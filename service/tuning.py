@@ -66,7 +66,7 @@ class Tuning(_Part):
 
 
 @dataclass(frozen=True, slots=True)
-class Runtime:
+class ChosenWay:
     """How the model is to be run on the processor.
 
     Attributes:
@@ -82,7 +82,7 @@ class Runtime:
     warning: str | None = None
 
 
-def choose_runtime(package: ModelPackage, settings: Settings) -> Runtime:
+def choose_way(package: ModelPackage, settings: Settings) -> ChosenWay:
     """What is set wins, each for itself; then the tuning, where it is for this machine, runtime and model.
 
     Raises:
@@ -101,7 +101,7 @@ def choose_runtime(package: ModelPackage, settings: Settings) -> Runtime:
     reasons = [f"{' and '.join(is_set)} as set"] if is_set else []
     if len(is_set) < 2:
         reasons.append(f"tuned on {tuning.date}" if tuning and best else "default")
-    return Runtime(best.provider if best else None, threads, spinning, ", else ".join(reasons), warning)
+    return ChosenWay(best.provider if best else None, threads, spinning, ", else ".join(reasons), warning)
 
 
 def read_tuning(path: Path, package: ModelPackage) -> tuple[Tuning | None, str | None]:

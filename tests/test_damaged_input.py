@@ -27,6 +27,7 @@ from service.errors import (
     DamagedImage,
     EmptyUpload,
     RequestError,
+    SetupError,
     TooManyPixels,
     TooSmall,
     UnsupportedFormat,
@@ -423,6 +424,29 @@ def test_a_stream_that_ends_its_decoders_process_is_damaged_and_leaves_ours_runn
     stream[stream.index(b"\xff\xc4")] = 0xF2
     with pytest.raises(DamagedImage):
         decode(dicom(DEEP_NOISE, bits=12, syntax=JPEGLosslessSV1, stream=bytes(stream)), Limits())
+
+
+def test_pixels_in_the_upper_bits_of_their_words_are_not_read_as_noise():
+    with pytest.raises(UnsupportedFormat, match="lowest bits"):
+        decode(dicom(DEEP_NOISE << 4, bits=12, HighBit=15), Limits())
+
+
+def test_a_machine_that_cannot_decode_is_not_told_as_a_damaged_file(monkeypatch, tmp_path):
+    sound = dicom(DEEP_NOISE, bits=12, syntax=JPEGLosslessSV1)
+    (tmp_path / "gdcm.py").write_text("raise ImportError('no such library')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(SetupError, match="GDCM cannot be loaded"):
+        decode(sound, Limits())
+    monkeypatch.setattr("sys.executable", str(tmp_path / "none"))
+    with pytest.raises(SetupError, match="process of its own: No such file"):
+        decode(sound, Limits())
+
+    def run_out_of_memory(*_):
+        raise MemoryError
+
+    monkeypatch.setattr("service.radiograph.png.cv2.imdecode", run_out_of_memory)
+    with pytest.raises(MemoryError):
+        decode(with_pillow(COLOUR_NOISE, "PNG"), ANY_SIZE)
 
 
 @pytest.mark.parametrize("place", [0, 2, 3])

@@ -134,11 +134,13 @@ def test_what_waits_for_its_turn_is_told_as_waiting(package: ModelPackage, pictu
         one_each.opened.set()
         ticket = Ticket(PATIENCE_S)
         second = callers.submit(ask, running, pictures[1], ticket)
-        until(lambda: running.under_way == 2 and running.waiting == 0)  # a thread has taken it, and has no core for it
+        until(lambda: running.under_way == 2 and running._entries.empty())  # a thread has taken it, and has no core
+        assert running.waiting == 1
         held_s = 1.0
         threading.Event().wait(held_s)
         every.opened.set()
         wait([first, second])
+        assert running.waiting == 0
     assert ticket.clock.read_ms()["queue"] >= 1000 * held_s > ticket.clock.read_ms()["infer"]
 
 

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,7 +21,7 @@ from service.model import runtimes
 from service.model.check import check_known_answer
 from service.model.choose import Chosen, choose_session
 from service.model.interpret import find_teeth
-from service.model.package import ModelPackage, choose_package, find_packages, load_package
+from service.model.package import ModelPackage, choose_package, find_packages, load_package, read_manifests
 from service.model.prepare import prepare
 from service.model.session import Session, open_session
 from training.phantom import Phantom
@@ -112,6 +113,22 @@ def test_the_newest_version_of_the_first_name_is_chosen_and_any_can_be_named(cop
     assert choose_package(models, f"{name}/2").manifest.version == "2"
     with pytest.raises(ModelPackageError, match=f"there is {name}/10, {name}/2, {name}/1"):
         choose_package(models, "another")
+
+
+def test_versions_are_told_apart_by_their_numbers_whatever_stands_between(tmp_path: Path) -> None:
+    newest_first = ["2025-11-01", "2025-05-01", "v12", "10", "2.0.1", "2", "1.10", "1.9", "1.1", "1"]
+    for version in sorted(newest_first):
+        (tmp_path / "model" / version).mkdir(parents=True)
+        (tmp_path / "model" / version / "manifest.json").touch()
+    assert [folder.name for folder in find_packages(tmp_path)] == newest_first
+
+
+def test_a_package_that_cannot_be_read_is_told_and_hides_no_other(copied: Path) -> None:
+    models = copied.parent.parent
+    (copied.parent / "0" / "manifest.json").mkdir(parents=True)  # root, who runs tests, may read any file
+    found, faults = read_manifests(models)
+    assert [folder for folder, _ in found] == [copied]
+    assert "manifest.json cannot be read: Is a directory." in faults[0]
 
 
 def test_what_is_asked_for_runs_or_nothing_does(package: ModelPackage) -> None:
@@ -215,6 +232,17 @@ def test_openvino_that_cannot_read_the_model_is_passed_over_and_said_to_be(
     assert "OpenVINO is there and is not used" in str(chosen.warning)
     with pytest.raises(ModelPackageError, match="no such primitive"):
         choose_session(package, "openvino", 1, False)
+
+
+def test_openvino_that_cannot_be_imported_is_passed_over_and_said_to_be(
+    package: ModelPackage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    monkeypatch.setattr(choose_module, "is_installed", lambda choice: choice == "openvino")
+    monkeypatch.setattr(runtimes, "is_installed", lambda _: True)
+    chosen = choose(package)
+    assert chosen.session.provider == "CPUExecutionProvider"
+    assert "OpenVINO is there and is not used: OpenVINO cannot run here" in str(chosen.warning)
 
 
 def test_openvino_that_is_not_installed_is_asked_for_in_vain(

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from service.machine import usable_cores
+from service.model.package import ModelPackage
 from tests.running import REPOSITORY, running_service
 from training.phantom import Phantom
 
@@ -126,6 +127,20 @@ def test_requests_that_time_out_count_against_the_target(large_png: bytes) -> No
                 break
         assert httpx.get(f"{url}/v1/latency").json()["within_target"] == 0
         assert "panoseg_timed_out_total 0.0" not in httpx.get(f"{url}/metrics").text
+
+
+def test_tensors_that_time_out_do_not(package: ModelPackage) -> None:
+    fit = package.manifest.input
+    zeros = {
+        "name": "pixels",
+        "datatype": "UINT8",
+        "shape": [1, fit.height, fit.width],
+        "data": [0] * (fit.height * fit.width),
+    }
+    with running_service(PANOSEG_TIMEOUT_S="0.01") as (url, _, _):
+        asked = f"{url}/v2/models/{package.manifest.name}/infer"
+        assert httpx.post(asked, json={"inputs": [zeros]}, timeout=60).status_code == 504
+        assert httpx.get(f"{url}/v1/latency").json()["within_target"] is None
 
 
 def test_beyond_its_places_the_service_is_busy_and_says_when_to_come_back(large_png: bytes) -> None:
@@ -256,10 +271,12 @@ def test_memory_does_not_follow_a_bomb() -> None:
         assert resident_mb() - before < 150
 
 
-def test_an_unforeseen_fault_while_loading_stops_the_service_and_stands_in_the_log(tmp_path: Path) -> None:
-    (tmp_path / "name" / "1").mkdir(parents=True)
-    (tmp_path / "name" / "1" / "manifest.json").mkdir()  # a folder where a file should be
-    outcome = start_and_fail("--models", str(tmp_path))
+def test_an_unforeseen_fault_while_loading_stops_the_service_and_stands_in_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "openvino.py").write_text("raise ValueError('a fault of the library itself')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    outcome = start_and_fail("--provider", "openvino")
     assert outcome.returncode == 2
     assert "unforeseen fault" in outcome.stderr
     assert '"exception"' in outcome.stderr

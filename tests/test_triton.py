@@ -58,8 +58,12 @@ def test_triton_reads_the_configuration_and_it_fits_the_graph(
 
 def test_nothing_is_written_over(package: ModelPackage, tmp_path: Path) -> None:
     write_triton_repository(package, tmp_path, gpu=False)
-    with pytest.raises(SetupError, match="there already"):
-        write_triton_repository(package, tmp_path, gpu=False)
+    before = (tmp_path / package.manifest.name / "config.pbtxt").read_bytes()
+    another = ModelPackage(package.folder, package.manifest.model_copy(update={"version": "2"}))
+    for again in (package, another):
+        with pytest.raises(SetupError, match="there already"):
+            write_triton_repository(again, tmp_path, gpu=False)
+    assert (tmp_path / package.manifest.name / "config.pbtxt").read_bytes() == before
 
 
 def test_a_version_that_triton_cannot_have_is_refused(package: ModelPackage, tmp_path: Path) -> None:

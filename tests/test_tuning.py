@@ -15,7 +15,7 @@ from service.machine import affine_cores, quota, usable_cores
 from service.model.package import ModelPackage
 from service.settings import Settings
 from service.tune import choose, ways
-from service.tuning import Ground, Measured, Tuning, Way, choose_runtime
+from service.tuning import Ground, Measured, Tuning, Way, choose_way
 from tests.running import running_service
 from training.cli import app
 
@@ -33,26 +33,26 @@ def tuned(package: ModelPackage, tmp_path: Path) -> Path:
 
 
 def test_without_a_tuning_the_model_takes_the_cores_that_there_are(package: ModelPackage, tmp_path: Path) -> None:
-    runtime = choose_runtime(package, Settings(tuning=tmp_path / "none.json"))
-    assert (runtime.threads, runtime.reason, runtime.warning) == (usable_cores(), "default", None)
+    way = choose_way(package, Settings(tuning=tmp_path / "none.json"))
+    assert (way.threads, way.reason, way.warning) == (usable_cores(), "default", None)
 
 
 def test_more_threads_than_cores_are_refused(package: ModelPackage) -> None:
     with pytest.raises(SetupError, match="more threads than cores"):
-        choose_runtime(package, Settings(threads=100_000))
+        choose_way(package, Settings(threads=100_000))
 
 
 def test_a_tuning_is_used_and_what_is_set_wins(
     package: ModelPackage, tuned: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    runtime = choose_runtime(package, Settings(tuning=tuned))
-    assert (runtime.threads, runtime.spinning, runtime.reason) == (1, False, "tuned on 2030-01-01")
+    way = choose_way(package, Settings(tuning=tuned))
+    assert (way.threads, way.spinning, way.reason) == (1, False, "tuned on 2030-01-01")
     monkeypatch.setattr("service.tuning.affine_cores", lambda: 8)
-    runtime = choose_runtime(package, Settings(tuning=tuned, threads=7))
-    assert (runtime.threads, runtime.spinning) == (7, False)
-    assert runtime.reason == "threads as set, else tuned on 2030-01-01"
-    runtime = choose_runtime(package, Settings(tuning=tuned, spinning=True, threads=2))
-    assert (runtime.threads, runtime.spinning, runtime.reason) == (2, True, "threads and spinning as set")
+    way = choose_way(package, Settings(tuning=tuned, threads=7))
+    assert (way.threads, way.spinning) == (7, False)
+    assert way.reason == "threads as set, else tuned on 2030-01-01"
+    way = choose_way(package, Settings(tuning=tuned, spinning=True, threads=2))
+    assert (way.threads, way.spinning, way.reason) == (2, True, "threads and spinning as set")
 
 
 @pytest.mark.parametrize("differs", Ground.model_fields)
@@ -62,17 +62,17 @@ def test_a_tuning_from_other_ground_is_passed_over_and_said_to_be(
     content = json.loads(tuned.read_text())
     content["ground"][differs] = 99 if differs == "cores" else "another"
     tuned.write_text(json.dumps(content))
-    runtime = choose_runtime(package, Settings(tuning=tuned))
-    assert runtime.reason == "default"
-    assert runtime.warning is not None
-    assert f"another {differs}" in runtime.warning
+    way = choose_way(package, Settings(tuning=tuned))
+    assert way.reason == "default"
+    assert way.warning is not None
+    assert f"another {differs}" in way.warning
 
 
 def test_a_file_that_is_no_tuning_is_passed_over_and_said_to_be(package: ModelPackage, tuned: Path) -> None:
     tuned.write_text("{}")
-    runtime = choose_runtime(package, Settings(tuning=tuned))
-    assert runtime.reason == "default"
-    assert "run `panoseg tune` again" in str(runtime.warning)
+    way = choose_way(package, Settings(tuning=tuned))
+    assert way.reason == "default"
+    assert "run `panoseg tune` again" in str(way.warning)
 
 
 def test_the_service_says_in_its_log_how_the_model_runs(tuned: Path) -> None:
@@ -91,7 +91,7 @@ def test_tune_measures_every_way_and_writes_one_of_them_down(
     assert [each.way for each in tuning.measured] == list(ways())
     assert tuning.best in list(ways())
     assert tuning.ground == Ground.here(package)
-    assert choose_runtime(package, Settings()).reason == f"tuned on {tuning.date}"
+    assert choose_way(package, Settings()).reason == f"tuned on {tuning.date}"
 
 
 @given(st.lists(st.floats(1, 1000), min_size=1, max_size=6))

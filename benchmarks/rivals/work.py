@@ -1,7 +1,6 @@
 """What a server of another make does for a request: our model and our codecs, the answer that /v1/segment gives."""
 
-from service.api.identity import new_id
-from service.api.schemas import model_answer, rounded, segment_answer, to_json
+from service.api.schemas import rounded, segment_answer, to_json
 from service.model.engine import Ticket
 from service.model.package import choose_package
 from service.segmenter import Segmenter, Wanted
@@ -15,11 +14,9 @@ class Work:
         settings = Settings()
         self._timeout_s = settings.timeout_s
         self._segmenter = Segmenter(choose_package(settings.models, settings.model), settings)
-        self._model = model_answer(self._segmenter.package, self._segmenter.engine.session)
 
     def __call__(self, upload: bytes) -> bytes:
         """JSON with polygons, mask and overlay of a radiograph's file."""
         ticket = Ticket(self._timeout_s)
         answer = self._segmenter.segment(upload, Wanted("binary", "jpeg"), ticket)
-        uncertain = self._segmenter.package.manifest.thresholds.uncertain
-        return to_json(segment_answer(answer, new_id(), self._model, uncertain, True, rounded(ticket.clock.read_ms())))
+        return to_json(segment_answer(self._segmenter, answer, rounded(ticket.clock.read_ms())))

@@ -1,17 +1,17 @@
 """The routes that take a radiograph: its teeth as JSON, its mask, its overlay."""
 
 import re
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request, Response
 
-from service.api.identity import new_id
 from service.api.problems import IMAGE_PROBLEMS
-from service.api.schemas import SegmentAnswer, model_answer, segment_answer, to_json
+from service.api.schemas import SegmentAnswer, segment_answer, to_json
 from service.api.state import ServiceState, State
 from service.api.uploads import file_of
 from service.errors import InvalidParameter
 from service.model.engine import Ticket
+from service.render.draw import MaskKind
 from service.render.encode import OverlayFormat
 from service.segmenter import Answer, Segmenter, Wanted
 
@@ -64,14 +64,7 @@ async def segment(
         "binary" if "mask" in parts else None, overlay_format if "overlay" in parts else None, opacity, strict
     )
     segmenter, answer, timings_ms = await _answer(request, state, wanted)
-    content = segment_answer(
-        answer,
-        new_id(),
-        model_answer(segmenter.package, segmenter.engine.session),
-        segmenter.package.manifest.thresholds.uncertain,
-        "polygons" in parts,
-        timings_ms,
-    )
+    content = segment_answer(segmenter, answer, timings_ms, polygons="polygons" in parts)
     return Response(to_json(content), media_type="application/json")
 
 
@@ -85,9 +78,7 @@ async def segment(
 async def mask(
     request: Request,
     state: State,
-    kind: Annotated[
-        Literal["binary", "fdi"], Query(description="255 where tooth, or the FDI number of the pixel's tooth.")
-    ] = "binary",
+    kind: Annotated[MaskKind, Query(description="255 where tooth, or the FDI number of the pixel's tooth.")] = "binary",
     strict: Strict = False,
 ) -> Response:
     """8-bit grey, the size of the radiograph as sent."""

@@ -34,12 +34,12 @@ _log: Final = structlog.get_logger("panoseg.service")
 @router.get("/v1/models", summary="What can be run", responses=_NOT_READY)
 def models(state: State) -> ModelsAnswer:
     """Every model package in the folder of models, with its metrics and licence; the log names those left out."""
-    active = state.segmenter.package
+    active = state.segmenter  # once, since another may take over meanwhile
     found, faults = read_manifests(state.settings.models)
     for fault in faults:
         _log.warning("model left out", reason=fault)
-    packages = [(manifest, folder == active.folder) for folder, manifest in found]
-    return models_answer(packages, state.segmenter.engine.session)
+    packages = [(manifest, folder == active.package.folder) for folder, manifest in found]
+    return models_answer(packages, active.engine.session)
 
 
 @reload_router.post(
@@ -55,7 +55,7 @@ async def reload(
 ) -> Model:
     """Loads a package of the folder of models beside the one that runs; answers once it has taken over."""
     segmenter = await state.reload(model)
-    return model_answer(segmenter.package, segmenter.engine.session)
+    return model_answer(segmenter)
 
 
 @router.get("/v1/latency", summary="Where the time went", responses=_NOT_READY)
@@ -76,11 +76,11 @@ async def live() -> Live:
 @router.get("/health/ready", summary="A model is loaded and warmed up", responses=_NOT_READY)
 async def ready(state: State) -> Ready:
     """200 with model, provider and uptime; 503 with the reason before that and while stopping."""
-    session = state.segmenter.engine.session
+    segmenter = state.segmenter
     return Ready(
-        model=model_answer(state.segmenter.package, session),
+        model=model_answer(segmenter),
         uptime_s=round(state.uptime_s, 3),
-        warnings=state.segmenter.warnings,
+        warnings=segmenter.warnings,
     )
 
 

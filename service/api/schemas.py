@@ -13,12 +13,13 @@ import pybase64
 from pydantic import BaseModel, Field, InstanceOf, TypeAdapter, WithJsonSchema
 from typing_extensions import TypedDict  # Pydantic takes the standard library's own from Python 3.12 on
 
+from service.api.identity import new_id
 from service.latency import LatencyReport, Percentiles
-from service.model.package import Manifest, ModelPackage
+from service.model.package import Manifest
 from service.model.session import Session
 from service.radiograph import Format
 from service.segmentation import Finding, Severity, Tooth
-from service.segmenter import Answer
+from service.segmenter import Answer, Segmenter
 
 Ring = Annotated[
     np.ndarray[Any, np.dtype[np.int32]],
@@ -164,9 +165,9 @@ class Problem(BaseModel):
     request_id: str
 
 
-def model_answer(package: ModelPackage, session: Session) -> Model:
-    """What gave the answer, for the wire."""
-    manifest = package.manifest
+def model_answer(segmenter: Segmenter) -> Model:
+    """What gives the answers, for the wire."""
+    manifest, session = segmenter.package.manifest, segmenter.engine.session
     return Model(
         name=manifest.name,
         version=manifest.version,
@@ -177,19 +178,20 @@ def model_answer(package: ModelPackage, session: Session) -> Model:
 
 
 def segment_answer(
-    answer: Answer, request_id: str, model: Model, uncertain: float, polygons: bool, timings_ms: dict[str, float]
+    segmenter: Segmenter, answer: Answer, timings_ms: dict[str, float], *, polygons: bool = True
 ) -> SegmentAnswer:
-    """An answer for the wire.
+    """An answer for the wire, under an id of its own.
 
     Args:
-        uncertain: confidence below which a tooth is uncertain.
-        polygons: whether outlines were asked for.
+        segmenter: what gave it.
         timings_ms: as `rounded` gives them.
+        polygons: whether outlines were asked for.
     """
     radiograph, segmentation = answer.radiograph, answer.segmentation
     height, width = radiograph.pixels.shape
+    uncertain = segmenter.package.manifest.thresholds.uncertain
     told = SegmentAnswer(
-        id=request_id,
+        id=new_id(),
         image=Image(
             width=width,
             height=height,
@@ -198,7 +200,7 @@ def segment_answer(
             photometric_interpretation=radiograph.photometric_interpretation,
             pixel_spacing_mm=radiograph.pixel_spacing_mm,
         ),
-        model=model,
+        model=model_answer(segmenter),
         teeth=[_tooth(tooth, uncertain, polygons) for tooth in segmentation.teeth],
         missing=list(segmentation.missing),
         tooth_fraction=round(segmentation.tooth_fraction, 6),

@@ -181,9 +181,9 @@ class ServiceState:
             "ready",
             model=f"{manifest.name}/{manifest.version}",
             provider=session.provider,
-            threads=segmenter.runtime.threads,
+            threads=segmenter.way.threads,
             chosen=segmenter.why,
-            **({"spinning": segmenter.runtime.spinning} if session.choice == "cpu" else {}),
+            **({"spinning": segmenter.way.spinning} if session.choice == "cpu" else {}),
         )
 
     async def stop(self) -> None:
@@ -204,7 +204,8 @@ class ServiceState:
 
         Args:
             work: takes the body, what answers, and the request's ticket.
-            long: whether the work may hold many pictures, for which a radiograph is not to wait.
+            long: whether the work may hold many pictures, for which a radiograph is not to wait; a deadline that it
+                misses is not recorded.
 
         Returns:
             What answered, what the work gave, and the times in milliseconds as the caller is told them.
@@ -216,20 +217,20 @@ class ServiceState:
         begun = time.perf_counter()
         # Before the upload is read, so that nobody sends one for nothing.
         self.segmenter.engine.check_place()
-        try:
-            with self.upload_room.share() as take:
-                reading = read_body(request, self.settings.max_upload_mb, take)
-                body = await in_time(reading, self.settings.timeout_s)
-                segmenter, ticket = self.segmenter, Ticket(self.settings.timeout_s, begun)
-                try:
-                    result = await self._workers.run(request, segmenter, ticket, partial(work, body), long=long)
-                finally:
-                    timings_ms = rounded(ticket.clock.read_ms())
-                    request.state.answer_headers = _answer_headers(segmenter, timings_ms)
-                return segmenter, result, timings_ms
-        except TimedOut:
-            self.recorder.record_timed_out()
-            raise
+        with self.upload_room.share() as take:
+            reading = read_body(request, self.settings.max_upload_mb, take)
+            body = await in_time(reading, self.settings.timeout_s)
+            segmenter, ticket = self.segmenter, Ticket(self.settings.timeout_s, begun)
+            try:
+                result = await self._workers.run(request, segmenter, ticket, partial(work, body), long=long)
+            except TimedOut:
+                if not long:
+                    self.recorder.record_timed_out()
+                raise
+            finally:
+                timings_ms = rounded(ticket.clock.read_ms())
+                request.state.answer_headers = _answer_headers(segmenter, timings_ms)
+            return segmenter, result, timings_ms
 
 
 def _answer_headers(segmenter: Segmenter, timings_ms: dict[str, float]) -> dict[str, str]:

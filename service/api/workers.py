@@ -41,8 +41,8 @@ class Workers:
         self._all_at_once = ThreadPoolExecutor(max_requests, "request")
         self._few_at_once = ThreadPoolExecutor(few, "radiograph")
         self._many_pictures = ThreadPoolExecutor(few, "pictures")
-        # Begins the first thread, so that the first radiograph does not wait for its font. Only that one: those that
-        # come one by one are all its own, and find its memory and caches warm.
+        # Begins the first thread, so that on a processor the first radiograph does not wait for its font. Only that
+        # one: those that come one by one are all its own, and find its memory and caches warm.
         self._few_at_once.submit(load_font)
 
     async def run(

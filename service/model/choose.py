@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 import numpy as np
 
-from service.errors import ModelPackageError, SetupError
+from service.errors import SetupError
 from service.model.check import check_known_answer
 from service.model.package import ModelPackage
 from service.model.runtimes import PROVIDERS, Choice, OnProcessor, has_gpu, is_installed
@@ -63,8 +63,7 @@ def choose_session(
         try:
             return Chosen(opened("cuda"))
         except SetupError as error:
-            if has_gpu():
-                warning = f"A GPU is there and is not used: {error}"
+            warning = f"{'A GPU is there' if has_gpu() else 'CUDA is installed'} and is not used: {error}"
     elif has_gpu():
         warning = "A GPU is there and is not used: this is ONNX Runtime for processors; install panoseg[gpu] instead."
     if preferred:
@@ -73,7 +72,7 @@ def choose_session(
     if is_installed("openvino") and package.file_for(PROVIDERS["openvino"]):
         try:
             sessions.append(opened("openvino"))
-        except ModelPackageError as error:
+        except SetupError as error:
             warning = " ".join(filter(None, (warning, f"OpenVINO is there and is not used: {error}")))
     return replace(_soonest(package, sessions), warning=warning)
 

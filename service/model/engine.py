@@ -1,11 +1,11 @@
 """The one owner of the model's sessions: takes prepared pictures in order, drops those nobody waits for, runs the rest.
 
-A request takes a place or is refused at once; its picture becomes an entry of one queue. On a processor, a thread for
-each core takes the next entry. As long as few requests are under way, pictures are read one after the other with every
-core, which is soonest; beyond that with one core each, which costs less of the cores' time. How many are few depends on
-how many there usually are: a handful that came together by chance is soon read, of a steady stream more will come.
-On a GPU one thread takes all that wait, as one batch; no picture ever waits for company. An entry carries the instants
-it passed, so waiting and computing come apart exactly.
+A request takes a place or is refused at once; its picture becomes an entry of one queue. On a processor, as many
+threads as the model has take the next entries. As long as few requests are under way, pictures are read one after the
+other with every core, which is soonest; beyond that with one core each, which costs less of the cores' time. How many
+are few depends on how many there usually are: a handful that came together by chance is soon read, of a steady stream
+more will come. On a GPU one thread takes all that wait, as one batch; no picture ever waits for company. An entry
+carries the instants it passed, so waiting and computing come apart exactly.
 """
 
 import queue
@@ -106,6 +106,7 @@ class Engine:
         self._alongside = alongside
         self._max_requests = max_requests
         self._under_way = 0
+        self._waiting = 0
         self._usually_under_way = 0.0
         self._counting = threading.Lock()
         self._typical_s = 0.1
@@ -128,8 +129,8 @@ class Engine:
 
     @property
     def waiting(self) -> int:
-        """Pictures in the queue now."""
-        return self._entries.qsize()
+        """Pictures that wait for the model now."""
+        return self._waiting
 
     def admit(self) -> None:
         """Take a place for a request, which `leave` gives back.
@@ -142,7 +143,7 @@ class Engine:
             self._under_way += 1
 
     def check_place(self) -> None:
-        """Whether a place is free.
+        """Refuse where every place is taken.
 
         Raises:
             Busy: every place is taken.
@@ -169,6 +170,8 @@ class Engine:
         if self._closed:
             raise NotReady("The service is stopping; send the radiograph again when it is back.")
         entry = _Entry(pixels, ticket)
+        with self._counting:
+            self._waiting += 1
         self._entries.put(entry)
         try:
             return entry.answer.result(timeout=ticket.remaining_s)
@@ -189,7 +192,10 @@ class Engine:
         while (first := self._entries.get()) is not None:
             with self._turn() as session:
                 begin = time.perf_counter()
-                entries = [entry for entry in (first, *self._take_waiting()) if _is_awaited(entry)]
+                taken = (first, *self._take_waiting())
+                with self._counting:
+                    self._waiting -= len(taken)
+                entries = [entry for entry in taken if _is_awaited(entry)]
                 if not entries:
                     continue
                 for entry in entries:

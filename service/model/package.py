@@ -1,6 +1,7 @@
 """The model package: a folder with ONNX files and a manifest that says all that serving needs to know of them."""
 
 import hashlib
+import re
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -188,6 +189,8 @@ def read_manifest(folder: Path) -> Manifest:
         return Manifest.model_validate_json((folder / MANIFEST).read_bytes())
     except FileNotFoundError as error:
         raise ModelPackageError(f"{folder} holds no {MANIFEST}, so it is no model package.") from error
+    except OSError as error:
+        raise ModelPackageError(f"{folder / MANIFEST} cannot be read: {error.strerror}.") from error
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
         raise ModelPackageError(f"{folder / MANIFEST} cannot be used: {faults}.") from error
@@ -204,7 +207,11 @@ def load_package(folder: Path) -> ModelPackage:
         path = folder / file.path
         if not path.is_file():
             raise ModelPackageError(f"{path} is missing; copy the whole model package.")
-        if file_sha256(path) != file.sha256:
+        try:
+            sha256 = file_sha256(path)
+        except OSError as error:
+            raise ModelPackageError(f"{path} cannot be read: {error.strerror}.") from error
+        if sha256 != file.sha256:
             raise ModelPackageError(
                 f"{path} is not the file its manifest names (sha256 differs); copy the package again."
             )
@@ -215,10 +222,8 @@ def find_packages(models: Path) -> list[Path]:
     """The folders `models/<name>/<version>` that hold a manifest, by name, the newest version first."""
     return sorted(
         (path.parent for path in models.glob(f"*/*/{MANIFEST}")),
-        key=lambda folder: (
-            folder.parent.name,
-            [-int(part) if part.isdigit() else 0 for part in folder.name.split(".")],
-        ),
+        # The 1 at the end: of versions that begin alike the longer is the newer.
+        key=lambda folder: (folder.parent.name, [*(-int(number) for number in re.findall(r"\d+", folder.name)), 1]),
     )
 
 

@@ -56,7 +56,8 @@ class ModelInput:
     Attributes:
         pixels: `(height, width)` `uint8`, stretched to the full grey range.
         content: the part of the radiograph that `pixels` shows, in pixels of the radiograph.
-        grey_range: the share of the radiograph's own grey scale that lay between the two percentiles, 0..1.
+        grey_range: the share of the radiograph's own grey scale that lay between the two percentiles, 0..1; near
+            1 where it has more than 8 bits, since decoding spreads these over the range that they fill.
     """
 
     pixels: npt.NDArray[np.uint8]

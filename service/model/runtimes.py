@@ -230,7 +230,10 @@ def _load_with_onnxruntime(
 
 
 def _load_with_openvino(path: Path, threads: int, lanes: int) -> Run:
-    import openvino
+    try:
+        import openvino
+    except ImportError as error:
+        raise ProviderUnavailable(f"OpenVINO cannot run here: {error}") from error
 
     core = openvino.Core()
     options = {

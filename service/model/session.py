@@ -13,7 +13,7 @@ from service.model.runtimes import PROVIDERS, Choice, OnProcessor, Run, load
 
 View = Literal["panoramic", "upside-down", "left-side-down", "right-side-down", "foreign"]
 
-VIEWS: Final[tuple[View, ...]] = ("panoramic", "upside-down", "left-side-down", "right-side-down", "foreign")
+VIEWS: Final[tuple[View, ...]] = get_args(View)
 """What a picture can show, in the order of the graph's output `view`: a panoramic, one that lies on its head or on the
 left or right side of the picture as it should be, or something else."""
 

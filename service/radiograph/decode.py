@@ -1,8 +1,11 @@
 """The one door from a file's bytes to a radiograph."""
 
 from collections.abc import Callable, Mapping
+from typing import Final
 
-from service.errors import DamagedImage, EmptyUpload, RequestError
+import structlog
+
+from service.errors import DamagedImage, EmptyUpload, PanosegError
 from service.radiograph.dicom import decode_dicom
 from service.radiograph.jpeg import decode_jpeg
 from service.radiograph.png import decode_png
@@ -18,6 +21,8 @@ _DECODERS: Mapping[Format, Callable[[bytes, Limits], Radiograph]] = {
     "bmp": decode_bmp,
     "dicom": decode_dicom,
 }
+
+_log: Final = structlog.get_logger("panoseg.radiograph")
 
 quiet_libraries()
 
@@ -43,11 +48,12 @@ def decode(data: bytes, limits: Limits) -> Radiograph:
     image_format = sniff(data)
     try:
         return _DECODERS[image_format](data, limits)
-    except RequestError:
+    except (PanosegError, MemoryError):
         raise
     # Given damaged bytes the libraries raise whatever they stumble over, with text from the file in it: that is why
-    # every exception counts here, and why none is handed on as a cause.
-    except Exception:
+    # every exception counts here, and why none is handed on as a cause. Its kind alone tells a fault of the library.
+    except Exception as error:
+        _log.info("damaged image", format=image_format, fault=type(error).__name__)
         raise DamagedImage(
             f"The {image_format.upper()} file is truncated or damaged and does not decode to its end; "
             "send the whole file, or export it again."

@@ -160,6 +160,9 @@ def _refuse_other_kinds(dataset: Dataset, syntax: str, photometric: str, bits: i
         raise UnsupportedFormat("The DICOM file is neither a grey nor an RGB or YBR picture; send one that is.")
     if int(dataset.BitsAllocated) not in (8, 16) or not 0 < bits <= int(dataset.BitsAllocated):
         raise UnsupportedFormat("The DICOM file's pixels are neither of 8 nor of 16 bits; send one of these.")
+    if int(dataset.get("HighBit", bits - 1)) != bits - 1:
+        # Retired (PS3.5, 8.1.1), and the decoders would read the lowest bits all the same.
+        raise UnsupportedFormat("The DICOM file's pixels are not in the lowest bits of their words; export it again.")
 
 
 def _check_pixel_data(dataset: Dataset, data: bytes) -> None:

@@ -5,7 +5,13 @@ It is run by its path, and imports nothing but GDCM, so that it starts fast (som
 
 import sys
 
-import gdcm
+_NO_GDCM = 3
+"""Exit code, which `service.radiograph.isolated` knows: no fault of the frame."""
+
+try:
+    import gdcm
+except ImportError:
+    sys.exit(_NO_GDCM)
 
 try:
     import resource

@@ -9,10 +9,13 @@ import numpy as np
 from pydicom import Dataset
 from pydicom.pixels.processing import convert_color_space
 
-from service.errors import DamagedImage
+from service.errors import DamagedImage, SetupError
 from service.radiograph.radiograph import Decoded
 
 _WORKER = Path(__file__).with_name("gdcm_worker.py")
+
+_NO_GDCM = 3
+"""The worker's exit code where GDCM is not there."""
 
 _CPU_SECONDS_FOR_A_MEGAPIXEL = 1
 """Some twenty times what GDCM takes, so that only a frame that has no end is given up, however busy the machine is."""
@@ -32,6 +35,7 @@ def decode_isolated(frame: bytes, dataset: Dataset, syntax: str, bits: int) -> D
 
     Raises:
         DamagedImage: the stream does not decode.
+        SetupError: GDCM cannot be run here.
     """
     rows, columns, samples = int(dataset.Rows), int(dataset.Columns), int(dataset.SamplesPerPixel)
     signed, photometric = int(dataset.PixelRepresentation), str(dataset.PhotometricInterpretation)
@@ -41,7 +45,7 @@ def decode_isolated(frame: bytes, dataset: Dataset, syntax: str, bits: int) -> D
     try:
         # Every argument is a number or one of a fixed set of words by now.
         finished = subprocess.run(  # noqa: S603
-            [sys.executable, "-I", str(_WORKER), syntax, photometric, *map(str, numbers)],
+            [sys.executable, "-P", str(_WORKER), syntax, photometric, *map(str, numbers)],
             input=frame,
             capture_output=True,
             check=False,
@@ -49,6 +53,10 @@ def decode_isolated(frame: bytes, dataset: Dataset, syntax: str, bits: int) -> D
         )
     except subprocess.TimeoutExpired:
         finished = None
+    except OSError as error:
+        raise SetupError(f"GDCM cannot be run in a process of its own: {error.strerror}.") from error
+    if finished and finished.returncode == _NO_GDCM:
+        raise SetupError("GDCM cannot be loaded; install panoseg with its dependencies (python-gdcm).")
     # Its words on stderr are dropped: they may hold the file's.
     if finished is None or finished.returncode or len(finished.stdout) != rows * columns * samples * width:
         raise DamagedImage("The DICOM file's compressed picture is damaged; send the file again.") from None

@@ -50,9 +50,6 @@ def undo_filters(samples: bytes, height: int, width: int, bytes_a_pixel: int) ->
 
 
 def _sum_from_the_left(filtered: npt.NDArray[np.uint8], values: npt.NDArray[np.uint8]) -> None:
-    """Running sums along each row, modulo 256: OpenCV's sum over all that is above and left, less that of a row before.
-
-    Sums that pass 32 bits wrap, and so do their differences.
-    """
-    sums = cv2.integral(filtered).reshape(len(filtered) + 1, *(1 + filtered.shape[1], filtered.shape[2]))
+    """Running sums along each row, modulo 256: OpenCV's sum over all above and left, less that of a row before."""
+    sums = cv2.integral(filtered).reshape(len(filtered) + 1, -1, filtered.shape[2])
     values[:] = sums[1:, 1:] - sums[:-1, 1:]

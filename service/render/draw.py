@@ -112,8 +112,7 @@ def draw_overlay(pixels: Grey, segmentation: Segmentation, opacity: float) -> Ov
     if opacity == 0:
         segmentation = replace(segmentation, teeth=())
     for tooth in segmentation.teeth:
-        box = tooth.bbox
-        area = (slice(box.y, box.y + box.height), slice(box.x, box.x + box.width))
+        area = tooth.bbox.index
         inside = (segmentation.labels[area] == tooth.fdi).view(np.uint8)
         tinted = cv2.convertScaleAbs(luma[area], alpha=1 - opacity, beta=opacity * float(_LUMA[tooth.fdi]))
         cv2.copyTo(tinted, inside, luma[area])

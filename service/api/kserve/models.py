@@ -6,9 +6,8 @@ from typing import Final
 
 import numpy as np
 
-from service.api.identity import new_id
 from service.api.kserve.tensors import Inference, Values
-from service.api.schemas import model_answer, rounded, segment_answer, to_json
+from service.api.schemas import rounded, segment_answer, to_json
 from service.errors import UnknownModel
 from service.model.engine import Ticket
 from service.model.signature import Tensor, graph_input, graph_outputs
@@ -76,8 +75,6 @@ def _run_graph(segmenter: Segmenter, inference: Inference, ticket: Ticket) -> Ma
 
 def _segment_radiographs(segmenter: Segmenter, inference: Inference, ticket: Ticket) -> Mapping[str, Values]:
     """Of each radiograph's file the JSON of `/v1/segment`, and the FDI number of each pixel as PNG."""
-    uncertain = segmenter.package.manifest.thresholds.uncertain
-    model = model_answer(segmenter.package, segmenter.engine.session)
     wanted = Wanted(mask="fdi" if "mask" in inference.outputs else None)
     results: dict[str, list[bytes]] = {name: [] for name in inference.outputs}
     for upload in inference.values:
@@ -86,6 +83,6 @@ def _segment_radiographs(segmenter: Segmenter, inference: Inference, ticket: Tic
             results["mask"].append(answer.mask)
         if "segmentation" in results:
             told = replace(answer, mask=None)  # an output of its own
-            content = segment_answer(told, new_id(), model, uncertain, True, rounded(ticket.clock.read_ms()))
+            content = segment_answer(segmenter, told, rounded(ticket.clock.read_ms()))
             results["segmentation"].append(to_json(content))
     return results

@@ -19,7 +19,7 @@ from service.api.kserve.schemas import (
 )
 from service.api.kserve.tensors import HEADER_LENGTH, describe_shape, read_inference, write_inference
 from service.api.state import ServiceState, State
-from service.errors import EmptyUpload
+from service.errors import EmptyUpload, TimedOut
 from service.model.engine import Ticket
 from service.model.signature import Tensor
 from service.segmenter import Segmenter
@@ -124,19 +124,26 @@ async def infer_version(request: Request, state: State, name: str, version: str)
 async def _infer(request: Request, state: ServiceState, name: str, version: str | None) -> Response:
     find_offered(state.segmenter, name, version)
     header_length = request.headers.get(HEADER_LENGTH)
+    one_radiograph = False  # a batch, or tensors, are not what the latency target is for
 
-    def work(body: bytes, segmenter: Segmenter, ticket: Ticket) -> tuple[bool, bytes, bytes]:
+    def work(body: bytes, segmenter: Segmenter, ticket: Ticket) -> tuple[bytes, bytes]:
+        nonlocal one_radiograph
         if not body:
             raise EmptyUpload("The request holds no bytes; send the tensors.")
         # The model may have been replaced while the body was read, and large JSON would hold up the event loop.
         chosen = find_offered(segmenter, name, version)
         inference = read_inference(body, header_length, chosen.takes, chosen.gives)
-        results = chosen.infer(segmenter, inference, ticket)
         one_radiograph = name == RADIOGRAPH and len(inference.values) == 1
-        return one_radiograph, *write_inference(inference, chosen.name, chosen.version, chosen.gives, results)
+        results = chosen.infer(segmenter, inference, ticket)
+        return write_inference(inference, chosen.name, chosen.version, chosen.gives, results)
 
-    _, (one_radiograph, told, behind), timings_ms = await state.answer(request, work, long=True)
-    if one_radiograph:  # a batch, or tensors, are not what the latency target is for
+    try:
+        _, (told, behind), timings_ms = await state.answer(request, work, long=True)
+    except TimedOut:
+        if one_radiograph:
+            state.recorder.record_timed_out()
+        raise
+    if one_radiograph:
         state.recorder.record(timings_ms)
     if not behind:
         return Response(told, media_type="application/json")

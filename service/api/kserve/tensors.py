@@ -89,7 +89,9 @@ def _values(sent: InputTensor, behind: bytes, takes: Tensor) -> Values:
     if (size or 0) != len(behind):
         raise InvalidParameter(f"{len(behind)} bytes follow the JSON, and its binary_data_size says {size or 0}.")
     if takes.datatype == "BYTES":
-        return _split_bytes(behind, shape[0]) if size is not None else _refuse_text(takes.name)
+        if size is None:
+            raise InvalidParameter(f"{takes.name} is no text; send it as bytes behind the JSON (binary_data_size).")
+        return _split_bytes(behind, shape[0])
     kind = np.dtype(_TYPES[takes.datatype])
     if size is not None:
         if size != math.prod(shape) * kind.itemsize:
@@ -108,10 +110,6 @@ def _numbers(data: list[Any] | None, shape: tuple[int, ...], kind: np.dtype[Any]
     if numbers.dtype.kind not in "iu" or numbers.size != math.prod(shape) or numbers.min() < 0 or numbers.max() > 255:
         raise fault
     return numbers.astype(kind).reshape(shape)
-
-
-def _refuse_text(name: str) -> Values:
-    raise InvalidParameter(f"{name} is no text; send it as bytes behind the JSON (binary_data_size).")
 
 
 def _refuse_shared_memory(parameters: TensorParameters) -> None:
