@@ -42,7 +42,7 @@ class Settings(BaseSettings):
     )
     spinning: bool | None = Field(
         default=None,
-        description="Whether those threads wait for work awake, sooner and at the cost of all else; "
+        description="Whether those threads busy-wait between layers: faster, but takes processor time from all else; "
         "where not set, as tuned, else yes.",
     )
     tuning: Path = Field(
