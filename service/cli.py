@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import wraps
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Final, ParamSpec, TypeVar
 
@@ -28,7 +29,6 @@ from service.tune import describe as describe_way
 from service.tune import tune as measure
 
 app: Final = typer.Typer(
-    help="Finds and numbers the teeth on panoramic dental radiographs. Not a medical device.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
@@ -68,6 +68,21 @@ def _print_fault(message: str) -> None:
 def _option(name: str) -> Any:  # noqa: ANN401 - typer's own type
     field = Settings.model_fields[name]
     return typer.Option(help=field.description, envvar=f"PANOSEG_{name.upper()}", show_default=str(field.default))
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"panoseg {version('panoseg')}")
+        raise typer.Exit
+
+
+@app.callback()
+def panoseg(
+    _: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Finds and numbers the teeth on panoramic dental radiographs. Not a medical device."""
 
 
 @app.command()

@@ -2,7 +2,6 @@
 
 import ctypes
 import importlib
-import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,9 +16,7 @@ from service.model.package import ModelPackage, choose_package, find_packages, l
 from service.model.runtimes import PROVIDERS, has_gpu
 from service.model.session import open_session
 from service.segmenter import Segmenter
-from service.settings import Settings
-
-_PREFIX: Final = Settings.model_config["env_prefix"]
+from service.settings import Settings, unknown_variables
 
 _WHEELS: Final = ("onnxruntime", "onnxruntime-gpu")
 
@@ -46,9 +43,8 @@ def examine(settings: Settings) -> Iterator[Fact]:
     for name in Settings.model_fields:
         origin = "set" if name in settings.model_fields_set else "default"
         yield Fact("settings", name, f"{getattr(settings, name)} ({origin})")
-    for name in sorted(os.environ):
-        if name.startswith(_PREFIX) and name.removeprefix(_PREFIX).lower() not in Settings.model_fields:
-            yield Fact("settings", "unknown", f"{name} is set, and nothing reads it")
+    for variable in unknown_variables():
+        yield Fact("settings", "unknown", f"{variable} is set, and nothing reads it")
     yield from _models(settings)
     try:
         package = choose_package(settings.models, settings.model)

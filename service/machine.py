@@ -46,22 +46,27 @@ def quota(groups: Path = _GROUPS, own_groups: Path = _OWN_GROUPS) -> float:
         groups: where the control groups are mounted.
         own_groups: the file that names those of the process.
     """
+    return min(map(_quota_of, _groups_of("cpu", groups, own_groups)))
+
+
+def _groups_of(controller: str, groups: Path, own_groups: Path) -> list[Path]:
+    """The folders of the process's control groups for a controller, and of all groups above them."""
     try:
         lines = own_groups.read_text().splitlines()
     except OSError:
         lines = []
-    allowed = [_quota_of(groups), _quota_of(groups / "cpu")]
+    found = [groups, groups / controller]
     for line in lines:
         _, controllers, path = line.split(":", 2)
         if controllers == "":
             mounts = [groups, groups / "unified"]
-        elif "cpu" in controllers.split(","):
-            mounts = [groups / "cpu", groups / controllers]
+        elif controller in controllers.split(","):
+            mounts = [groups / controller, groups / controllers]
         else:
             continue
         group = Path(path.lstrip("/"))
-        allowed += [_quota_of(mount / each) for mount in mounts for each in (group, *group.parents)]
-    return min(allowed)
+        found += [mount / each for mount in mounts for each in (group, *group.parents)]
+    return found
 
 
 def _quota_of(group: Path) -> float:
@@ -75,11 +80,27 @@ def _quota_of(group: Path) -> float:
     return sys.maxsize if allowed in ("max", "-1") else int(allowed) / int(period)
 
 
-def free_memory_mb() -> float | None:
-    """Memory that the machine has left, in MB; None where the system does not say."""
+def free_memory_mb(groups: Path = _GROUPS, own_groups: Path = _OWN_GROUPS) -> float | None:
+    """Memory that is left to the process by the machine and its control groups, in MB; None where nothing says.
+
+    Args:
+        groups, own_groups: as `quota` takes them.
+    """
+    left = [bytes_left for group in _groups_of("memory", groups, own_groups) if (bytes_left := _memory_left(group))]
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
     except OSError:
-        return None
+        lines = []
     values = dict(line.split(":", 1) for line in lines if ":" in line)
-    return int(values["MemAvailable"].split()[0]) * 1024 / 1e6
+    if "MemAvailable" in values:
+        left.append(int(values["MemAvailable"].split()[0]) * 1024)
+    return min(left) / 1e6 if left else None
+
+
+def _memory_left(group: Path) -> int | None:
+    for most, used in (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes")):
+        try:
+            return max(1, int((group / most).read_text()) - int((group / used).read_text()))
+        except (OSError, ValueError):  # no such file, or "max"
+            continue
+    return None

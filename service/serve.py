@@ -1,9 +1,13 @@
 """The service as a process: listens, says that it is stopping while it finishes what it has, and goes."""
 
 import asyncio
+import errno
+import os
 import signal
 import socket
+import sys
 import time
+from importlib.metadata import version
 from typing import Any, Final
 
 import structlog
@@ -14,13 +18,15 @@ from service.api.protocol import BoundedProtocol
 from service.api.state import ServiceState
 from service.errors import SetupError
 from service.logs import configure_logs
-from service.settings import Settings
+from service.settings import Settings, unknown_variables
 
 _GRACE_S: Final = 8
 """Seconds that requests under way get after SIGTERM; the process is gone within ten, or once a model that is being
 loaded is there."""
 
 _LOOK_AGAIN_S: Final = 0.05
+
+_log: Final = structlog.get_logger("panoseg.service")
 
 
 class _Server(uvicorn.Server):
@@ -46,6 +52,7 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         begun = time.monotonic()
+        _log.info("stopping", requests=self._state.under_way)
         while self._state.under_way and time.monotonic() < begun + _GRACE_S and not self.force_exit:
             await asyncio.sleep(_LOOK_AGAIN_S)
         # What is left is for answers that are being sent.
@@ -82,10 +89,17 @@ def serve(settings: Settings) -> str | None:
     listener = _listen(settings)
     host, port = listener.getsockname()[:2]
     host = f"[{host}]" if ":" in host else host
-    structlog.get_logger("panoseg.service").info("listening", url=f"http://{host}:{port}/")
+    for variable in unknown_variables():
+        _log.warning("unknown setting", variable=variable, reason="nothing reads it")
+    _log.info("listening", url=f"http://{host}:{port}/", version=version("panoseg"))
     server.run(sockets=[listener])
-    failed: str | None = service.state.service.failed
-    return failed
+    state: ServiceState = service.state.service
+    _log.info("stopped", unfinished=state.under_way)
+    if state.unfinished:
+        # Python would wait for its threads, and a library that has a file with no end does not come back.
+        sys.stderr.flush()
+        os._exit(0)
+    return state.failed
 
 
 def _listen(settings: Settings) -> socket.socket:
@@ -94,12 +108,16 @@ def _listen(settings: Settings) -> socket.socket:
     Raises:
         SetupError: the address is taken, or none of this machine's.
     """
-    address = (settings.host, settings.port)
+    host = settings.host.strip("[]")
+    address = (host, settings.port)
     try:
-        if ":" not in settings.host:
+        if ":" not in host:
             return socket.create_server(address)
         return socket.create_server(address, family=socket.AF_INET6, dualstack_ipv6=socket.has_dualstack_ipv6())
     except OSError as error:
-        raise SetupError(
-            f"Cannot listen on {settings.host}, port {settings.port}: {error.strerror}. Set another host or port."
-        ) from error
+        told = {
+            errno.EADDRINUSE: "another program, perhaps another panoseg, has that port. Stop it, or set another port.",
+            errno.EACCES: "ports below 1024 are not for everybody. Set another port.",
+        }
+        why = told.get(error.errno or 0, f"{error.strerror}. Set another host or port.")
+        raise SetupError(f"Cannot listen on {host}, port {settings.port}: {why}") from error

@@ -74,6 +74,13 @@ class Settings(BaseSettings):
         return Limits(max_megapixels=self.max_megapixels)
 
 
+def unknown_variables() -> list[str]:
+    """Variables of the environment that look like settings and are none, such as misspelt ones."""
+    prefix = Settings.model_config["env_prefix"]
+    named = (name for name in sorted(os.environ) if name.startswith(prefix))
+    return [name for name in named if name.removeprefix(prefix).lower() not in Settings.model_fields]
+
+
 def describe() -> str:
     """The settings as a Markdown table, which `docs/settings.md` holds."""
     rows = ["| variable | option | default | what it sets |", "|---|---|---|---|"]

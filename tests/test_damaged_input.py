@@ -426,6 +426,18 @@ def test_a_stream_that_ends_its_decoders_process_is_damaged_and_leaves_ours_runn
         decode(dicom(DEEP_NOISE, bits=12, syntax=JPEGLosslessSV1, stream=bytes(stream)), Limits())
 
 
+@pytest.mark.parametrize(("colour_type", "bits"), [(0, 8), (0, 1), (0, 16), (2, 8), (3, 8), (6, 16)])
+def test_a_png_that_holds_far_more_than_its_picture_is_refused_before_it_is_inflated(colour_type, bits):
+    """libpng would inflate all of it: some minutes for a file that a form takes."""
+    compressor = zlib.compressobj(9)
+    stream = b"".join(compressor.compress(bytes(1 << 20)) for _ in range(600)) + compressor.flush()
+    tracemalloc.start()
+    with pytest.raises(DamagedImage, match="more than the picture"):
+        decode(png_file(200, 150, stream, bits=bits, colour_type=colour_type), Limits())
+    assert tracemalloc.get_traced_memory()[1] < 50e6
+    tracemalloc.stop()
+
+
 def test_pixels_in_the_upper_bits_of_their_words_are_not_read_as_noise():
     with pytest.raises(UnsupportedFormat, match="lowest bits"):
         decode(dicom(DEEP_NOISE << 4, bits=12, HighBit=15), Limits())

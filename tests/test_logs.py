@@ -1,10 +1,44 @@
-"""What stands in the log when something nobody foresaw happens: where, and nothing of the radiograph."""
+"""What a log tells, and that nothing else tells anything of a radiograph or of who sends it."""
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from tests.running import REPOSITORY
+
+SEGMENT = """
+import service.segmenter, training.graph
+from service.model.engine import Ticket
+from service.model.package import choose_package
+from service.settings import Settings
+
+package = choose_package(Settings().models, None)
+segmenter = service.segmenter.Segmenter(package, Settings())
+upload = (package.folder / package.manifest.known_answer.picture).read_bytes()
+assert segmenter.segment(upload, service.segmenter.Wanted(), Ticket(60)).segmentation.teeth
+"""
+
+
+def test_nothing_is_told_to_anybody_and_nothing_left_in_the_home_directory(tmp_path: Path) -> None:
+    """ONNX Runtime and OpenVINO count their users, unless they think that they run in somebody's tests."""
+    home = tmp_path / "home"
+    home.mkdir()
+    environment = {name: value for name, value in os.environ.items() if name not in ("CI", "GITHUB_ACTIONS")}
+    environment |= {"HOME": str(home), "XDG_CACHE_HOME": str(home), "PYTHONPATH": str(tmp_path)}
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\n"
+        "def tell(event, arguments):\n"
+        "    if event in ('socket.connect', 'socket.getaddrinfo', 'os.fork'):\n"
+        "        raise AssertionError(f'{event} {arguments}')\n"
+        "sys.addaudithook(tell)\n"
+    )
+    subprocess.run([sys.executable, "-c", SEGMENT], check=True, cwd=REPOSITORY, env=environment, timeout=120)
+    assert not list(home.rglob("*"))
+
 
 FAULT = """
 import logging, structlog

@@ -123,6 +123,17 @@ def test_versions_are_told_apart_by_their_numbers_whatever_stands_between(tmp_pa
     assert [folder.name for folder in find_packages(tmp_path)] == newest_first
 
 
+def test_a_package_in_a_folder_of_another_name_or_version_is_refused(copied: Path) -> None:
+    models = copied.parent.parent
+    shutil.copytree(copied, copied.parent / "2")
+    with pytest.raises(ModelPackageError, match=r"2 holds .*/1 by its manifest\.json; name the folders so"):
+        choose_package(models, f"{copied.parent.name}/2")
+    assert choose_package(models, f"{copied.parent.name}/1").manifest.version == "1"
+    found, faults = read_manifests(models)
+    assert [folder for folder, _ in found] == [copied]
+    assert len(faults) == 1
+
+
 def test_a_package_that_cannot_be_read_is_told_and_hides_no_other(copied: Path) -> None:
     models = copied.parent.parent
     (copied.parent / "0" / "manifest.json").mkdir(parents=True)  # root, who runs tests, may read any file

@@ -1,5 +1,6 @@
 """The service as a process: starting, refusing to start, pressing, stopping."""
 
+import json
 import os
 import signal
 import socket
@@ -8,6 +9,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -15,9 +17,11 @@ import cv2
 import httpx
 import numpy as np
 import pytest
+from pydicom.uid import JPEGLosslessSV1
 
 from service.machine import usable_cores
 from service.model.package import ModelPackage
+from tests.encoders import dicom
 from tests.running import REPOSITORY, running_service
 from training.phantom import Phantom
 
@@ -97,6 +101,19 @@ def test_headers_without_end_are_refused_and_others_answered_meanwhile(service_u
             pass  # it hung up before all of it was sent
         else:
             assert answer.startswith(b"HTTP/1.1 400") or not answer
+    assert httpx.get(f"{service_url}/health/live").status_code == 200
+
+
+def test_a_connection_whose_headers_do_not_come_is_closed_and_others_are_answered(service_url: str) -> None:
+    address = urlsplit(service_url)
+    with (
+        socket.create_connection((address.hostname or "", address.port or 0)) as silent,
+        socket.create_connection((address.hostname or "", address.port or 0)) as half,
+    ):
+        half.sendall(b"POST /v1/segment HTTP/1.1\r\nHost: x\r\n")
+        for connection in (silent, half):
+            connection.settimeout(60)
+            assert connection.recv(1) == b""
     assert httpx.get(f"{service_url}/health/live").status_code == 200
 
 
@@ -269,6 +286,42 @@ def test_memory_does_not_follow_a_bomb() -> None:
             answer = httpx.post(f"{url}/v1/segment", content=bomb, timeout=30)
             assert answer.json()["type"] == "urn:panoseg:problem:too-many-pixels"
         assert resident_mb() - before < 150
+
+
+def test_work_that_does_not_end_is_answered_in_time_and_does_not_keep_the_service_from_stopping(
+    tmp_path: Path, phantom: Phantom
+) -> None:
+    """A decoder that hangs, here GDCM in a process of its own."""
+    (tmp_path / "gdcm.py").write_text(
+        "import sys, time\nif not sys.argv[0].endswith('gdcm_worker.py'):\n    raise ImportError\ntime.sleep(30)\n"
+    )
+    upload = dicom(phantom.pixels.astype(np.uint16), bits=12, syntax=JPEGLosslessSV1)
+    with running_service(PANOSEG_TIMEOUT_S="0.5", PYTHONPATH=str(tmp_path)) as (url, process, log):
+        assert httpx.post(f"{url}/v1/segment", content=upload, timeout=60).status_code == 504
+        assert "panoseg_under_way 1.0" in httpx.get(f"{url}/metrics").text
+        process.terminate()
+        assert process.wait(timeout=25) == 0
+        stopping, stopped = list(map(json.loads, log.read_text().splitlines()))[-2:]
+    assert (stopping["event"], stopping["requests"]) == ("stopping", 1)
+    assert (stopped["event"], stopped["unfinished"]) == ("stopped", 1)
+
+
+def test_the_log_says_why_a_request_was_refused_and_holds_no_probes(phantom_png: bytes) -> None:
+    with running_service(PANOSEG_PROVIDR="cpu") as (url, process, log):
+        assert httpx.get(f"{url}/health/ready").json()["version"] == version("panoseg")
+        httpx.get(f"{url}/metrics")
+        httpx.post(f"{url}/v1/segment", content=phantom_png[:-100], timeout=60)
+        httpx.post(f"{url}/v2/models/other/infer", content=b"", timeout=60)
+        process.terminate()
+        assert process.wait(timeout=60) == 0
+        lines = list(map(json.loads, log.read_text().splitlines()))
+    requests = [
+        (line["route"], line["problem"]) for line in lines if line["event"] == "request" and line["method"] == "POST"
+    ]
+    assert all(line["status"] == 503 for line in lines if line.get("method") == "GET")  # until it was ready
+    assert requests == [("/v1/segment", "damaged-image"), ("/v2/models/{name}/infer", "unknown-model")]
+    assert [line["variable"] for line in lines if line["event"] == "unknown setting"] == ["PANOSEG_PROVIDR"]
+    assert [line["event"] for line in lines[-2:]] == ["stopping", "stopped"]
 
 
 def test_an_unforeseen_fault_while_loading_stops_the_service_and_stands_in_the_log(

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from service.doctor import examine
 from service.errors import SetupError
-from service.machine import affine_cores, quota, usable_cores
+from service.machine import affine_cores, free_memory_mb, quota, usable_cores
 from service.model.package import ModelPackage
 from service.settings import Settings
 from service.tune import choose, ways
@@ -152,6 +152,37 @@ def test_the_quota_of_the_process_is_found_wherever_it_is_set(case: str, tmp_pat
         path.write_text(content)
     (tmp_path / "own").write_text(own + "\n")
     assert quota(tmp_path / "groups", tmp_path / "own") == expected
+
+
+MEMORY = {
+    "a container's own, version 2": ({"memory.max": "3000000", "memory.current": "1000000"}, "0::/", 2),
+    "a systemd service": (
+        {
+            "system.slice/panoseg.service/memory.max": "9000000",
+            "system.slice/panoseg.service/memory.current": "4000000",
+        },
+        "0::/system.slice/panoseg.service",
+        5,
+    ),
+    "version 1": (
+        {"memory/memory.limit_in_bytes": "7000000", "memory/memory.usage_in_bytes": "1000000"},
+        "4:memory:/",
+        6,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", MEMORY)
+def test_the_memory_that_is_left_is_what_the_process_may_have(case: str, tmp_path: Path) -> None:
+    files, own, expected_mb = MEMORY[case]
+    for name, content in files.items():
+        path = tmp_path / "groups" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content + "\n")
+    (tmp_path / "own").write_text(own + "\n")
+    assert free_memory_mb(tmp_path / "groups", tmp_path / "own") == expected_mb
+    unlimited = free_memory_mb(tmp_path / "none", tmp_path / "none")
+    assert unlimited is None or unlimited > 50
 
 
 def test_a_process_has_a_core_and_no_more_than_it_may_be_put_on() -> None:

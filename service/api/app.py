@@ -40,6 +40,8 @@ _HEADERS: Final = {
     "Retry-After": "Seconds, with `busy`.",
 }
 
+_PROBES: Final = ("/health/live", "/health/ready", "/metrics", "/v2/health/live", "/v2/health/ready")
+
 _PAGE_POLICY: Final = "default-src 'self'; img-src 'self' blob: data:"
 
 
@@ -68,6 +70,9 @@ def create_app(settings: Settings, on_failure: Callable[[], None] = lambda: None
     app.state.service = state
     problems.install(app)
     app.include_router(images.router, responses=problems.FAULT)
+    for path in images.PATHS:
+        for status in ("503", "504"):  # a rate misses the first of a series that was not there before
+            state.requests.labels(path, status)
     app.include_router(operations.router, responses=problems.FAULT)
     app.include_router(kserve.router)
     if settings.reload:
@@ -174,11 +179,15 @@ class _Envelope:
             # The route's own template, since a path that somebody typed may hold a name.
             route = getattr(scope.get("route"), "path", "other")
             self._state.requests.labels(route, str(status)).inc()
-            _log.info(
+            told = {"problem": scope["state"]["problem"]} if "problem" in scope["state"] else {}
+            # Probes that are answered well would be all that a log holds.
+            log = _log.debug if route in _PROBES and status == 200 else _log.info
+            log(
                 "request",
                 request_id=identity,
                 method=scope["method"] if scope["method"] in ("GET", "POST", "HEAD", "OPTIONS") else "other",
                 route=route,
                 status=status,
+                **told,
                 duration_ms=round(1000 * (time.perf_counter() - begin), 3),
             )

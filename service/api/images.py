@@ -34,6 +34,8 @@ _UPLOAD: Final[dict[str, Any]] = {
     }
 }
 
+PATHS: Final = ("/v1/segment", "/v1/mask", "/v1/overlay")
+
 _PARTS: Final = ("mask", "overlay", "polygons")
 
 Include = Annotated[list[str], Query(description="mask, overlay, polygons: separated by commas, or one each time.")]

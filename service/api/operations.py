@@ -1,5 +1,6 @@
 """The routes for those who run the service: models, latency, health, metrics."""
 
+from importlib.metadata import version
 from typing import Annotated, Final
 
 import structlog
@@ -78,6 +79,7 @@ async def ready(state: State) -> Ready:
     """200 with model, provider and uptime; 503 with the reason before that and while stopping."""
     segmenter = state.segmenter
     return Ready(
+        version=version("panoseg"),
         model=model_answer(segmenter),
         uptime_s=round(state.uptime_s, 3),
         warnings=segmenter.warnings,

@@ -42,6 +42,7 @@ def problem(
     request: Request, slug: str, status: int, title: str, detail: str, headers: dict[str, str] | None = None
 ) -> JSONResponse:
     """A problem answer for a request; under `/v2` in the form of the protocol that is spoken there."""
+    request.state.problem = slug  # for the log
     if request.url.path.startswith("/v2"):
         return JSONResponse(ProtocolError(error=detail).model_dump(), status, headers)
     content = Problem(

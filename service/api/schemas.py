@@ -149,6 +149,7 @@ class Ready(BaseModel):
     """A model is loaded and warmed up."""
 
     status: Literal["ready"] = "ready"
+    version: str = Field(description="Of the service.")
     model: Model
     uptime_s: float
     warnings: list[str] = Field(description="What an administrator should know, such as a GPU that is not used.")

@@ -28,6 +28,9 @@ _PROCESSOR_TARGET_MS: Final = 500.0
 _GPU_TARGET_MS: Final = 50.0
 """What a request is meant to stay within where the settings do not say."""
 
+_LAST_PATIENCE_S: Final = 1.0
+"""For work that nobody waits for any more, until it looks again whether somebody does."""
+
 
 class ServiceState:
     """The service between start and stop.
@@ -35,6 +38,7 @@ class ServiceState:
     Attributes:
         failed: why the model could not be loaded, once that is known.
         stopping: whether the service has been told to stop.
+        unfinished: whether work went on after that which does not end.
         upload_room: for what is being received.
     """
 
@@ -66,6 +70,7 @@ class ServiceState:
         self._model = Info("panoseg_model", "The model that answers.", registry=self.registry)
         self.failed: str | None = None
         self.stopping = False
+        self.unfinished = False
         self.upload_room = UploadRoom(settings.max_upload_mb)
         self._started = time.monotonic()
         self._segmenter: Segmenter | None = None
@@ -193,8 +198,8 @@ class ServiceState:
             await asyncio.to_thread(self._close)
 
     def _close(self) -> None:
-        self._workers.close()
-        if self._segmenter:
+        self.unfinished = not self._workers.close(_LAST_PATIENCE_S)
+        if self._segmenter and not self.unfinished:
             self._segmenter.close()
 
     async def answer(

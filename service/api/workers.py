@@ -18,6 +18,8 @@ from service.segmenter import Segmenter
 _BESIDE_THE_CORES: Final = 1
 """Radiographs worked on beyond one for each core, so that none idles while an answer changes hands."""
 
+_LOOK_AGAIN_S: Final = 0.02
+
 _R = TypeVar("_R")
 
 
@@ -36,6 +38,7 @@ class Workers:
 
     def __init__(self, max_requests: int) -> None:
         self.to_begin = 0
+        self._at_work = 0
         self._counting = threading.Lock()
         few = usable_cores() + _BESIDE_THE_CORES
         self._all_at_once = ThreadPoolExecutor(max_requests, "request")
@@ -74,9 +77,14 @@ class Workers:
         def begin() -> _R:
             with self._counting:
                 self.to_begin -= 1
-            ticket.clock.add("queue", time.perf_counter() - submitted)
-            ticket.check()
-            return work(segmenter, ticket)
+                self._at_work += 1
+            try:
+                ticket.clock.add("queue", time.perf_counter() - submitted)
+                ticket.check()
+                return work(segmenter, ticket)
+            finally:
+                with self._counting:
+                    self._at_work -= 1
 
         working = asyncio.get_running_loop().run_in_executor(workers, begin)
         working.add_done_callback(lambda _: segmenter.engine.leave())
@@ -95,10 +103,14 @@ class Workers:
             # What the dropped work ends with is nobody's concern any more, and must not be reported as unread.
             working.add_done_callback(lambda done: done.cancelled() or done.exception())
 
-    def close(self) -> None:
-        """Finish what has begun; what waits for a thread is cancelled."""
+    def close(self, patience_s: float) -> bool:
+        """Let what has begun come to its end, and cancel what waits for a thread; whether all has ended in time."""
         for workers in (self._all_at_once, self._few_at_once, self._many_pictures):
-            workers.shutdown(wait=True, cancel_futures=True)
+            workers.shutdown(wait=False, cancel_futures=True)
+        until = time.monotonic() + patience_s
+        while self._at_work and time.monotonic() < until:
+            time.sleep(_LOOK_AGAIN_S)
+        return not self._at_work
 
 
 async def _wait_for_disconnect(request: Request) -> None:

@@ -2,6 +2,7 @@
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from service.errors import ModelPackageError, ProviderUnavailable
 from service.model.interpret import find_teeth
@@ -17,13 +18,8 @@ def check_known_answer(package: ModelPackage, session: Session) -> None:
         ProviderUnavailable: the model was loaded and cannot be run.
     """
     manifest, known = package.manifest, package.manifest.known_answer
-    picture, labels = (
-        cv2.imread(str(package.folder / name), cv2.IMREAD_GRAYSCALE) for name in (known.picture, known.labels)
-    )
-    size = (manifest.input.height, manifest.input.width)
-    if picture is None or labels is None or picture.shape != size or labels.shape != size:
-        raise ModelPackageError(f"{package.folder} lacks its known-answer pictures of {size[1]} x {size[0]} pixels.")
-    pixels = np.asarray(picture, np.uint8)[np.newaxis]
+    picture, labels = (_read(package, name) for name in (known.picture, known.labels))
+    pixels = picture[np.newaxis]
     sizes = {session.lanes, *session.batches}
     try:
         predictions = [each for count in sizes for each in session.run(pixels.repeat(count, 0))]
@@ -37,3 +33,13 @@ def check_known_answer(package: ModelPackage, session: Session) -> None:
             f"{package.folder} does not give its known answer on {session.provider}: {agreement:.1%} of the pixels "
             f"agree, and {known.min_agreement:.1%} must. The file or the runtime is not what it was."
         )
+
+
+def _read(package: ModelPackage, name: str) -> npt.NDArray[np.uint8]:
+    height, width = package.manifest.input.height, package.manifest.input.width
+    picture = cv2.imread(str(package.folder / name), cv2.IMREAD_GRAYSCALE)
+    if picture is None or picture.shape != (height, width):
+        raise ModelPackageError(
+            f"{package.folder / name} is no picture of {width} x {height} pixels; copy the whole model package."
+        )
+    return np.asarray(picture, np.uint8)

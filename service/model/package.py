@@ -192,7 +192,9 @@ def read_manifest(folder: Path) -> Manifest:
     except OSError as error:
         raise ModelPackageError(f"{folder / MANIFEST} cannot be read: {error.strerror}.") from error
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
+        faults = "; ".join(
+            ": ".join(filter(None, (".".join(map(str, fault["loc"])), fault["msg"]))) for fault in error.errors()
+        )
         raise ModelPackageError(f"{folder / MANIFEST} cannot be used: {faults}.") from error
 
 
@@ -235,7 +237,9 @@ def read_manifests(models: Path) -> tuple[list[tuple[Path, Manifest]], list[str]
     found, faults = [], []
     for folder in find_packages(models):
         try:
-            found.append((folder, read_manifest(folder)))
+            manifest = read_manifest(folder)
+            _refuse_misplaced(folder, manifest)
+            found.append((folder, manifest))
         except ModelPackageError as error:
             faults.append(str(error))
     return found, faults
@@ -249,12 +253,35 @@ def choose_package(models: Path, wanted: str | None) -> ModelPackage:
     """
     folders = find_packages(models)
     if not folders:
+        _refuse_unreadable(models)
         raise ModelPackageError(f"{models} holds no model package (a folder <name>/<version> with a {MANIFEST}).")
     for folder in folders:
         if wanted in (None, folder.parent.name, f"{folder.parent.name}/{folder.name}"):
-            return load_package(folder)
+            package = load_package(folder)
+            _refuse_misplaced(folder, package.manifest)
+            return package
     known = ", ".join(f"{folder.parent.name}/{folder.name}" for folder in folders)
     raise ModelPackageError(f"There is no model {wanted} in {models}; there is {known}.")
+
+
+def _refuse_misplaced(folder: Path, manifest: Manifest) -> None:
+    """Refuse a package in a folder of another name or version, by which nobody could ask for it or tell what ran."""
+    if (folder.parent.name, folder.name) != (manifest.name, manifest.version):
+        raise ModelPackageError(
+            f"{folder} holds {manifest.name}/{manifest.version} by its {MANIFEST}; name the folders so."
+        )
+
+
+def _refuse_unreadable(models: Path) -> None:
+    """Refuse a folder of models that cannot be looked into, which would else seem empty."""
+    try:
+        for folder in (models, *models.iterdir()):
+            if folder.is_dir():
+                next(folder.iterdir(), None)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise ModelPackageError(f"{error.filename} cannot be read: {error.strerror}.") from error
 
 
 def file_sha256(path: Path) -> str:

@@ -20,6 +20,8 @@ import onnxruntime
 
 from service.errors import ModelPackageError, ProviderUnavailable
 
+onnxruntime.disable_telemetry_events()  # on Windows; elsewhere `service.telemetry` has done it
+
 Choice = Literal["cpu", "cuda", "tensorrt", "openvino"]
 
 OnProcessor = Literal["cpu", "openvino"]

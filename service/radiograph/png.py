@@ -21,11 +21,15 @@ _PHOTOMETRIC = {0: "MONOCHROME2", 2: "RGB", 3: "PALETTE COLOR", 4: "MONOCHROME2"
 _IHDR = struct.Struct(">4sIIBBBBB")
 
 _GREY = 0
+_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _PLAIN_METHODS = (0, 0, 0)
 """Of compression and filtering the only ones there are, and no interlace."""
 
 _PROBE = 1 << 14
 """Bytes of the compressed stream that are inflated to see how the first rows are filtered."""
+
+_PIECE = 1 << 14
+"""Bytes of the compressed stream that are inflated at a time where what they hold is counted alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,11 @@ class _Header:
     bits: int
     colour_type: int
     methods: tuple[int, int, int]
+
+    @property
+    def bytes_a_pixel(self) -> int:
+        """At most, where several pixels share one."""
+        return _CHANNELS[self.colour_type] * max(1, self.bits // 8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +73,7 @@ def decode_png(data: bytes, limits: Limits) -> Radiograph:
     chunks = _read_chunks(data)
     decoded = _decode_plain_grey(header, chunks)
     if decoded is None:
+        _refuse_endless(chunks.compressed, 2 * header.height * (1 + header.width * header.bytes_a_pixel))
         decoded = _decode_any(chunks)
     grey, colourfulness = to_grey(decoded)
     pixels = orient(spread(grey), chunks.orientation)
@@ -91,6 +101,21 @@ def _decode_plain_grey(header: _Header, chunks: _Chunks) -> Decoded | None:
     if len(samples) != row * header.height or not stream.eof or not can_undo(samples, row):
         return None
     return undo_filters(samples, header.height, header.width, bytes_a_pixel)
+
+
+def _refuse_endless(compressed: bytes, most: int) -> None:
+    """Refuse a stream that holds more than `most` bytes: libpng inflates to the end whatever follows the picture.
+
+    In pieces, of which each inflates to a thousand times its size at most, and none is kept.
+    """
+    stream, length = isal_zlib.decompressobj(), 0
+    for start in range(0, len(compressed), _PIECE):
+        try:
+            length += len(stream.decompress(compressed[start : start + _PIECE]))
+        except isal_zlib.IsalError:  # type: ignore[misc] # libpng stops there too, and says so
+            return
+        if length > most:
+            raise DamagedImage("The PNG file holds more than the picture that it declares; export it again.")
 
 
 def _decode_any(chunks: _Chunks) -> Decoded:

@@ -60,6 +60,12 @@ async function problemOf(response) {
   const isProblem = response.headers.get("Content-Type")?.startsWith("application/problem+json");
   const said = isProblem
     ? await response.json()
-    : { title: `The service answered ${response.status}`, detail: "It did not say why.", status: response.status };
+    : { title: `Refused (${response.status})`, detail: whyNot(response.status), status: response.status };
   return new Problem(said, retryAfter);
+}
+
+/** panoseg itself always says what is wrong. */
+function whyNot(status) {
+  const limit = status === 413 ? " Its limit for uploads is too low: radiographs take up to 64 MB." : "";
+  return `Something between this page and panoseg, such as a proxy, refused it.${limit}`;
 }
