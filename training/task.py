@@ -8,10 +8,15 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR, ReduceLROnPlateau
 
+from service.errors import SetupError
 from training.config import Config, OneCycle
 from training.data.loader import Batch
 from training.loss import segmentation_loss
 from training.network import ToothNetwork
+
+
+class DivergedError(SetupError):
+    """A run whose loss is no number any more, so that nothing more can be learnt."""
 
 
 class ToothTask(lightning.LightningModule):
@@ -82,6 +87,12 @@ class ToothTask(lightning.LightningModule):
             nn.utils.clip_grad_norm_(self.parameters(), most)
 
     def on_train_epoch_end(self) -> None:
+        # Here, since the last checkpoint is written next.
+        if not self.trainer.callback_metrics["train_loss"].isfinite():
+            raise DivergedError(
+                f"The loss is no number since epoch {self.current_epoch}; lower optimiser.learning_rate or set "
+                "precision: fp32."
+            )
         # Lightning would let it follow only after the checkpoint is written, and a resumed run would miss an epoch.
         schedule = self.lr_schedulers()
         if isinstance(schedule, ReduceLROnPlateau):

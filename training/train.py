@@ -5,7 +5,7 @@ import logging
 import warnings
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import lightning
 import torch
@@ -63,6 +63,7 @@ def train(
         ModelPackageError: the package to begin with is damaged.
         DataError: the data are broken, or splits share a picture or a patient.
         StoppedError: by Ctrl-C or SIGTERM.
+        DivergedError: the loss is no number any more.
     """
     config = load_config(config_path)
     folder = runs / config.name
@@ -143,6 +144,8 @@ def _quieten_lightning(config: Config) -> None:
     """Keep what it says about itself, and about what is meant here, from who waits for a run."""
     logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
+    # Said where a run's folder was moved or copied: of the best one it is not so, and the last one is written anew.
+    warnings.filterwarnings("ignore", "The dirpath has changed")
     warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated")
     if config.frozen_statistics:
         warnings.filterwarnings("ignore", r"Found \d+ module\(s\) in eval mode")
@@ -191,7 +194,10 @@ def choose_precision(config: Config) -> Literal["bf16-mixed", "32-true"]:
     """
     if config.precision != "auto":
         return "bf16-mixed" if config.precision == "bf16" else "32-true"
-    native = torch.cuda.is_bf16_supported() if torch.cuda.is_available() else torch.cpu._is_avx512_bf16_supported()
+    if torch.cuda.is_available():
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        native = torch.cpu._is_avx512_bf16_supported()
     return "bf16-mixed" if native else "32-true"
 
 
@@ -219,8 +225,13 @@ class _BestOfLastPhase(ModelCheckpoint):
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Lightning's own hook."""
         assert isinstance(pl_module, ToothTask)
-        if pl_module.in_last_phase:
+        # The first epoch is the best one so far, and would be saved without a loss that is a number.
+        if pl_module.in_last_phase and trainer.callback_metrics["val_loss"].isfinite():
             super().on_validation_end(trainer, pl_module)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Lightning's own hook; by itself it forgets the best loss of a run whose folder was moved or copied."""
+        super().load_state_dict({**state_dict, "dirpath": self.dirpath})
 
 
 class _StopInLastPhase(EarlyStopping):

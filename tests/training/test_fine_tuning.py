@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import httpx
 import numpy as np
 import pytest
@@ -106,6 +107,24 @@ def test_masks_get_the_models_numbers_and_keep_every_pixel(config: Config) -> No
         assert np.array_equal(sample.labels > 0, tooth)
         # The model has never seen a phantom, and still knows most of its teeth.
         assert (sample.labels == truth.labels)[tooth].mean() > 0.6
+
+
+@pytest.mark.parametrize("width", [300, 470, 1000])
+def test_masks_get_numbers_as_right_where_the_picture_is_smaller_than_the_models_input(
+    config: Config, width: int
+) -> None:
+    (drawn,) = draw_samples(1, 21)
+    side = (width, width // 2)
+    resized = replace(
+        drawn,
+        pixels=cv2.resize(drawn.pixels, side, interpolation=cv2.INTER_AREA),
+        labels=cv2.resize(drawn.labels, side, interpolation=cv2.INTER_NEAREST),
+    )
+    rights = []
+    for truth in (drawn, resized):
+        (numbered,) = number_splits(Splits(train=(without_numbers(truth),), val=(), test=()), config).train
+        rights.append((numbered.labels == truth.labels)[truth.labels > 0].mean())
+    assert rights[1] == pytest.approx(rights[0], abs=0.02)
 
 
 def test_numbers_that_the_data_tell_are_kept(config: Config) -> None:

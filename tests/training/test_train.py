@@ -18,7 +18,7 @@ from training.checkpoint import BEST, LAST, CheckpointError
 from training.config import ConfigError, OneCycle, load_config
 from training.data import DataError
 from training.phantom import draw_samples
-from training.task import ToothTask
+from training.task import DivergedError, ToothTask
 from training.train import train
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -231,6 +231,48 @@ def test_a_run_is_not_resumed_with_another_configuration(tmp_path, config, whole
     other.write_text(config.read_text().replace("seed: 3", "seed: 4"))
     with pytest.raises(ConfigError, match=r"begun with another configuration \(seed: 3 → 4\); give"):
         train(other, whole.parent, resume=True)
+
+
+@pytest.fixture(scope="module")
+def short(tmp_path_factory, pictures):
+    """A run of one epoch."""
+    folder = tmp_path_factory.mktemp("short")
+    path = folder / "short.yaml"
+    config = {**CONFIG, **RECIPES["plateau"], "data": {"kind": "pairs", "folder": str(pictures)}}
+    path.write_text(yaml.safe_dump(config | {"phases": [{"height": 64, "width": 128, "epochs": 1, "batch": 5}]}))
+    return train(path, folder, resume=False)
+
+
+def go_on_elsewhere(run, runs, loss):
+    """Goes on with a copy of a run for one epoch more, as if it had always had another loss."""
+    shutil.copytree(run, runs / run.name)
+    path = runs / run.name / "config.yaml"
+    config = yaml.safe_load(path.read_text())
+    config["phases"][0]["epochs"] += 1
+    path.write_text(yaml.safe_dump(config | {"loss": loss}))
+    return train(path, runs, resume=True)
+
+
+def test_a_run_whose_folder_was_copied_still_knows_its_best_epoch(short, tmp_path):
+    copied = go_on_elsewhere(short, tmp_path, {"cross_entropy": 1000.0})
+    assert checkpoint(copied)["epoch"] == 1
+    assert (copied / BEST).read_bytes() == (short / BEST).read_bytes()
+
+
+def test_a_run_ends_when_its_loss_is_no_number_and_keeps_what_it_has_learnt(short, tmp_path):
+    with pytest.raises(DivergedError, match=r"no number since epoch 1; lower optimiser\.learning_rate"):
+        go_on_elsewhere(short, tmp_path, {"cross_entropy": 1e39})
+    for name in (BEST, LAST):
+        assert (tmp_path / "tiny" / name).read_bytes() == (short / name).read_bytes()
+
+
+def test_weights_that_are_no_numbers_are_never_the_best(short, tmp_path):
+    path = tmp_path / "tiny.yaml"
+    config = yaml.safe_load((short / "config.yaml").read_text())
+    path.write_text(yaml.safe_dump(config | {"loss": {"cross_entropy": 1e39}}))
+    with pytest.raises(DivergedError, match="no number since epoch 0"):
+        train(path, tmp_path, resume=False)
+    assert sorted(file.name for file in (tmp_path / "tiny").iterdir()) == ["config.yaml", "log"]
 
 
 def test_weights_to_begin_with_that_are_not_there_are_asked_for(tmp_path, pictures):

@@ -18,10 +18,11 @@ from service.model.prepare import prepare
 from service.model.session import open_session
 from training.checkpoint import is_package
 from training.config import Config, ConfigError
+from training.data.loader import prepare_sample
 from training.data.samples import TOOTH, Sample, lacks_numbers
 from training.data.splits import Splits
 
-_WHOLE: Final = 255
+_WHOLE: Final = np.uint8(255)
 
 
 def number_splits(splits: Splits, config: Config) -> Splits:
@@ -66,12 +67,9 @@ class _Numberer:
                 (width, model_input.content.x, model_input.content.width, model_input.pixels.shape[1]),
             )
         )
-        mask = sample.labels == TOOTH
-        small = np.zeros(model_input.pixels.shape, np.uint8)
-        in_rows, in_columns = np.nonzero(mask)
-        small[rows[in_rows], columns[in_columns]] = _WHOLE
-        numbers = self._read(model_input.pixels, small)[rows][:, columns]
-        return replace(sample, labels=np.where(mask, numbers, sample.labels))
+        _, tooth = prepare_sample(sample, *model_input.pixels.shape, classes=2)
+        numbers = self._read(model_input.pixels, tooth * _WHOLE)[rows][:, columns]
+        return replace(sample, labels=np.where(sample.labels == TOOTH, numbers, sample.labels))
 
     def _read(self, pixels: npt.NDArray[np.uint8], mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """A number for every pixel: inside the mask that of the service's own reading of it, else the nearest."""
