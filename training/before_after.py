@@ -10,14 +10,11 @@ import numpy as np
 from service.model.package import ModelPackage, load_package
 from training.config import load_config
 from training.data import Sample, load_splits
-from training.data.samples import are_numbered
 from training.evaluate import PictureScore, open_segmenter, score_all, summarise
-from training.metrics import bootstrap_interval
+from training.measure import MEASURES, stack_figures
+from training.metrics import Figures, bootstrap_difference
 
 COMPARISON: Final = "comparison.json"
-
-MEASURES: Final = ("dice", "iou", "pixel_accuracy", "tooth_dice", "tooth_f1")
-"""By tooth only where the data tell numbers."""
 
 _SEED: Final = 0
 
@@ -31,8 +28,9 @@ def compare(before: Path, after: Path, config_path: Path, split: str, out: Path 
         out: the file to write to in place of `after`'s.
 
     Returns:
-        What was written: figures of both as `panoseg evaluate` has them, and of each measure the mean over the
-        pictures of after minus before, its 95 % bootstrap interval, and how many pictures are better and worse.
+        What was written: figures of both as `panoseg evaluate` has them, and of each measure after minus before, its
+        95 % bootstrap interval over pictures, and how many pictures are better and worse; by tooth only where the data
+        tell numbers.
 
     Raises:
         ModelPackageError, ConfigError, DataError: something of it cannot be used.
@@ -40,7 +38,7 @@ def compare(before: Path, after: Path, config_path: Path, split: str, out: Path 
     samples: tuple[Sample, ...] = getattr(load_splits(load_config(config_path).data, names=(split,)), split)
     packages = {"before": load_package(before), "after": load_package(after)}
     scores = {name: _score(package, samples, name) for name, package in packages.items()}
-    numbered = are_numbered(samples)
+    pairs = {name: [stack_figures([scores[each]], name) for each in packages] for name in MEASURES}
     told: dict[str, Any] = {
         "command": f"panoseg evaluate {after} --config {config_path} --split {split} --before {before}",
         "split": split,
@@ -49,29 +47,29 @@ def compare(before: Path, after: Path, config_path: Path, split: str, out: Path 
             for name, package in packages.items()
         },
         "difference": {
-            measure: subtract(*([_figure(picture, measure) for picture in scores[name]] for name in packages))
-            for measure in MEASURES[: None if numbered else 3]
+            measure: subtract(old, new) for measure, (old, new) in pairs.items() if old is not None and new is not None
         },
     }
-    (out or after / COMPARISON).write_text(json.dumps(told, indent=1) + "\n")
+    (out or after / COMPARISON).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
     return told
 
 
-def subtract(before: Sequence[float], after: Sequence[float]) -> dict[str, Any]:
-    """Paired difference, after minus before: its mean, the 95 % bootstrap interval of it, and how many rose and fell.
+def subtract(before: Figures, after: Figures) -> dict[str, Any]:
+    """Paired difference, after minus before, its 95 % bootstrap interval, and how many pictures rose and fell.
 
     Args:
-        before, after: one figure for each picture, in the same order; at least one.
+        before, after: of one run each, on the same pictures in the same order.
     """
-    differences = np.subtract(after, before)
-    low, high = bootstrap_interval(differences.tolist(), _SEED)
+    low, high = bootstrap_difference(after, before, _SEED)
+    one_by_one = np.eye(before.parts.shape[1])
+    rises = after.weighted(one_by_one) - before.weighted(one_by_one)
     return {
-        "before": round(float(np.mean(before)), 4),
-        "after": round(float(np.mean(after)), 4),
-        "mean": round(float(differences.mean()), 4),
+        "before": round(before.mean, 4),
+        "after": round(after.mean, 4),
+        "mean": round(after.mean - before.mean, 4),
         "interval": [round(low, 4), round(high, 4)],
-        "better": int((differences > 0).sum()),
-        "worse": int((differences < 0).sum()),
+        "better": int((rises > 0).sum()),
+        "worse": int((rises < 0).sum()),
     }
 
 
@@ -81,10 +79,3 @@ def _score(package: ModelPackage, samples: Sequence[Sample], name: str) -> list[
         return score_all(segmenter, samples, f"reading {name}")
     finally:
         segmenter.close()
-
-
-def _figure(picture: PictureScore, measure: str) -> float:
-    if measure.startswith("tooth_"):
-        assert picture.teeth is not None
-        return picture.teeth.mean_dice if measure == "tooth_dice" else picture.teeth.teeth.f1
-    return float(getattr(picture, measure))

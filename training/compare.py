@@ -119,7 +119,7 @@ def _describe(group: Sequence[MeasuredRun], baseline: Sequence[MeasuredRun]) -> 
         "pictures_seen": [one.pictures_seen for one in figures],
     }
     for name in MEASURES:
-        ours, theirs = stack_figures(figures, name), stack_figures(first, name)
+        ours, theirs = (stack_figures([one.pictures for one in runs], name) for runs in (figures, first))
         if ours is None:
             row[name] = None
             continue

@@ -21,6 +21,7 @@ from training.data import Sample, Splits, load_splits
 from training.data.loader import prepare_sample
 from training.data.numbering import number_splits
 from training.data.samples import TOOTH, lacks_numbers
+from training.evaluate import PictureScore
 from training.graph import Familiarity, ServiceGraph
 from training.metrics import Figures, ToothAgreement, dice, iou, match_teeth, pixel_accuracy
 from training.network import ToothNetwork
@@ -30,6 +31,7 @@ from training.view import ViewRule
 Split = Literal["val", "test"]
 
 MEASURES: Final = ("dice", "iou", "pixel_accuracy", "tooth_dice", "tooth_f1")
+"""By pixel as means over pictures, by tooth over all teeth."""
 
 
 class PictureFigures(BaseModel):
@@ -105,19 +107,19 @@ def measure_run(folder: Path, split: Split, *, again: bool = False) -> MeasuredR
         pictures_seen=None if epochs is None else _count_seen(config, epochs),
         pictures=_measure_pictures(network, config, split, f"measuring {folder.name}"),
     )
-    kept.write_text(figures.model_dump_json(indent=1) + "\n")
+    kept.write_text(figures.model_dump_json(indent=1) + "\n", encoding="utf-8")
     return MeasuredRun(folder, config, figures)
 
 
-def stack_figures(runs: Sequence[RunFigures], measure: str) -> Figures | None:
+def stack_figures(runs: Sequence[Sequence[PictureFigures | PictureScore]], measure: str) -> Figures | None:
     """One of `MEASURES` of several runs on the same pictures; None where there are no numbered teeth to judge."""
     if not measure.startswith("tooth_"):
-        values = np.array([[getattr(picture, measure) for picture in run.pictures] for run in runs], np.float64)
+        values = np.array([[getattr(picture, measure) for picture in pictures] for pictures in runs], np.float64)
         return Figures(values, np.ones_like(values))
-    teeth = [[picture.teeth for picture in run.pictures] for run in runs]
-    both = [[_part_and_whole(tooth, measure) for tooth in row if tooth is not None] for row in teeth]
-    if not all(len(row) == len(run.pictures) for row, run in zip(both, runs, strict=True)):
+    teeth = [[picture.teeth for picture in pictures] for pictures in runs]
+    if any(tooth is None for row in teeth for tooth in row):
         return None
+    both = [[_part_and_whole(tooth, measure) for tooth in row if tooth is not None] for row in teeth]
     parts, wholes = np.moveaxis(np.array(both, np.float64), -1, 0)
     return Figures(parts, wholes)
 
@@ -202,6 +204,6 @@ def _count_seen(config: Config, epochs: int) -> int:
 
 def _read_kept(path: Path) -> RunFigures | None:
     try:
-        return RunFigures.model_validate_json(path.read_text())
+        return RunFigures.model_validate_json(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValidationError):
         return None

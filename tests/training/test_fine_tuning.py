@@ -27,6 +27,7 @@ from training.data import Sample, Splits
 from training.data.numbering import number_splits
 from training.data.samples import TOOTH
 from training.export import Provenance, export
+from training.metrics import Figures
 from training.phantom import draw_phantom, draw_samples
 from training.task import ToothTask
 from training.train import train
@@ -194,8 +195,9 @@ def test_before_and_after_are_measured_on_the_clinics_own_pictures(
 
 
 def test_a_paired_difference_is_surer_than_the_figures_are() -> None:
-    before = np.linspace(0.5, 0.9, 20)
-    difference = subtract(before.tolist(), (before + 0.02).tolist())
+    parts = np.linspace(0.5, 0.9, 20)[np.newaxis]
+    before, after = (Figures(values, np.ones_like(values)) for values in (parts, parts + 0.02))
+    difference = subtract(before, after)
     assert difference["mean"] == pytest.approx(0.02)
     assert difference["interval"] == [0.02, 0.02]
     assert (difference["better"], difference["worse"]) == (20, 0)

@@ -3,6 +3,7 @@
 import base64
 import json
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from service.render.encode import encode_png
+from training.before_after import compare
 from training.cli import app
 from training.config import Phase, load_config
 from training.data.samples import TOOTH
@@ -253,6 +256,23 @@ def test_figures_of_other_data_go_elsewhere_or_nowhere(measured, masks, tmp_path
     # The same is true of the file elsewhere.
     out.write_text((folder / "metrics.json").read_text())
     assert CliRunner().invoke(app, [*arguments, "--out", str(out)]).exit_code == 2
+
+
+def test_a_comparison_gives_the_figures_by_tooth_over_all_teeth_as_the_packages_own_table_does(package, tmp_path):
+    whole, few = draw_samples(2, 7)
+    few = replace(few, labels=np.where(few.labels > 45, few.labels, 0).astype(np.uint8))
+    for part in ("images", "masks"):
+        (tmp_path / "test" / part).mkdir(parents=True)
+    for sample in (whole, few):
+        (tmp_path / "test" / "images" / sample.name).write_bytes(sample.data)
+        (tmp_path / "test" / "masks" / sample.name).write_bytes(encode_png(sample.labels))
+    config = tmp_path / "few.yaml"
+    config.write_text(yaml.safe_dump({**CONFIG, "data": {"kind": "pairs", "folder": str(tmp_path)}}))
+    told = compare(package.folder, package.folder, config, "test", tmp_path / "comparison.json")
+    for measure in ("dice", "f1"):
+        difference = told["difference"][f"tooth_{measure}"]
+        assert difference["before"] == difference["after"] == told["before"]["tooth"][measure]
+        assert (difference["interval"], difference["better"], difference["worse"]) == ([0, 0], 0, 0)
 
 
 def test_figures_that_the_comparison_would_write_over_are_refused_before_anything_is_measured(package, tmp_path):
