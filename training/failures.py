@@ -56,7 +56,7 @@ def read_failures(package_folder: Path, split: str = "test") -> list[Failure]:
 
     Raises:
         FailuresError: a picture has no sentence, a sentence is on none of the worst, or all are about another model
-            file than was measured.
+            file than was measured; the file cannot be read.
     """
     path = package_folder / FAILURES
     measured = read_metrics(package_folder / METRICS)[split]
@@ -115,11 +115,10 @@ def draw_failures(package_folder: Path, config_path: Path, split: str, out: Path
         sheet = out / f"{place:02}-{Path(row['name']).stem}.jpg"
         sheet.write_bytes(encode_jpeg(draw_sheet(sample.pixels, found, sample.labels)))
         sheets.append(sheet)
-        sentence = written.get(row["name"])
-        told = json.dumps(sentence, ensure_ascii=False) if sentence else ""
+        told = json.dumps(written.get(row["name"], ""), ensure_ascii=False)
         lines += [f"  # {_facts(row, found, sample.labels)}", f"  {json.dumps(row['name'])}: {told}"]
     segmenter.close()
-    skeleton.write_text("\n".join(lines) + "\n")
+    skeleton.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return [*sheets, skeleton]
 
 
@@ -134,8 +133,20 @@ def _read_sentences(path: Path, sha256: str, split: str) -> dict[str, str]:
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     """What a `failures.yaml` holds; nothing where there is none."""
-    told: dict[str, Any] | None = yaml.safe_load(path.read_text()) if path.exists() else None
-    return told or {}
+    try:
+        told = (yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else None) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}," if mark else ""
+        raise FailuresError(
+            f"{path}{line} cannot be read as YAML; put the sentence in quotes, and save the file as UTF-8."
+        ) from error
+    pictures = (told.get("pictures") or {}) if isinstance(told, dict) else None
+    if not isinstance(pictures, dict) or not all(isinstance(said, str | None) for said in pictures.values()):
+        raise FailuresError(
+            f"{path} does not hold one sentence for each picture, as `panoseg failures` writes it; put each in quotes."
+        )
+    return told
 
 
 def _facts(row: dict[str, Any], found: npt.NDArray[np.uint8], truth: npt.NDArray[np.uint8]) -> str:

@@ -46,7 +46,9 @@ def test_what_is_drawn_becomes_the_packages_failures_with_a_sentence_each(packag
     ]
     assert cv2.imread(str(sheets[0])).shape == (960, 1920, 3)
 
-    (folder / "failures.yaml").write_text((out / "failures.yaml").read_text())
+    skeleton = (out / "failures.yaml").read_text()
+    assert skeleton.count(': ""\n') == len(rows)
+    (folder / "failures.yaml").write_text(skeleton)
     with pytest.raises(FailuresError, match="have no sentence"):
         read_failures(folder)
     told = yaml.safe_load((out / "failures.yaml").read_text())
@@ -62,3 +64,22 @@ def test_what_is_drawn_becomes_the_packages_failures_with_a_sentence_each(packag
     refused = CliRunner().invoke(app, ["failures", *arguments, "--out", str(out)])
     assert (refused.exit_code, sentences.exists()) == (2, True)
     assert "another model file or split" in refused.output
+
+
+@pytest.mark.parametrize(
+    ("written", "says"),
+    [
+        (b"split: test\npictures:\n  a.png: A premolar: missed\n", r"failures\.yaml, line 3, .* in quotes"),
+        (b"split: test\npictures:\n  a.png: 'The root's end.'\n", r"failures\.yaml, line 3, .* in quotes"),
+        ("pictures:\n  a.png: Zähne fehlen.\n".encode("latin-1"), "as UTF-8"),
+        (b"A premolar is missed.\n", "one sentence for each picture"),
+        (b"pictures: [a.png]\n", "one sentence for each picture"),
+        (b"pictures:\n  a.png: yes\n", "one sentence for each picture"),
+    ],
+    ids=["a colon", "an apostrophe", "another encoding", "no map", "a list", "no text"],
+)
+def test_a_file_of_sentences_that_is_written_wrongly_is_refused_in_a_sentence(package, tmp_path, written, says):
+    shutil.copy(package.folder / "metrics.json", tmp_path)
+    (tmp_path / "failures.yaml").write_bytes(written)
+    with pytest.raises(FailuresError, match=says):
+        read_failures(tmp_path)
