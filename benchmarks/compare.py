@@ -75,7 +75,7 @@ def main() -> int:
     figures = judge(result)
     result["figures"] = [_told(figure) for figure in figures]
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(result, indent=1) + "\n")
+    out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     _show(result, figures)
     plots.draw(out, IMAGES if out.parent == RESULTS else out.parent)
     return int(any(figure.falls for figure in figures))

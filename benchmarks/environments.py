@@ -33,24 +33,24 @@ def environment_python(name: str) -> Path:
     python, made_from = folder / "bin" / "python", folder / "made-from"
     same = _same_versions()
     wanted = hashlib.sha256(requirements.read_bytes() + same.encode()).hexdigest()
-    if not made_from.exists() or made_from.read_text() != wanted:
+    if not made_from.exists() or made_from.read_text(encoding="utf-8") != wanted:
         Console(stderr=True).print(f"installing {name} into {folder.relative_to(REPOSITORY)}")
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-        with tempfile.NamedTemporaryFile("w", suffix=".txt") as constraints:
+        with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".txt") as constraints:
             constraints.write(same)
             constraints.flush()
             pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
             subprocess.run([*pip, "-c", constraints.name, "-r", requirements], cwd=REPOSITORY, check=True)
-        made_from.write_text(wanted)
+        made_from.write_text(wanted, encoding="utf-8")
     return python
 
 
 def _same_versions() -> str:
     """The lock's lines for what the service asks for."""
-    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     asked = [*project["dependencies"], *project["optional-dependencies"]["cpu"]]
     names = {_plain(found[0]) for each in asked if (found := re.match(r"[\w.-]+", each))}
-    lines = (REPOSITORY / "requirements.lock").read_text().splitlines()
+    lines = (REPOSITORY / "requirements.lock").read_text(encoding="utf-8").splitlines()
     return "".join(f"{line}\n" for line in lines if _plain(line.partition("==")[0]) in names)
 
 

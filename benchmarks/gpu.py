@@ -111,7 +111,7 @@ def main() -> None:
     def write() -> None:
         result["run_s"] = round(time.perf_counter() - begin, 1)
         chosen.out.parent.mkdir(parents=True, exist_ok=True)
-        chosen.out.write_text(json.dumps(result, indent=1) + "\n")
+        chosen.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
     write()
     pictures = [*full_size_pictures().values()][:_MOST_PICTURES]
@@ -239,7 +239,7 @@ def _run_way(name: str, chosen: argparse.Namespace, reference: Path, seconds: fl
     command = [sys.executable, "-m", "benchmarks.gpu", "--way", name, "--reference", str(reference)]
     command += ["--models", str(chosen.models), "--provider", chosen.provider, "--seconds", str(seconds)]
     command += ["--quick"] if chosen.quick else []
-    with tempfile.TemporaryFile("w+") as said:
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as said:
         process = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=said, text=True)
         end = threading.Timer(seconds + 8, process.kill)
         end.start()

@@ -50,7 +50,7 @@ def main() -> None:
         "ends_px": _ENDS,
         "splits": {name: measure(session, package.manifest, getattr(splits, name), name) for name in ("train", "val")},
     }
-    OUT.write_text(json.dumps(result, indent=1) + "\n")
+    OUT.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     Console().print(result)
 
 

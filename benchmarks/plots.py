@@ -33,7 +33,7 @@ def main() -> None:
 
 def draw(path: Path, images: Path = IMAGES) -> None:
     """Draw one result file's two pictures into a folder; their names end as the result's does."""
-    result = json.loads(path.read_text())
+    result = json.loads(path.read_text(encoding="utf-8"))
     kind = path.stem.removeprefix("serving-")
     pyplot.rcParams.update({"svg.hashsalt": kind, "font.size": 9, "axes.spines.top": False, "axes.spines.right": False})
     _draw_load(result, images / f"serving-load-{kind}.svg")

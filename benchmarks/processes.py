@@ -18,7 +18,7 @@ def family(pid: int) -> dict[int, int]:
                 continue
             found[each] = int(fields[19])
             for children in Path(f"/proc/{each}/task").glob("*/children"):
-                pending += [int(child) for child in children.read_text().split()]
+                pending += [int(child) for child in children.read_text(encoding="utf-8").split()]
         except OSError:
             continue
     return found
@@ -42,12 +42,12 @@ def processor_seconds(pid: int) -> float:
 
 def _fields(pid: int) -> list[str]:
     """The fields of /proc/PID/stat from the third, the state, on; the second may hold spaces and brackets."""
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
 
 
 def _proportional_kb(pid: int) -> int:
     try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="utf-8").splitlines()
     except OSError:
         return 0
     return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))

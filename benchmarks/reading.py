@@ -93,7 +93,7 @@ def main() -> None:
         "pictures": len(pictures),
         "rows": rows,
     }
-    OUT.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
+    OUT.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     Console().print(rows)
 
 

@@ -98,7 +98,7 @@ def main() -> None:
     ]
     segmenter.close()
     result = _result(times)
-    (RESULTS / f"stages-{processor_kind()}.json").write_text(json.dumps(result, indent=1) + "\n")
+    (RESULTS / f"stages-{processor_kind()}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     _show(result)
 
 

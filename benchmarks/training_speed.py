@@ -91,7 +91,7 @@ def main() -> int:
                 speeds[arm.name].append(_run(arm, path, Path(folder), arguments.steps))
     result = summarise(speeds, config, arguments)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps(result, indent=1) + "\n")
+    arguments.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     _show(result)
     return 0 if result["times_as_fast"] >= GOAL else 1
 
@@ -127,7 +127,7 @@ def _write_pictures(config: Config, arguments: argparse.Namespace, folder: Path)
     changed = Config.model_validate({**dict(config), "data": data, "phases": [phase], "begin_with": None, "repeat": {}})
     path = folder / "config.json"
     # JSON is YAML too.
-    path.write_text(changed.model_dump_json())
+    path.write_text(changed.model_dump_json(), encoding="utf-8")
     return path
 
 

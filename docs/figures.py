@@ -47,7 +47,7 @@ CATEGORIES: Final = {
 def main() -> None:
     """Rewrite every page's tables."""
     for page in PAGES:
-        page.write_text(with_figures(page.read_text()))
+        page.write_text(with_figures(page.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 def with_figures(text: str) -> str:
@@ -207,7 +207,7 @@ def failure_table() -> str:
 
 def reading_table() -> str:
     """What each step from the model's maps to teeth is worth."""
-    result = json.loads((RESULTS / "reading.json").read_text())
+    result = json.loads((RESULTS / "reading.json").read_text(encoding="utf-8"))
     rows = [
         (
             row["way"],
@@ -223,7 +223,7 @@ def reading_table() -> str:
 
 def outlines_table() -> str:
     """How far from the true outline wrong pixels lie, on pictures that the model learnt from and on others."""
-    result = json.loads((RESULTS / "outlines.json").read_text())
+    result = json.loads((RESULTS / "outlines.json").read_text(encoding="utf-8"))
     ends = result["ends_px"]
     parts = [f"up to {ends[0]:g}", *(f"{low:g} to {high:g}" for low, high in itertools.pairwise(ends))]
     header = ["", "pictures", "Dice", "pixel accuracy", "the same, each at its own best limit"]
@@ -283,7 +283,7 @@ TABLES: Final[dict[str, Callable[[], str]]] = {
 
 
 def _read(name: str) -> dict[str, Any]:
-    told: dict[str, Any] = json.loads((PACKAGE / name).read_text())
+    told: dict[str, Any] = json.loads((PACKAGE / name).read_text(encoding="utf-8"))
     return told
 
 

@@ -61,7 +61,7 @@ def gpu() -> str:
     path = RESULTS / "gpu.json"
     if not path.exists():
         return not_yet("python -m benchmarks.gpu")
-    result = json.loads(path.read_text())
+    result = json.loads(path.read_text(encoding="utf-8"))
     rows = [
         (
             "" if number else name,
@@ -84,7 +84,7 @@ def gpu() -> str:
 def _results(what: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Each kind of processor that something was measured on, and the result."""
     for path in sorted(RESULTS.glob(f"{what}-*.json")):
-        yield path.stem.removeprefix(f"{what}-"), json.loads(path.read_text())
+        yield path.stem.removeprefix(f"{what}-"), json.loads(path.read_text(encoding="utf-8"))
 
 
 def _under_each_run(make: Callable[[dict[str, Any]], str]) -> str:

@@ -47,12 +47,12 @@ def _as_written(name: str, command: str) -> str:
     result = _read(name)
     if result is None:
         return not_yet(command)
-    return f"{(RESULTS / f'{name}.md').read_text()}\nMeasured on {result['date']}.\n"
+    return f"{(RESULTS / f'{name}.md').read_text(encoding='utf-8')}\nMeasured on {result['date']}.\n"
 
 
 def _read(name: str) -> dict[str, Any] | None:
     path = RESULTS / f"{name}.json"
     if not path.exists():
         return None
-    result: dict[str, Any] = json.loads(path.read_text())
+    result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return result

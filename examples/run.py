@@ -54,7 +54,7 @@ def _draw_phantom(path: Path) -> Path:
 
 def _wait_until_ready(service: "subprocess.Popen[bytes]", log: Path) -> str:
     while service.poll() is None:
-        events = [json.loads(line) for line in log.read_text().splitlines() if line.endswith("}")]
+        events = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
         urls = [event["url"] for event in events if event.get("event") == "listening"]
         if urls:
             try:
@@ -63,13 +63,13 @@ def _wait_until_ready(service: "subprocess.Popen[bytes]", log: Path) -> str:
             except OSError:
                 pass
         time.sleep(0.05)
-    raise SystemExit(f"The service did not start:\n{log.read_text()}")
+    raise SystemExit(f"The service did not start:\n{log.read_text(encoding='utf-8')}")
 
 
 def _keep(answer: dict[str, Any], name: str) -> None:
     (OUT / f"{name}.mask.png").write_bytes(base64.b64decode(answer.pop("mask")["data"]))
     (OUT / f"{name}.overlay.jpg").write_bytes(base64.b64decode(answer.pop("overlay")["data"]))
-    (OUT / f"{name}.json").write_text(json.dumps(answer, indent=1))
+    (OUT / f"{name}.json").write_text(json.dumps(answer, indent=1), encoding="utf-8")
     console.print(f"Written: out/{name}.json, out/{name}.mask.png, out/{name}.overlay.jpg")
 
 

@@ -205,7 +205,7 @@ def tune(rounds: Annotated[int, typer.Option(min=1, help="Requests that each way
     settings = Settings()
     _try_folder(settings.tuning.parent)
     found = measure(choose_package(settings.models, settings.model), settings, rounds, typer.echo)
-    settings.tuning.write_text(found.model_dump_json(indent=1) + "\n")
+    settings.tuning.write_text(found.model_dump_json(indent=1) + "\n", encoding="utf-8")
     typer.echo(f"{describe_way(found.best)}; written to {settings.tuning}. Restart or reload the service.")
 
 

@@ -16,7 +16,7 @@ _FEATURES: Final = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16",
 def processor_name() -> str:
     """The processor's model and the arithmetic it has that matters here."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return platform.processor()
     values = dict(line.split(":", 1) for line in lines if ":" in line)
@@ -52,7 +52,7 @@ def quota(groups: Path = _GROUPS, own_groups: Path = _OWN_GROUPS) -> float:
 def _groups_of(controller: str, groups: Path, own_groups: Path) -> list[Path]:
     """The folders of the process's control groups for a controller, and of all groups above them."""
     try:
-        lines = own_groups.read_text().splitlines()
+        lines = own_groups.read_text(encoding="utf-8").splitlines()
     except OSError:
         lines = []
     found = [groups, groups / controller]
@@ -71,10 +71,12 @@ def _groups_of(controller: str, groups: Path, own_groups: Path) -> list[Path]:
 
 def _quota_of(group: Path) -> float:
     try:
-        allowed, period = (group / "cpu.max").read_text().split()
+        allowed, period = (group / "cpu.max").read_text(encoding="utf-8").split()
     except (OSError, ValueError):
         try:
-            allowed, period = ((group / f"cpu.cfs_{word}_us").read_text().strip() for word in ("quota", "period"))
+            allowed, period = (
+                (group / f"cpu.cfs_{word}_us").read_text(encoding="utf-8").strip() for word in ("quota", "period")
+            )
         except OSError:
             return sys.maxsize
     return sys.maxsize if allowed in ("max", "-1") else int(allowed) / int(period)
@@ -88,7 +90,7 @@ def free_memory_mb(groups: Path = _GROUPS, own_groups: Path = _OWN_GROUPS) -> fl
     """
     left = [bytes_left for group in _groups_of("memory", groups, own_groups) if (bytes_left := _memory_left(group))]
     try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
+        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         lines = []
     values = dict(line.split(":", 1) for line in lines if ":" in line)

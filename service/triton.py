@@ -38,7 +38,7 @@ def write_triton_repository(package: ModelPackage, out: Path, gpu: bool) -> Path
     version = folder / str(int(manifest.version))
     version.mkdir(parents=True)
     shutil.copyfile(package.folder / file.path, version / "model.onnx")
-    (folder / "config.pbtxt").write_text(_configuration(package, file.sha256, gpu))
+    (folder / "config.pbtxt").write_text(_configuration(package, file.sha256, gpu), encoding="utf-8")
     return folder
 
 

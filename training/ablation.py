@@ -61,7 +61,7 @@ def ablate(path: Path, runs: Path, out: Path) -> dict[str, Any]:
     """
     refuse_markdown(out)
     try:
-        configs = Ablation.model_validate(yaml.safe_load(path.read_text())).configs()
+        configs = Ablation.model_validate(yaml.safe_load(path.read_text(encoding="utf-8"))).configs()
     except FileNotFoundError as error:
         raise ConfigError(f"There is no file {path}.") from error
     except ValidationError as error:

@@ -63,7 +63,7 @@ def read_metrics(path: Path) -> dict[str, dict[str, Any]]:
     if not path.exists():
         return {}
     try:
-        written = json.loads(path.read_text())
+        written = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise EvidenceError(f"{path} cannot be read as JSON: {error}") from error
     if not (isinstance(written, dict) and all(isinstance(figures, dict) for figures in written.values())):
@@ -74,7 +74,7 @@ def read_metrics(path: Path) -> dict[str, dict[str, Any]]:
 def add_figures(path: Path, name: str, figures: dict[str, Any]) -> None:
     """Put figures into a file by their name; what stands there by other names stays."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({**read_metrics(path), name: figures}, indent=1) + "\n")
+    path.write_text(json.dumps({**read_metrics(path), name: figures}, indent=1) + "\n", encoding="utf-8")
 
 
 def _tell(data: dict[str, Any]) -> str:

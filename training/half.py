@@ -85,12 +85,12 @@ def _make(package: ModelPackage, source: ModelFile, made: Path, config_path: Pat
         for file in package.manifest.files
     )
     told = package.manifest.model_copy(update={"files": (*others, half)})
-    (made / MANIFEST).write_text(told.model_dump_json(indent=1) + "\n")
+    (made / MANIFEST).write_text(told.model_dump_json(indent=1) + "\n", encoding="utf-8")
     check_known_answer(load_package(made), open_on_processor(made, half))
     if config_path is None:
         return
     loss = _measure(made, source, half, config_path)
-    (made / HALF).write_text(json.dumps(loss, indent=1) + "\n")
+    (made / HALF).write_text(json.dumps(loss, indent=1) + "\n", encoding="utf-8")
     if loss["int8_dice"] - loss["fp16_dice"] > LARGEST_LOSS:
         raise DeriveError(
             f"float16 costs too much: mean Dice on the validation pictures falls from {loss['int8_dice']:.4f} to "

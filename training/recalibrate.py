@@ -47,6 +47,6 @@ def recalibrate(package_folder: Path, config_path: Path) -> Calibrated:
     fitted = manifest.model_copy(
         update={"calibration": calibrated.calibration, "thresholds": thresholds, "metrics": metrics}
     )
-    (package_folder / MANIFEST).write_text(fitted.model_dump_json(indent=1) + "\n")
-    (package_folder / CALIBRATION).write_text(json.dumps(calibrated.evidence(), indent=1) + "\n")
+    (package_folder / MANIFEST).write_text(fitted.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    (package_folder / CALIBRATION).write_text(json.dumps(calibrated.evidence(), indent=1) + "\n", encoding="utf-8")
     return calibrated

@@ -138,12 +138,12 @@ def report(package_folder: Path, run: Path | None, config_path: Path, split: str
         spread=Markup(draw_spread([row["dice"] for row in metrics[split]["by_picture"]])),  # noqa: S704 - drawn here
         shown=_show(package, places, samples),
         colours={"missed": MISSED, "false": FALSE},
-        quantisation=json.loads(quantisation.read_text()) if quantisation.exists() else None,
+        quantisation=json.loads(quantisation.read_text(encoding="utf-8")) if quantisation.exists() else None,
         command=_command(package_folder, run, config_path, split, out),
         date=datetime.now(UTC).date().isoformat(),
     )
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(page)
+    out.write_text(page, encoding="utf-8")
     return out
 
 

@@ -52,7 +52,7 @@ def read_curves(log: Path) -> dict[str, Curve]:
     """
     points: dict[str, dict[int, float]] = {}
     waiting: float | None = None
-    with log.open(newline="") as file:
+    with log.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             rate = next((value for key, value in row.items() if key.startswith("lr-") and value), None)
             if rate:

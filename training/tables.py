@@ -30,5 +30,5 @@ def refuse_markdown(out: Path) -> None:
 def write_result(result: Mapping[str, Any], markdown: str, out: Path) -> None:
     """Write a result as JSON to `out`, and its Markdown to the file of the same name that ends in `.md`."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
-    out.with_suffix(".md").write_text(markdown)
+    out.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    out.with_suffix(".md").write_text(markdown, encoding="utf-8")

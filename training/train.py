@@ -174,7 +174,7 @@ def train_or_go_on(config: Config, runs: Path) -> Path:
     """
     runs.mkdir(parents=True, exist_ok=True)
     path = runs / f"{config.name}.yaml"
-    path.write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
+    path.write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
     return train(path, runs, resume=True)
 
 
@@ -205,7 +205,7 @@ def _keep_log(logger: CSVLogger, last: Path) -> None:
     """Have the logger begin with the rows of the epochs that a checkpoint holds; by itself it begins anew."""
     log = Path(logger.log_dir) / "metrics.csv"
     steps = read_checkpoint(last)["global_step"]
-    rows = list(csv.DictReader(log.read_text().splitlines())) if log.exists() else []
+    rows = list(csv.DictReader(log.read_text(encoding="utf-8").splitlines())) if log.exists() else []
     with warnings.catch_warnings(action="ignore"):  # that the old log will be deleted
         logger.experiment.metrics.extend(
             # A row that was cut off while it was written lacks its last columns.
