@@ -126,11 +126,14 @@ def derive(
 @app.command()
 @plain_errors
 def calibrate(package: _Package, config: _Config) -> None:
-    """Fit a package's confidences anew to the val pictures of a configuration; its model file stays as it is."""
+    """Write a package's next version, with its confidences fitted anew to the val pictures of a configuration."""
     _need_training()
     from training.recalibrate import recalibrate
 
-    typer.echo(json.dumps(recalibrate(package, config).evidence(), indent=1))
+    folder, calibrated = recalibrate(package, config)
+    typer.echo(json.dumps(calibrated.evidence(), indent=1))
+    told = f"{folder} is written; measure it with panoseg evaluate {folder} --config {config}, then reload the service."
+    typer.echo(told, err=True)
 
 
 @app.command()

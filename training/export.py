@@ -121,7 +121,7 @@ def export(
         ExportError: the version is there already, a file's answers differ from PyTorch's, or eight bits cost more than
             `largest_loss`.
     """
-    version = version or _next_version(models / name)
+    version = version or next_version(models / name)
     folder = models / name / version
     _refuse_taken_or_unfit_names(folder, name, version)
     config = load_config(run / CONFIG)
@@ -190,7 +190,8 @@ def export(
     return Path(shutil.move(made, folder))
 
 
-def _next_version(packages: Path) -> str:
+def next_version(packages: Path) -> str:
+    """The number after the highest that a package has in a folder `models/<name>`."""
     taken = [int(folder.name) for folder in packages.glob("*") if folder.name.isdigit()]
     return str(max(taken, default=0) + 1)
 

@@ -1,6 +1,7 @@
-"""Fits the confidences of a package that is there to some pictures' truth; the model file stays as it is."""
+"""Fits the confidences of a package to some pictures' truth, as its next version; the model file stays the same."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,15 +13,21 @@ from training.config import load_config
 from training.data import load_splits
 from training.data.loader import prepare_sample
 from training.data.samples import are_numbered
+from training.evidence import QUANTISATION
+from training.export import next_version
 from training.thresholds import CLASSES
 
 
-def recalibrate(package_folder: Path, config_path: Path) -> Calibrated:
+def recalibrate(package_folder: Path, config_path: Path) -> tuple[Path, Calibrated]:
     """Fit the calibration and the limit of uncertain teeth to a configuration's validation pictures.
 
-    What `panoseg export` does with its own; here for pictures of another kind, such as a clinic's. Teeth and their
-    outlines do not change, the package's `manifest.json` and `calibration.json` do. What the manifest told of the old
-    confidences is left out until `panoseg evaluate` has measured the new ones.
+    What `panoseg export` does with its own; here for pictures of another kind, such as a clinic's. The package stays as
+    it is, and its next version is written beside it: teeth and their outlines are the same, `manifest.json` and
+    `calibration.json` are not. What was measured of the old confidences is left out until `panoseg evaluate` has
+    measured the new ones.
+
+    Returns:
+        The new version's folder, and what was fitted.
 
     Raises:
         CalibrationError: the pictures' teeth have no numbers, or too few were found.
@@ -44,9 +51,21 @@ def recalibrate(package_folder: Path, config_path: Path) -> Calibrated:
         split: {name: figure for name, figure in figures.items() if name not in ("uncertain", "ece")}
         for split, figures in manifest.metrics.items()
     }
+    folder = package_folder.parent / next_version(package_folder.parent)
     fitted = manifest.model_copy(
-        update={"calibration": calibrated.calibration, "thresholds": thresholds, "metrics": metrics}
+        update={
+            "version": folder.name,
+            "calibration": calibrated.calibration,
+            "thresholds": thresholds,
+            "metrics": metrics,
+        }
     )
-    (package_folder / MANIFEST).write_text(fitted.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    (package_folder / CALIBRATION).write_text(json.dumps(calibrated.evidence(), indent=1) + "\n", encoding="utf-8")
-    return calibrated
+    folder.mkdir()
+    known = manifest.known_answer
+    for name in (*(file.path for file in manifest.files), known.picture, known.labels, QUANTISATION):
+        if (package_folder / name).exists():
+            shutil.copyfile(package_folder / name, folder / name)
+    (folder / CALIBRATION).write_text(json.dumps(calibrated.evidence(), indent=1) + "\n", encoding="utf-8")
+    # Last, since a folder is a package as soon as it has one.
+    (folder / MANIFEST).write_text(fitted.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    return folder, calibrated

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 import training.calibration
 from service.model.engine import Ticket
 from service.model.interpret import confidences, find_teeth
-from service.model.package import load_package
+from service.model.package import choose_package, load_package
 from service.model.prepare import prepare
 from service.segmenter import Segmenter, Wanted
 from service.settings import Settings
@@ -141,7 +141,9 @@ def test_the_answer_tells_what_the_packages_table_makes_of_the_mean_probability(
         assert tooth.confidence == pytest.approx(np.interp(raw[tooth.fdi], table.raw, table.confidence))
 
 
-def test_calibrating_a_package_changes_its_confidences_and_nothing_else(package, phantom_png, tmp_path):
+def test_calibrating_a_package_writes_its_next_version_with_other_confidences_and_nothing_else(
+    package, phantom_png, tmp_path
+):
     folder, config = tmp_path / "1", tmp_path / "drawn.yaml"
     shutil.copytree(package.folder, folder)
     config.write_text(
@@ -156,18 +158,24 @@ def test_calibrating_a_package_changes_its_confidences_and_nothing_else(package,
         )
     )
     before = load_package(folder).manifest
+    held = {path.name: path.read_bytes() for path in folder.iterdir()}
     said = CliRunner().invoke(app, ["calibrate", str(folder), "--config", str(config)])
     assert said.exit_code == 0, said.output
-    changed = load_package(folder)
-    told = json.loads((folder / "calibration.json").read_text())
-    assert json.loads(said.output) == told
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == held
+    changed = choose_package(tmp_path.parent, tmp_path.name)
+    assert changed.folder == tmp_path / "2"
+    told = json.loads((changed.folder / "calibration.json").read_text())
+    assert json.loads(said.stdout) == told
+    assert said.stderr.startswith(f"{changed.folder} is written; measure it")
+    # Figures of other confidences are not the new ones'.
+    assert not (changed.folder / "metrics.json").exists()
     assert told["uncertain"]["limit"] == changed.manifest.thresholds.uncertain
     same = before.thresholds.model_copy(update={"uncertain": changed.manifest.thresholds.uncertain})
     # Figures of the old confidences are told no longer.
     told_before = before.metrics["test"]
     metrics = {"test": {name: told_before[name] for name in told_before if name not in ("uncertain", "ece")}}
     assert changed.manifest == before.model_copy(
-        update={"calibration": changed.manifest.calibration, "thresholds": same, "metrics": metrics}
+        update={"version": "2", "calibration": changed.manifest.calibration, "thresholds": same, "metrics": metrics}
     )
     segmenters = [Segmenter(one, Settings(provider="cpu")) for one in (package, changed)]
     old, new = (one.segment(phantom_png, Wanted(), Ticket(60)).segmentation for one in segmenters)
