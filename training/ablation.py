@@ -69,7 +69,9 @@ def ablate(path: Path, runs: Path, out: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError) as error:
         raise ConfigError(f"{path} holds no recipe with changes that can be run: {error}") from error
     _refuse_other_pictures(configs)
-    return compare([train_or_go_on(config, runs) for config in configs], out, command=f"panoseg ablate {path}")
+    return compare(
+        [train_or_go_on(config, runs) for config in configs], out, command=f"panoseg ablate {path} --out {out}"
+    )
 
 
 def _merge(recipe: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:

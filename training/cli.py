@@ -242,7 +242,7 @@ def failures(
 def compare(
     folders: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of runs, the baseline's first.")],
     out: Annotated[Path, typer.Option(help="The table's JSON file; its Markdown lies beside it.")] = Path(
-        "benchmarks/results/ablation.json"
+        "out/ablation.json"
     ),
     again: Annotated[bool, typer.Option("--again", help="Measure anew what has been measured before.")] = False,
 ) -> None:
@@ -260,7 +260,7 @@ def ablate(
     ablation: Annotated[Path, typer.Argument(help="Recipe and changes, such as training/ablations/late.yaml.")],
     runs: _Runs = Path("runs/ablation"),
     out: Annotated[Path, typer.Option(help="The table's JSON file; its Markdown lies beside it.")] = Path(
-        "benchmarks/results/ablation.json"
+        "out/ablation.json"
     ),
 ) -> None:
     """Train a recipe and each change of it, and compare them; begun again, it goes on where it was stopped."""
@@ -282,7 +282,7 @@ def sweep(
     split: Annotated[Literal["val", "test"], typer.Option(help="The pictures that the table is of.")] = "val",
     runs: _Runs = Path("runs/sweep"),
     out: Annotated[Path, typer.Option(help="The table's JSON file; its Markdown lies beside it.")] = Path(
-        "benchmarks/results/sweep.json"
+        "out/sweep.json"
     ),
 ) -> None:
     """Train several configurations one after the other, and rank them; begun again, it goes on where it was stopped."""

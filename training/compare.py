@@ -48,7 +48,7 @@ def compare(folders: Sequence[Path], out: Path, *, again: bool = False, command:
     baseline, *others = groups.values()
     rows = [_describe(baseline, baseline), *(_describe(group, baseline) for group in others)]
     result = {
-        "command": command or "panoseg compare " + " ".join(map(str, folders)),
+        "command": command or f"panoseg compare {' '.join(map(str, folders))} --out {out}",
         "date": datetime.now(UTC).date().isoformat(),
         "split": "val",
         "pictures": len(runs[0].figures.pictures),

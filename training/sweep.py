@@ -3,7 +3,7 @@
 import statistics
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -80,7 +80,7 @@ def sweep(
     rows = [_describe(run, speed) for run, speed in zip(measured, speeds, strict=True)]
     rows.sort(key=lambda row: -row["dice"]["mean"])
     result = {
-        "command": _command(paths, budget, split, tufts),
+        "command": _command(paths, budget, split, tufts, out),
         "date": datetime.now(UTC).date().isoformat(),
         "device": device_name(),
         "split": split,
@@ -203,7 +203,7 @@ def _time_s(network: ToothNetwork, picture: torch.Tensor) -> float:
     return time.perf_counter() - begin
 
 
-def _command(paths: Sequence[Path], budget: Budget, split: Split, tufts: Path | None) -> str:
-    options = {"height": budget.height, "width": budget.width, "epochs": budget.epochs, "tufts": tufts}
+def _command(paths: Sequence[Path], budget: Budget, split: Split, tufts: Path | None, out: Path) -> str:
+    options = {**asdict(budget), "tufts": tufts, "split": None if split == "val" else split, "out": out}
     told = "".join(f" --{name} {value}" for name, value in options.items() if value is not None)
-    return f"panoseg sweep {' '.join(map(str, paths))}{told}" + ("" if split == "val" else f" --split {split}")
+    return f"panoseg sweep {' '.join(map(str, paths))}{told}"

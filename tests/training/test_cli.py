@@ -46,3 +46,10 @@ def test_a_command_of_training_says_what_to_install(arguments):
     assert refused.returncode == 2
     assert "pip install -e '.[cpu,training]'" in refused.stderr
     assert "Traceback" not in refused.stderr
+
+
+@pytest.mark.parametrize(("command", "file"), [("compare", "ablation"), ("ablate", "ablation"), ("sweep", "sweep")])
+def test_a_table_of_ones_own_runs_takes_no_published_tables_place(command, file):
+    told = run(command, "--help").stdout
+    assert f"out/{file}.json" in told
+    assert "benchmarks" not in told
