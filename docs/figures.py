@@ -242,20 +242,30 @@ def outlines_table() -> str:
     return table(header, rows) + f"\n`{result['command']}`, on {result['processor']}.\n"
 
 
+_PANORAMICS: Final = {
+    "": "panoramics as they are",
+    "val": "panoramics of `val`, by which limits were chosen",
+    "test": "panoramics of `test`",
+    "panoramics": "panoramics of other machines",
+}
+
+
 def findings_table() -> str:
     """What is noticed about pictures that are none of ours, that are plain, and that were changed."""
     measured = _read("metrics.json")["findings"]
     foreign, plain = measured["foreign"], measured["false_alarms"]
     rows = [
-        (f"{foreign['pictures']} foreign ones", "named", f"{foreign['named']:.1%}"),
-        ("the same without their colours", "named", f"{foreign['named_in_grey']:.1%}"),
-        (f"{plain['pictures']} panoramics as they are", "with a false alarm", f"{plain['share']:.1%}"),
+        (f"{foreign['pictures']} foreign ones", "named", _share(foreign["named"])),
+        ("the same without their colours", "named", _share(foreign["named_in_grey"])),
     ]
+    # Figures from before the pictures were told apart stand there as one.
+    for name, alarms in ({"": plain} if "share" in plain else plain).items():
+        rows.append((f"{alarms['pictures']} {_PANORAMICS[name]}", "with a false alarm", _share(alarms)))
     for name, changed in measured["changed"].items():
         more = f", Dice lost {changed['dice_loss']:.3f}" if "dice_loss" in changed else ""
         if "tooth_fraction" in changed:
             more = f", tooth area {changed['tooth_fraction']['mean']:.2%} on average"
-        rows.append((f"`val`, {name}", f"`{changed['finding']}`{more}", f"{changed['named']:.1%}"))
+        rows.append((f"`val`, {name}", f"`{changed['finding']}`{more}", _share(changed["named"])))
     return table(["pictures", "", "share"], rows) + f"\n`{measured['command']}`\n"
 
 
@@ -301,6 +311,13 @@ def _measured(*summaries: dict[str, Any]) -> str:
 def _interval(figure: dict[str, Any], sign: str = "") -> str:
     low, high = figure["interval"]
     return f"{figure['mean']:{sign}.3f} ({low:{sign}.3f} to {high:{sign}.3f})"
+
+
+def _share(figure: dict[str, Any] | float) -> str:
+    if isinstance(figure, float):
+        return f"{figure:.1%}"
+    interval = " ({:.1%} to {:.1%})".format(*figure["interval"]) if "interval" in figure else ""
+    return f"{figure['share']:.1%}{interval}"
 
 
 def _two(counts: dict[str, Any]) -> str:

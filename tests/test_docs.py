@@ -54,6 +54,22 @@ def test_sentences_that_are_not_on_the_worst_pictures_of_this_model_are_refused(
         read_failures(tmp_path)
 
 
+def test_what_is_noticed_is_told_apart_by_where_the_pictures_are_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    none, one = ({"share": share, "interval": [share / 2, share + 0.1]} for share in (0.0, 0.5))
+    alarms = {name: {"pictures": 2, **none, "by_picture": {}} for name in ("val", "test", "panoramics")}
+    foreign = {"pictures": 4, "refused": 0, "named": one, "named_in_grey": one, "missed": []}
+    changed = {"negative": {"finding": "inverted", "named": one}}
+    told = {"command": "panoseg recognise made-up", "foreign": foreign, "false_alarms": alarms, "changed": changed}
+    (tmp_path / "metrics.json").write_text(json.dumps({"findings": told}))
+    monkeypatch.setattr(figures, "PACKAGE", tmp_path)
+    table = figures.findings_table()
+    assert "| 4 foreign ones | named | 50.0% (25.0% to 60.0%) |\n" in table
+    assert "| 2 panoramics of `test` | with a false alarm | 0.0% (0.0% to 10.0%) |\n" in table
+    assert table.count("with a false alarm") == 3
+
+
 @pytest.fixture
 def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder in place of the one that commands write results to."""

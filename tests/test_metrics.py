@@ -21,6 +21,7 @@ from training.metrics import (
     match_teeth,
     pixel_accuracy,
     right_teeth,
+    share_interval,
 )
 
 NOTHING = [[0, 0], [0, 0]]
@@ -212,6 +213,14 @@ def test_the_interval_lies_within_the_figures_and_can_be_had_again(values, seed)
     low, high = bootstrap_interval(values, seed, resamples=50)
     assert min(values) - 1e-12 <= low <= high <= max(values) + 1e-12
     assert (low, high) == bootstrap_interval(values, seed, resamples=50)
+
+
+@pytest.mark.parametrize(
+    ("hits", "count", "low", "high"),
+    [(0, 39, 0, 0.0903), (12, 12, 0.7354, 1), (1, 10, 0.0025, 0.4450), (36, 40, 0.7634, 0.9721), (0, 0, 0, 1)],
+)
+def test_the_exact_interval_of_a_share_is_that_of_the_tables(hits, count, low, high):
+    assert share_interval(hits, count) == pytest.approx((low, high), abs=5e-5)
 
 
 def test_a_wider_level_gives_a_wider_interval():

@@ -1,7 +1,8 @@
 """How well a prediction agrees with the truth: by pixel, by tooth, and how sure the figure is."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from math import comb
 
 import numpy as np
 import numpy.typing as npt
@@ -225,6 +226,31 @@ def bootstrap_interval(
     drawn = np.random.default_rng(seed).integers(0, len(figures), (resamples, len(figures)))
     low, high = np.quantile(figures[drawn].mean(axis=1), ((1 - level) / 2, (1 + level) / 2))
     return float(low), float(high)
+
+
+def share_interval(hits: int, count: int) -> tuple[float, float]:
+    """Exact 95 % confidence interval of a share (Clopper and Pearson 1934), 0..1; of nothing it is all of that.
+
+    Unlike the bootstrap it has a width where all or none are hits.
+
+    Args:
+        hits: of `count`.
+    """
+
+    def at_most(most: int, chance: float) -> float:
+        return sum(comb(count, hit) * chance**hit * (1 - chance) ** (count - hit) for hit in range(most + 1))
+
+    def up_to_where(holds: Callable[[float], bool]) -> float:
+        low, high = 0.0, 1.0
+        for _ in range(50):
+            middle = (low + high) / 2
+            low, high = (middle, high) if holds(middle) else (low, middle)
+        return low
+
+    return (
+        up_to_where(lambda chance: 1 - at_most(hits - 1, chance) < 0.025),
+        up_to_where(lambda chance: at_most(hits, chance) > 0.025),
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -52,10 +52,21 @@ def clinic(tmp_path_factory, write_drawn_pairs):
 def test_what_the_shipped_package_notices_is_counted_picture_by_picture(package, clinic):
     folders = (clinic / "foreign", clinic / "panoramics")
     told = recognise(package.folder, clinic / "clinic.yaml", *folders, out=clinic / "findings.json")
-    assert told["foreign"] == {"pictures": 1, "refused": 1, "named": 1.0, "named_in_grey": 1.0, "missed": []}
+    all_of_one, none_of_one = {"share": 1.0, "interval": [0.025, 1.0]}, {"share": 0.0, "interval": [0.0, 0.975]}
+    assert told["foreign"] == {
+        "pictures": 1,
+        "refused": 1,
+        "named": all_of_one,
+        "named_in_grey": all_of_one,
+        "missed": [],
+    }
     # Three pictures of one name, of which the one that lies on its head is no false alarm of the other two.
-    assert told["false_alarms"] == {"pictures": 3, "share": 0.3333, "by_picture": {"a.png": ["upside-down"]}}
-    named = {name: change["named"] for name, change in told["changed"].items()}
+    assert told["false_alarms"] == {
+        "val": {"pictures": 1, **none_of_one, "by_picture": {}},
+        "test": {"pictures": 1, **none_of_one, "by_picture": {}},
+        "panoramics": {"pictures": 1, **all_of_one, "by_picture": {"a.png": ["upside-down"]}},
+    }
+    named = {name: change["named"]["share"] for name, change in told["changed"].items()}
     # Which drawings of jaws seldom show as radiographs do.
     seldom = {name: named[name] for name in ("lower teeth cut off", "teeth painted over")}
     assert named == dict.fromkeys(CHANGES, 1.0) | seldom
