@@ -176,11 +176,12 @@ def fit_logistic(teeth: FoundTeeth) -> Calibration:
 
 def fit_isotonic(teeth: FoundTeeth) -> Calibration:
     """The rising steps that fit best, joined by lines (pool adjacent violators, Ayer et al. 1955)."""
-    order = np.argsort(teeth.raw, kind="stable")
+    # Teeth of one probability are pooled first, or the order of the pictures would tell.
+    values, which = np.unique(teeth.raw, return_inverse=True)
+    counts, rights = np.bincount(which), np.bincount(which, weights=teeth.right)
     pools: list[tuple[float, float, float]] = []
-    for raw, right in zip(teeth.raw[order].tolist(), teeth.right[order].tolist(), strict=True):
-        # Sums of the probabilities, of the right ones, and how many.
-        pool = (raw, right, 1.0)
+    # Sums of the probabilities, of the right ones, and how many.
+    for pool in zip((values * counts).tolist(), rights.tolist(), counts.tolist(), strict=True):
         while pools and pools[-1][1] * pool[2] >= pool[1] * pools[-1][2]:
             before = pools.pop()
             pool = (before[0] + pool[0], before[1] + pool[1], before[2] + pool[2])

@@ -105,6 +105,16 @@ def test_no_map_turns_the_order_round_or_leaves_the_scale(teeth, fit):
     assert 0 <= told.min() <= told.max() <= 1
 
 
+@given(st.lists(st.tuples(st.sampled_from([0.2, 0.5, 0.7]), st.booleans()), min_size=2, max_size=12), st.randoms())
+def test_the_order_of_the_pictures_does_not_matter_where_teeth_have_one_probability(rows, chance):
+    other = chance.sample(rows, len(rows))
+    one, two = (
+        fit_isotonic(FoundTeeth(np.arange(len(rows)), np.full(len(rows), 11), *np.array(teeth, float).T))
+        for teeth in (rows, other)
+    )
+    assert one == two
+
+
 @pytest.mark.parametrize("right", [0.0, 1.0])
 @pytest.mark.parametrize("fit", [fit_logistic, fit_isotonic])
 def test_teeth_that_are_all_right_or_all_wrong_give_no_certainty(fit, right):
