@@ -1,4 +1,4 @@
-"""The floors and goals of the benchmark, and what a result says of them (issue C)."""
+"""The floors and goals of the benchmark, and what a result says of them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

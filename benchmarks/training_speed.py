@@ -35,7 +35,7 @@ from training.train import choose_precision
 RESULT: Final = RESULTS / "training-speed.json"
 
 GOAL: Final = 3.0
-"""How many times faster `panoseg train` is than the plain loop (issue B)."""
+"""How many times faster `panoseg train` is than the plain loop, at least."""
 
 PLAIN: Final = "plain loop"
 SAME_WORK: Final = "panoseg train, the same work"

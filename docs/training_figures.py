@@ -38,7 +38,7 @@ def speed() -> str:
         f"\n`{result['command']}`, on {result['processor']}, {result['cores']} cores, PyTorch {result['torch']}, "
         f"{result['date']}: batches of {result['batch']} at {height} x {width}, medians of {result['rounds']} rounds "
         f"of {result['steps']} steps. In the same work `panoseg train` is {result['times_as_fast']} times as fast as "
-        f"the plain loop (goal {result['goal']:g}).\n"
+        f"the plain loop (goal: {result['goal']:g} times as fast).\n"
     )
 
 

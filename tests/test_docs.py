@@ -142,4 +142,4 @@ def test_the_speed_of_training_stands_in_the_page_with_the_ground_that_it_was_me
     assert "| + one grey channel | 2.50 | 2.00 to 3.00 | 2.00 | 2.00 |\n" in filled
     assert f"`make bench-training`, on made-up, {result['cores']} cores" in filled
     assert result["date"] in filled
-    assert "4.0 times as fast as the plain loop (goal 3)" in filled
+    assert "4.0 times as fast as the plain loop (goal: 3 times as fast)" in filled

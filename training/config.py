@@ -112,7 +112,7 @@ class OneCycle(_Part):
 
 
 class Plateau(_Part):
-    """The learning rate times `factor` after `patience` epochs of a phase without a better validation loss."""
+    """The learning rate times `factor` once more than `patience` epochs of a phase gave no lower validation loss."""
 
     name: Literal["plateau"]
     factor: float = Field(gt=0, lt=1)

@@ -1,8 +1,8 @@
 """Paints over teeth in training pictures: gaps, implants, bridges and crowns, which the data show too rarely.
 
-Implants and the elements of bridges are no teeth (DESIGN.md, and the annotation of UFBA-425), though their crowns look
-like crowns of teeth: only the root tells. So both are taught side by side: teeth with metal crowns, which stay teeth,
-and crowns on screws or on nothing, which are none.
+Implants and the elements of bridges are no teeth, neither here nor in the annotation of UFBA-425, though their crowns
+look like crowns of teeth: only the root tells. So both are taught side by side: teeth with metal crowns, which stay
+teeth, and crowns on screws or on nothing, which are none.
 """
 
 from dataclasses import dataclass
