@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
@@ -74,8 +75,5 @@ def subtract(before: Figures, after: Figures) -> dict[str, Any]:
 
 
 def _score(package: ModelPackage, samples: Sequence[Sample], name: str) -> list[PictureScore]:
-    segmenter = open_segmenter(package)
-    try:
+    with closing(open_segmenter(package)) as segmenter:
         return score_all(segmenter, samples, f"reading {name}")
-    finally:
-        segmenter.close()

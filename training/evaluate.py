@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -85,10 +86,9 @@ def evaluate(package_folder: Path, config_path: Path, split: str, out: Path | No
     path = choose_file(package_folder, config_path, out)
     source = load_config(config_path).data
     samples = getattr(load_splits(source, names=(split,)), split)
-    segmenter = open_segmenter(load_package(package_folder))
-    scores = score_all(segmenter, samples, f"reading {split}")
-    file, provider = segmenter.engine.session.file, segmenter.engine.session.provider
-    segmenter.close()
+    with closing(open_segmenter(load_package(package_folder))) as segmenter:
+        scores = score_all(segmenter, samples, f"reading {split}")
+        file, provider = segmenter.engine.session.file, segmenter.engine.session.provider
     summary = {
         "command": f"panoseg evaluate {package_folder} --config {config_path} --split {split}"
         + (f" --out {out}" if out else ""),

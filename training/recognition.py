@@ -12,8 +12,9 @@ from rich.progress import track
 from service.errors import RequestError
 from service.model.package import load_package
 from service.radiograph import Limits, decode
+from service.render.draw import to_8_bits
 from service.render.encode import encode_png
-from service.segmentation import Grey, Segmentation
+from service.segmentation import Segmentation
 from service.segmenter import Segmenter
 from training.config import load_config
 from training.data import DataError, Sample, load_splits
@@ -100,7 +101,7 @@ def _name_foreign(segmenter: Segmenter, uploads: dict[str, bytes]) -> dict[str, 
         except RequestError:
             continue
         named[name] = "not-a-panoramic" in _codes(segment_upload(segmenter, name, upload))
-        grey[name] = "not-a-panoramic" in _codes(segment_upload(segmenter, name, encode_png(_to_bytes(pixels))))
+        grey[name] = "not-a-panoramic" in _codes(segment_upload(segmenter, name, encode_png(to_8_bits(pixels))))
     return {
         "pictures": len(named),
         "refused": len(uploads) - len(named),
@@ -127,7 +128,7 @@ def _read_changed(segmenter: Segmenter, samples: Sequence[Sample], name: str) ->
     code, change = CHANGES[name]
     found, lost, areas = [], [], []
     for sample in track(samples, name):
-        pixels = _to_bytes(sample.pixels)
+        pixels = to_8_bits(sample.pixels)
         upload = encode_png(np.ascontiguousarray(change(pixels, sample.labels)))
         answer = segment_upload(segmenter, f"val/{sample.name} ({name})", upload)
         found.append(code in _codes(answer))
@@ -141,11 +142,6 @@ def _read_changed(segmenter: Segmenter, samples: Sequence[Sample], name: str) ->
     if code == "few-teeth":
         told["tooth_fraction"] = {"mean": round(float(np.mean(areas)), 5), "largest": round(max(areas), 5)}
     return told
-
-
-def _to_bytes(pixels: Grey) -> Picture:
-    """Grey values in 8 bits; 16-bit ones lose their lower half."""
-    return np.asarray(pixels if pixels.dtype == np.uint8 else pixels >> 8, np.uint8)
 
 
 def _codes(segmentation: Segmentation) -> set[str]:

@@ -1,6 +1,7 @@
 """Measures what known changes of a picture cost: each through the file that ships and the service's own way."""
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +12,7 @@ from rich.progress import track
 
 from service.machine import processor_name
 from service.model.package import load_package
+from service.render.draw import to_8_bits
 from service.segmenter import Segmenter
 from training.config import load_config
 from training.data import Sample, load_splits
@@ -43,14 +45,13 @@ def stress(package_folder: Path, config_path: Path, split: str, out: Path | None
     path = choose_file(package_folder, config_path, out)
     source = load_config(config_path).data
     samples = getattr(load_splits(source, names=(split,)), split)
-    segmenter = open_segmenter(load_package(package_folder))
-    before = _score_changed(segmenter, samples, UNCHANGED)
-    rows = [
-        describe(one, before, _score_changed(segmenter, samples, one))
-        for one in track(STRESSES, f"changing and reading {split}")
-    ]
-    file, provider = segmenter.engine.session.file, segmenter.engine.session.provider
-    segmenter.close()
+    with closing(open_segmenter(load_package(package_folder))) as segmenter:
+        before = _score_changed(segmenter, samples, UNCHANGED)
+        rows = [
+            describe(one, before, _score_changed(segmenter, samples, one))
+            for one in track(STRESSES, f"changing and reading {split}")
+        ]
+        file, provider = segmenter.engine.session.file, segmenter.engine.session.provider
     summary = {
         "command": f"panoseg evaluate {package_folder} --config {config_path} --split {split} --stress"
         + (f" --out {out}" if out else ""),
@@ -115,8 +116,7 @@ def _score_changed(segmenter: Segmenter, samples: Sequence[Sample], change: Stre
     scores, numbered = [], are_numbered(samples)
     for sample in samples:
         # Eight bits are enough to change; what the file held beyond them is no matter of robustness.
-        pixels = sample.pixels if sample.pixels.dtype == np.uint8 else (sample.pixels >> 8).astype(np.uint8)
-        data, labels = change.change(pixels.astype(np.uint8), sample.labels)
+        data, labels = change.change(to_8_bits(sample.pixels), sample.labels)
         changed = replace(sample, data=data, labels=labels)
         scores.append(score(segment_upload(segmenter, f"{sample.name} ({change.meaning})", data), changed, numbered))
     return scores
