@@ -70,10 +70,21 @@ def _warp(
     if how.elastic:
         from_x += cv2.resize(shifts[0], (width, height), interpolation=cv2.INTER_CUBIC)
         from_y += cv2.resize(shifts[1], (width, height), interpolation=cv2.INTER_CUBIC)
+    if how.wide:
+        wide = even(0, how.wide)
+        from_x = _squeeze_middle(from_x, width, wide)
+        from_y = _squeeze_middle(from_y, height, wide / 2)
     return (
         np.asarray(cv2.remap(pixels, from_x, from_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT), np.uint8),
         np.asarray(cv2.remap(classes, from_x, from_y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT), np.uint8),
     )
+
+
+def _squeeze_middle(places: _Grey, length: int, much: float) -> _Grey:
+    """Where to take pixels from for the middle to be `1 + much` times smaller, the ends staying where they are."""
+    half = np.float32((length - 1) / 2)
+    from_middle = np.clip(places / half - 1, -1, 1)
+    return places + np.float32(much) * half * (from_middle - from_middle**3)
 
 
 def _change_grey(pixels: Picture, how: Augmentation, generator: np.random.Generator) -> Picture:

@@ -145,6 +145,8 @@ class Augmentation(_Part):
             numbers, by which they are told apart. implants: where teeth are painted over, probability that implants and
             bridges take the place of some.
         crowns: probability of putting bright crowns on some of the teeth.
+        wide: how many times smaller than by 1 the middle of the picture is drawn, as a machine with a wider field shows
+            the jaws; down half as much. What is beside the jaws is stretched to fill the rest.
         rotate: degrees. scale, aspect: share of the size. translate: share of a side. shear: share.
         elastic: largest shift of a coarse grid's points, as a share of the height.
         gamma: largest natural logarithm of the exponent. contrast, brightness: share of the range.
@@ -157,6 +159,7 @@ class Augmentation(_Part):
     implants: float = Field(default=0.0, ge=0, le=1)
     crowns: float = Field(default=0.0, ge=0, le=1)
     rotate: float = Field(default=0.0, ge=0, le=45)
+    wide: float = Field(default=0.0, ge=0, le=0.5)
     scale: float = Field(default=0.0, ge=0, lt=1)
     aspect: float = Field(default=0.0, ge=0, lt=1)
     translate: float = Field(default=0.0, ge=0, lt=1)

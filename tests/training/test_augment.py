@@ -81,6 +81,23 @@ def test_a_tooth_moves_with_its_pixels(seed):
     assert set(np.unique(classes)) in ({0, class_of(36)}, {0, class_of(46)})
 
 
+def test_a_wider_field_squeezes_the_middle_and_leaves_the_ends():
+    how = Augmentation(wide=0.5)
+    down, across = np.indices((64, 128))
+    for axis, places, side in ((1, across, 128), (0, down, 64)):
+        slopes = []
+        for seed in range(40):
+            ramp = (places * 255 // (side - 1)).astype(np.uint8)
+            line = augment(ramp, np.zeros_like(ramp), True, how, np.random.default_rng(seed))[0].mean(axis=1 - axis)
+            assert (np.diff(line) >= 0).all()
+            assert line[0] <= 3
+            assert line[-1] >= 252
+            slopes.append((line[side // 2 + 8] - line[side // 2 - 8]) / 16 * (side - 1) / 255)
+        most = 1.5 if axis else 1.25
+        assert 0.95 <= min(slopes) < 1.1
+        assert most - 0.1 < max(slopes) <= most + 0.05
+
+
 GREY_CHANGES = {
     "gamma": 0.7, "contrast": 0.3, "brightness": 0.2, "noise": 0.1, "blur": 2, "ramp": 0.3, "local_contrast": 1,
     "sharpen": 1, "negative": 1, "jpeg": 1,
