@@ -138,6 +138,20 @@ def calibrate(package: _Package, config: _Config) -> None:
 
 @app.command()
 @plain_errors
+def average(
+    run: Annotated[Path, typer.Argument(help="A run that was trained further, such as runs/shipped-4.")],
+    out: Annotated[Path, typer.Option(help="Folder of the mean, a run as any other.")],
+    share: Annotated[float, typer.Option(min=0, max=1, help="Of the run's own weights in the mean.")] = 0.5,
+) -> None:
+    """Take the mean of a run's weights and those that it began with: it loses less of what these knew."""
+    _need_training()
+    from training.average import average as write_mean
+
+    typer.echo(write_mean(run, share, out))
+
+
+@app.command()
+@plain_errors
 def evaluate(
     package: _Package,
     config: _Config,

@@ -14,7 +14,8 @@ import pytest
 import torch
 import yaml
 
-from training.checkpoint import BEST, LAST, CheckpointError
+from training.average import average
+from training.checkpoint import BEST, LAST, CheckpointError, load_network
 from training.config import ConfigError, OneCycle, load_config
 from training.data import DataError
 from training.phantom import draw_samples
@@ -373,6 +374,26 @@ def test_a_run_can_begin_with_the_weights_of_another(whole, tmp_path):
     for name, weights in begun_with.items():
         if name.endswith("weight"):
             assert torch.allclose(weights, ended_with[name], atol=1e-6), name
+
+
+def test_a_mean_lies_between_a_run_and_what_it_began_with(whole, tmp_path):
+    path = tmp_path / "more.yaml"
+    config = yaml.safe_load((whole / "config.yaml").read_text())
+    config |= {"name": "more", "frozen_statistics": True, "average_decay": None, "scheduler": {"name": "one-cycle"}}
+    config["phases"] = [config["phases"][-1] | {"epochs": 1}]
+    config["validate_every_epochs"] = 1
+    path.write_text(yaml.safe_dump(config))
+    more = train(path, tmp_path / "runs", resume=False, begin_with=whole)
+    with pytest.raises(ConfigError, match="began with random weights"):
+        average(whole, 0.5, tmp_path / "runs" / "mean")
+    mean = average(more, 0.25, tmp_path / "runs" / "mean")
+    ends = [load_network(run, load_config(run / "config.yaml")).state_dict() for run in (whole, more, mean)]
+    assert any(not torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
+    for name, weights in ends[2].items():
+        if weights.is_floating_point():
+            assert torch.allclose(weights, 0.75 * ends[0][name] + 0.25 * ends[1][name], atol=1e-6), name
+    with pytest.raises(CheckpointError, match="is there already"):
+        average(more, 0.5, mean)
 
 
 def test_every_step_is_taken_with_a_gradient_that_is_no_longer_than_allowed(tmp_path, pictures, monkeypatch):
