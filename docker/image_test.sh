@@ -67,6 +67,12 @@ export BUILDAH_ISOLATION=chroot BUILDAH_FORMAT=docker BUILDAH_LAYERS=false
     >"$scratch/build.log" 2>&1 || { tail -n 40 "$scratch/build.log" >&2; fail "the image cannot be built."; }
 size_of() { "$engine" image inspect --format '{{.Size}}' "$1"; }
 say "size: $(($(size_of panoseg:cpu) / 1000000)) MB, of which the base image $(($(size_of "$base") / 1000000)) MB"
+# Without the base, which may be another one. Podman only: Docker may count what is compressed.
+own=$((($(size_of panoseg:cpu) - $(size_of "$base")) / 1000000))
+told=$(sed -En 's/^\| image \| ([0-9.]+) GB, of which ([0-9.]+) the base.*/\1 \2/p' docker/README.md \
+    | awk '{ printf "%.0f", 1000 * ($1 - $2) }')
+[[ $engine != podman ]] || ((own * 10 >= told * 9 && own * 10 <= told * 11)) \
+    || fail "docker/README.md tells of $told MB beside the base image; they are $own."
 
 port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 export PANOSEG_PUBLISH=127.0.0.1:$port

@@ -36,10 +36,11 @@ def given(service_url: str, phantom_png: bytes) -> dict[str, set[str]]:
     """The names that /metrics gives once a radiograph has been answered, with their labels."""
     assert httpx.post(f"{service_url}/v1/mask", content=phantom_png, timeout=60).status_code == 200
     httpx.get(f"{service_url}/health/live")
-    labels: dict[str, set[str]] = {"up": {"job"}}  # Prometheus' own, of every service that it reads
+    # `job` is Prometheus' own label, on everything that it reads; `up` its own series.
+    labels: dict[str, set[str]] = {"up": {"job"}}
     for family in text_string_to_metric_families(httpx.get(f"{service_url}/metrics").text):
         for sample in family.samples:
-            labels.setdefault(sample.name, set()).update(sample.labels)
+            labels.setdefault(sample.name, {"job"}).update(sample.labels)
     return labels
 
 

@@ -62,7 +62,7 @@ def test_an_address_that_is_taken_keeps_the_service_from_starting() -> None:
         port = other.getsockname()[1]
         outcome = start_and_fail("--port", str(port))
     assert outcome.returncode == 2
-    assert f"Cannot listen on 127.0.0.1, port {port}: Address already in use" in outcome.stderr
+    assert f"Cannot listen on 127.0.0.1, port {port}: another program" in outcome.stderr
 
 
 def test_empty_settings_count_as_not_set() -> None:
