@@ -154,7 +154,7 @@ def test_the_answer_tells_what_the_packages_table_makes_of_the_mean_probability(
 def test_calibrating_a_package_writes_its_next_version_with_other_confidences_and_nothing_else(
     package, phantom_png, tmp_path
 ):
-    folder, config = tmp_path / "1", tmp_path / "drawn.yaml"
+    folder, config = tmp_path / package.manifest.name / "1", tmp_path / "drawn.yaml"
     shutil.copytree(package.folder, folder)
     config.write_text(
         yaml.safe_dump(
@@ -172,8 +172,8 @@ def test_calibrating_a_package_writes_its_next_version_with_other_confidences_an
     said = CliRunner().invoke(app, ["calibrate", str(folder), "--config", str(config)])
     assert said.exit_code == 0, said.output
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == held
-    changed = choose_package(tmp_path.parent, tmp_path.name)
-    assert changed.folder == tmp_path / "2"
+    changed = choose_package(tmp_path, None)
+    assert changed.folder == folder.with_name("2")
     told = json.loads((changed.folder / "calibration.json").read_text())
     assert json.loads(said.stdout) == told
     assert said.stderr.startswith(f"{changed.folder} is written; measure it")
