@@ -243,7 +243,6 @@ def outlines_table() -> str:
 
 
 _PANORAMICS: Final = {
-    "": "panoramics as they are",
     "val": "panoramics of `val`, by which limits were chosen",
     "test": "panoramics of `test`",
     "panoramics": "panoramics of other machines",
@@ -258,8 +257,7 @@ def findings_table() -> str:
         (f"{foreign['pictures']} foreign ones", "named", _share(foreign["named"])),
         ("the same without their colours", "named", _share(foreign["named_in_grey"])),
     ]
-    # Figures from before the pictures were told apart stand there as one.
-    for name, alarms in ({"": plain} if "share" in plain else plain).items():
+    for name, alarms in plain.items():
         rows.append((f"{alarms['pictures']} {_PANORAMICS[name]}", "with a false alarm", _share(alarms)))
     for name, changed in measured["changed"].items():
         more = f", Dice lost {changed['dice_loss']:.3f}" if "dice_loss" in changed else ""
@@ -313,11 +311,9 @@ def _interval(figure: dict[str, Any], sign: str = "") -> str:
     return f"{figure['mean']:{sign}.3f} ({low:{sign}.3f} to {high:{sign}.3f})"
 
 
-def _share(figure: dict[str, Any] | float) -> str:
-    if isinstance(figure, float):
-        return f"{figure:.1%}"
-    interval = " ({:.1%} to {:.1%})".format(*figure["interval"]) if "interval" in figure else ""
-    return f"{figure['share']:.1%}{interval}"
+def _share(figure: dict[str, Any]) -> str:
+    low, high = figure["interval"]
+    return f"{figure['share']:.1%} ({low:.1%} to {high:.1%})"
 
 
 def _two(counts: dict[str, Any]) -> str:
