@@ -33,3 +33,4 @@ def configure_logs(level: str) -> None:
         )
     )
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    logging.getLogger("panoseg").setLevel(_LEVELS[level])

@@ -25,6 +25,8 @@ from tests.encoders import dicom
 from tests.running import REPOSITORY, running_service
 from training.phantom import Phantom
 
+HALF_A_TIFF = bytes(cv2.imencode(".tif", np.eye(256, dtype=np.uint8))[1][:900])
+
 
 def start_and_fail(*options: str) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-m", "training.cli", "serve", "--port", "0", *options]
@@ -311,6 +313,7 @@ def test_the_log_says_why_a_request_was_refused_and_holds_no_probes(phantom_png:
         assert httpx.get(f"{url}/health/ready").json()["version"] == version("panoseg")
         httpx.get(f"{url}/metrics")
         httpx.post(f"{url}/v1/segment", content=phantom_png[:-100], timeout=60)
+        httpx.post(f"{url}/v1/segment", content=HALF_A_TIFF, timeout=60)
         httpx.post(f"{url}/v2/models/other/infer", content=b"", timeout=60)
         process.terminate()
         assert process.wait(timeout=60) == 0
@@ -319,7 +322,12 @@ def test_the_log_says_why_a_request_was_refused_and_holds_no_probes(phantom_png:
         (line["route"], line["problem"]) for line in lines if line["event"] == "request" and line["method"] == "POST"
     ]
     assert all(line["status"] == 503 for line in lines if line.get("method") == "GET")  # until it was ready
-    assert requests == [("/v1/segment", "damaged-image"), ("/v2/models/{name}/infer", "unknown-model")]
+    assert requests == [
+        ("/v1/segment", "damaged-image"),
+        ("/v1/segment", "damaged-image"),
+        ("/v2/models/{name}/infer", "unknown-model"),
+    ]
+    assert any(line["event"].startswith("damaged image: tiff, ") for line in lines)
     assert [line["variable"] for line in lines if line["event"] == "unknown setting"] == ["PANOSEG_PROVIDR"]
     assert [line["event"] for line in lines[-2:]] == ["stopping", "stopped"]
 

@@ -1,9 +1,8 @@
 """The one door from a file's bytes to a radiograph."""
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import Final
-
-import structlog
 
 from service.errors import DamagedImage, EmptyUpload, PanosegError
 from service.radiograph.dicom import decode_dicom
@@ -22,7 +21,8 @@ _DECODERS: Mapping[Format, Callable[[bytes, Limits], Radiograph]] = {
     "dicom": decode_dicom,
 }
 
-_log: Final = structlog.get_logger("panoseg.radiograph")
+# The standard library's, which says nothing where nobody asked for a log, as on the command line.
+_log: Final = logging.getLogger("panoseg.radiograph")
 
 quiet_libraries()
 
@@ -53,7 +53,7 @@ def decode(data: bytes, limits: Limits) -> Radiograph:
     # Given damaged bytes the libraries raise whatever they stumble over, with text from the file in it: that is why
     # every exception counts here, and why none is handed on as a cause. Its kind alone tells a fault of the library.
     except Exception as error:
-        _log.info("damaged image", format=image_format, fault=type(error).__name__)
+        _log.info("damaged image: %s, %s", image_format, type(error).__name__)
         raise DamagedImage(
             f"The {image_format.upper()} file is truncated or damaged and does not decode to its end; "
             "send the whole file, or export it again."
