@@ -76,7 +76,7 @@ def test_a_missing_file_is_named(copied: Path) -> None:
 def test_a_table_of_confidences_that_makes_no_sense_is_refused(
     copied: Path, raw: list[float], confidence: list[float]
 ) -> None:
-    edit_manifest(copied, calibration={"method": "isotonic", "raw": raw, "confidence": confidence})
+    edit_manifest(copied, calibration={"method": "beta", "raw": raw, "confidence": confidence})
     with pytest.raises(ModelPackageError, match=r"cannot be used.*calibration"):
         load_package(copied)
 

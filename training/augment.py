@@ -72,16 +72,22 @@ def _warp(
         from_y += cv2.resize(shifts[1], (width, height), interpolation=cv2.INTER_CUBIC)
     if how.wide:
         wide = even(0, how.wide)
-        from_x = _squeeze_middle(from_x, width, wide)
-        from_y = _squeeze_middle(from_y, height, wide / 2)
+        from_x = squeeze_middle(from_x, width, wide)
+        from_y = squeeze_middle(from_y, height, wide / 2)
     return (
         np.asarray(cv2.remap(pixels, from_x, from_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT), np.uint8),
         np.asarray(cv2.remap(classes, from_x, from_y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT), np.uint8),
     )
 
 
-def _squeeze_middle(places: _Grey, length: int, much: float) -> _Grey:
-    """Where to take pixels from for the middle to be `1 + much` times smaller, the ends staying where they are."""
+def squeeze_middle(places: npt.NDArray[np.float32], length: int, much: float) -> npt.NDArray[np.float32]:
+    """Where to take pixels from for the middle to be `1 + much` times smaller, the ends staying where they are.
+
+    Args:
+        places: along one side, in pixels.
+        length: of that side, in pixels.
+        much: 0 (nothing changes) to 0.5, beyond which places would change their order.
+    """
     half = np.float32((length - 1) / 2)
     from_middle = np.clip(places / half - 1, -1, 1)
     return places + np.float32(much) * half * (from_middle - from_middle**3)

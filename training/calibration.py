@@ -1,8 +1,10 @@
 """Fits what a tooth's confidence says to how often such teeth are right, on the validation pictures.
 
 What a network calls its probability is none: it comes from a loss that is content with the right number. So the mean
-probability of a tooth is mapped to the share of such teeth that are right. Three maps are compared, the simplest first:
-none, a logistic curve of the logit (Platt 1999; two parameters), and a rising line of any shape (isotonic regression).
+probability of a tooth is mapped to the share of such teeth that are right: by beta calibration (Kull et al. 2017, Beta
+calibration, AISTATS, PMLR 54), a smooth curve of three figures of which the logistic one of Platt (1999) and no map at
+all are cases, or by none where that is no better. A rising line of any shape (isotonic regression) takes the chance of
+a few teeth for the truth: with a thousand teeth, two of them decided which of a hundred others are uncertain.
 """
 
 from collections.abc import Callable, Sequence
@@ -127,10 +129,10 @@ def judge_teeth(predictions: Sequence[Prediction], truths: Sequence[Labels], thr
 def calibrate(teeth: FoundTeeth) -> Calibrated:
     """Choose and fit a map, and tell what it is worth.
 
-    Each map is fitted to nine tenths of the pictures and judged on the last, ten times. A map takes the place of a
-    simpler one where its log loss is lower by more than the standard error of the difference over the pictures (the
+    Each map is fitted to nine tenths of the pictures and judged on the last, ten times. The curve is taken
+    where its log loss is lower than without by more than the standard error of the difference over the pictures (the
     rule of Breiman et al. 1984), or where it is lower at all and the calibration error lower by more than 0.01, which
-    a few teeth that the model is wrongly sure of can hide from the first rule; else the simpler one stays.
+    a few teeth that the model is wrongly sure of can hide from the first rule.
 
     Raises:
         CalibrationError: the teeth are of fewer than two pictures, so that nothing can be judged apart.
@@ -161,41 +163,24 @@ def fit_none(teeth: FoundTeeth) -> Calibration:
     return Calibration(method="none", raw=(0.0, 1.0), confidence=(0.0, 1.0))
 
 
-def fit_logistic(teeth: FoundTeeth) -> Calibration:
-    """A logistic curve of the mean probability's logit, never falling (Platt 1999, with his softened targets)."""
+def fit_beta(teeth: FoundTeeth) -> Calibration:
+    """The most likely curve `a log p - b log(1 - p) + c` of the logit, never falling: neither `a` nor `b` below 0."""
     right = teeth.right.sum()
     # Softened, the targets of teeth that are all right do not ask for a certainty that no number of teeth can show.
     high, low = (right + 1) / (right + 2), 1 / (teeth.right.size - right + 2)
-    target, logit = np.where(teeth.right > 0, high, low), _logit(teeth.raw)
-    slope, shift = _fit_curve(logit, target)
-    if slope < 0:
-        slope, shift = 0.0, float(_logit(np.array([target.mean()]))[0])
+    target, columns = np.where(teeth.right > 0, high, low), _columns(teeth.raw)
+    found, used = np.full(3, -1.0), np.ones(3, np.bool_)
+    while (found[:2] < 0).any():
+        found[:] = 0
+        found[used] = _fit_curve(columns[:, used], target)
+        used[:2] &= found[:2] >= 0
     raw = np.concatenate([[0.0], _sigmoid(np.linspace(-5, 5, 41)), [1.0]])
-    return _table("logistic", raw, _sigmoid(slope * _logit(raw) + shift))
-
-
-def fit_isotonic(teeth: FoundTeeth) -> Calibration:
-    """The rising steps that fit best, joined by lines (pool adjacent violators, Ayer et al. 1955)."""
-    # Teeth of one probability are pooled first, or the order of the pictures would tell.
-    values, which = np.unique(teeth.raw, return_inverse=True)
-    counts, rights = np.bincount(which), np.bincount(which, weights=teeth.right)
-    pools: list[tuple[float, float, float]] = []
-    # Sums of the probabilities, of the right ones, and how many.
-    for pool in zip((values * counts).tolist(), rights.tolist(), counts.tolist(), strict=True):
-        while pools and pools[-1][1] * pool[2] >= pool[1] * pools[-1][2]:
-            before = pools.pop()
-            pool = (before[0] + pool[0], before[1] + pool[1], before[2] + pool[2])
-        pools.append(pool)
-    middles = [raw / count for raw, _, count in pools]
-    # One right tooth and one wrong added to each step, for the same reason as the softened targets of the curve.
-    steps = np.maximum.accumulate([(right + 1) / (count + 2) for _, right, count in pools])
-    return _table("isotonic", np.array([0.0, *middles, 1.0]), np.concatenate([steps[:1], steps, steps[-1:]]))
+    return _table("beta", raw, _sigmoid(_columns(raw) @ found))
 
 
 _FITS: Final[dict[CalibrationMethod, Callable[[FoundTeeth], Calibration]]] = {
     "none": fit_none,
-    "logistic": fit_logistic,
-    "isotonic": fit_isotonic,
+    "beta": fit_beta,
 }
 
 
@@ -221,16 +206,24 @@ def _gain(differences: Numbers, picture: npt.NDArray[np.intp]) -> tuple[float, f
     return float(by_picture.sum()), float(by_picture.std() * np.sqrt(by_picture.size))
 
 
-def _fit_curve(logit: Numbers, target: Numbers) -> tuple[float, float]:
-    """Slope and shift of the most likely logistic curve, by Newton's method with a touch of shrinkage."""
-    columns = np.stack([logit, np.ones_like(logit)], axis=1)
-    found = np.array([1.0, 0.0])
+def _fit_curve(columns: Numbers, target: Numbers) -> Numbers:
+    """The most likely weights of columns `(teeth, weights)` in a logistic curve, by Newton's method, never uphill."""
+
+    def unlikely(weights: Numbers) -> float:
+        told = columns @ weights
+        return float((np.logaddexp(0, told) - target * told).sum())
+
+    found = np.zeros(columns.shape[1])
     for _ in range(50):
         told = _sigmoid(columns @ found)
         weight = np.maximum(told * (1 - told), 1e-6)
-        step = np.linalg.solve((columns * weight[:, None]).T @ columns + 1e-6 * np.eye(2), columns.T @ (target - told))
-        found += np.clip(step, -2, 2)
-    return float(found[0]), float(found[1])
+        # The little on the diagonal is for columns that are alike, as where all teeth have one probability.
+        bent = (columns * weight[:, None]).T @ columns + 1e-6 * np.eye(found.size)
+        step = np.linalg.solve(bent, columns.T @ (target - told))
+        while unlikely(found + step) > unlikely(found) and np.abs(step).max() > 1e-9:
+            step /= 2
+        found = found + step
+    return found
 
 
 def _table(method: CalibrationMethod, raw: Numbers, confidence: Numbers) -> Calibration:
@@ -242,9 +235,9 @@ def _table(method: CalibrationMethod, raw: Numbers, confidence: Numbers) -> Cali
     )
 
 
-def _logit(probability: Numbers) -> Numbers:
+def _columns(probability: Numbers) -> Numbers:
     inside = np.clip(probability, 1e-4, 1 - 1e-4)
-    return np.asarray(np.log(inside / (1 - inside)), np.float64)
+    return np.stack([np.log(inside), -np.log(1 - inside), np.ones_like(inside)], axis=1)
 
 
 def _sigmoid(value: Numbers) -> Numbers:

@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from training.augment import squeeze_middle
+
 Picture = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.uint8]
 Change = Callable[[Picture, Labels], tuple[bytes, Labels]]
@@ -163,6 +165,16 @@ def _ramp(picture: Picture, labels: Labels) -> tuple[bytes, Labels]:
     return png(_to_bytes(picture * np.linspace(0.5, 1.4, picture.shape[1]))), labels
 
 
+def _wide(picture: Picture, labels: Labels) -> tuple[bytes, Labels]:
+    """Jaws of two thirds of their width and four fifths of their height, as machines with a wide field show them."""
+    height, width = picture.shape
+    across = squeeze_middle(np.arange(width, dtype=np.float32), width, 0.5)
+    down = squeeze_middle(np.arange(height, dtype=np.float32), height, 0.25)
+    places = [np.ascontiguousarray(of_one) for of_one in np.meshgrid(across, down)]
+    squeezed = cv2.remap(picture, places[0], places[1], cv2.INTER_LINEAR)
+    return png(squeezed), np.asarray(cv2.remap(labels, places[0], places[1], cv2.INTER_NEAREST), np.uint8)
+
+
 def _to_bytes(values: npt.NDArray[np.float64]) -> Picture:
     return np.rint(values).clip(0, 255).astype(np.uint8)
 
@@ -189,5 +201,6 @@ STRESSES: Final = (
     Stress("rotation-3", "turned by 3 degrees", partial(_rotate, 3.0)),
     Stress("rotation-5", "turned by 5 degrees", partial(_rotate, 5.0)),
     Stress("ramp", "half as bright on the left, 1.4 times on the right", _ramp),
+    Stress("wide-field", "a wide field: the jaws two thirds as wide, four fifths as high", _wide),
 )
 """The known changes."""

@@ -80,7 +80,8 @@ class Thresholds(_Part):
     max_colourfulness: float = Field(ge=0, le=1)
 
 
-CalibrationMethod = Literal["none", "logistic", "isotonic"]
+CalibrationMethod = Literal["none", "beta", "logistic", "isotonic"]
+"""The last two are of packages that were made before `panoseg export` fitted beta calibrations."""
 
 
 class Calibration(_Part):

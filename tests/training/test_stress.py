@@ -74,6 +74,19 @@ def test_a_squeezed_picture_gets_its_shape_back_and_another_keeps_its_own(width,
     assert wide / height == pytest.approx(2.0 if pixels.shape[0] != pixels.shape[1] else 1991 / 1127, rel=0.01)
 
 
+def test_a_wide_field_shows_the_jaws_smaller_and_its_edges_where_they_were(marked):
+    pixels, labels = marked
+    height, width = pixels.shape
+    middle = np.s_[height * 2 // 5 : height * 3 // 5, width * 2 // 5 : width * 3 // 5]
+    truth = np.zeros_like(labels)
+    truth[middle], truth[:, [0, -1]] = 16, 26
+    _, squeezed = BY_NAME["wide-field"].change(pixels, truth)
+    _, _, across, down = cv2.boundingRect(np.where(squeezed == 16, 255, 0).astype(np.uint8))
+    assert across / (width / 5) == pytest.approx(2 / 3, abs=0.03)
+    assert down / (height / 5) == pytest.approx(4 / 5, abs=0.03)
+    assert (squeezed[:, [0, -1]] == 26).all()
+
+
 def test_twelve_bits_lie_in_sixteen_and_a_photograph_is_in_colour(marked):
     twelve = cv2.imdecode(np.frombuffer(BY_NAME["12-in-16"].change(*marked)[0], np.uint8), cv2.IMREAD_UNCHANGED)
     assert twelve.dtype == np.uint16
