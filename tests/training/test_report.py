@@ -189,7 +189,7 @@ def test_what_a_calibration_said_is_not_shown_of_the_next_one(measured, config, 
 
 def test_the_shipped_figures_are_of_the_shipped_file_calibration_and_data(package):
     metrics = json.loads((package.folder / "metrics.json").read_text())
-    data = describe_data(load_config(REPOSITORY / "training" / "configs" / "shipped-3.yaml").data)
+    data = describe_data(load_config(REPOSITORY / "training" / "configs" / "shipped-4.yaml").data)
     assert {"val", "test", "stress", "findings"} == set(metrics)
     for name, figures in metrics.items():
         assert figures["sha256"] == package.manifest.files[0].sha256
