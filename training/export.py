@@ -41,7 +41,7 @@ from training.data.numbering import number_splits
 from training.evidence import QUANTISATION
 from training.foreign import read_foreign
 from training.graph import ExportError, ServiceGraph, learn_familiarity, measure_features, write_onnx
-from training.quantize import CALIBRATION_PICTURES, quantize
+from training.quantize import RANGE_PICTURES, quantize
 from training.thresholds import CLASSES, Labels, agree_by_tooth, choose_thresholds, mean_dice
 from training.view import learn_views, make_examples
 
@@ -144,8 +144,8 @@ def export(
     fp32, int8 = run / FP32, run / INT8
     write_onnx(graph, size.height, size.width, fp32)
     _check_against_pytorch(graph, fp32, pictures[:_CHECKED_PICTURES])
-    calibration = train_pictures[:: max(1, len(train_pictures) // CALIBRATION_PICTURES)]
-    quantize(fp32, int8, calibration, seed=config.seed if config.frozen_statistics else None)
+    range_pictures = train_pictures[:: max(1, len(train_pictures) // RANGE_PICTURES)]
+    quantize(fp32, int8, range_pictures, seed=config.seed if config.frozen_statistics else None)
     predictions = _predict(int8, "int8", pictures)
     thresholds = choose_thresholds(predictions, truths)
     calibrated = calibrate(judge_teeth(predictions, truths, thresholds))

@@ -26,7 +26,7 @@ from training.report_pictures import draw_sheet
 
 FAILURES: Final = "failures.yaml"
 
-WORST: Final = 10
+_WORST: Final = 10
 
 
 class FailuresError(SetupError):
@@ -46,9 +46,9 @@ class Failure:
     sentence: str
 
 
-def choose_worst(rows: Sequence[dict[str, Any]], count: int = WORST) -> list[dict[str, Any]]:
-    """The rows of `by_picture` with the lowest Dice, the lowest first."""
-    return sorted(rows, key=lambda row: (row["dice"], row["name"]))[:count]
+def choose_worst(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The ten rows of `by_picture` with the lowest Dice, the lowest first."""
+    return sorted(rows, key=lambda row: (row["dice"], row["name"]))[:_WORST]
 
 
 def read_failures(package_folder: Path, split: str = "test") -> list[Failure]:

@@ -89,6 +89,10 @@ MEASURES: Final = (
 )
 
 
+_SHOWN: Final = 3
+"""Of the worst, the median and the best pictures each."""
+
+
 @dataclass(frozen=True, slots=True)
 class Shown:
     """A picture of the report: its figures, and its views."""
@@ -97,7 +101,7 @@ class Shown:
     views: Views
 
 
-def report(package_folder: Path, run: Path | None, config_path: Path, split: str, out: Path, count: int = 3) -> Path:
+def report(package_folder: Path, run: Path | None, config_path: Path, split: str, out: Path) -> Path:
     """Write one HTML file that needs no other.
 
     Args:
@@ -105,7 +109,6 @@ def report(package_folder: Path, run: Path | None, config_path: Path, split: str
         run: the run that made it, for its learning curves.
         config_path: the configuration whose data hold the split's pictures.
         split: `val` or `test`; its best, median and worst pictures are shown.
-        count: how many of each.
 
     Returns:
         The file, which is `out`.
@@ -118,7 +121,7 @@ def report(package_folder: Path, run: Path | None, config_path: Path, split: str
     package = load_package(package_folder)
     metrics = _read_metrics(package, config_path, split)
     learning = None if run is None else _draw_learning(run)
-    places = choose_places(metrics[split]["by_picture"], count)
+    places = choose_places(metrics[split]["by_picture"])
     samples = {sample.name: sample for sample in _load(config_path, split)}
     quantisation = package_folder / QUANTISATION
     environment = jinja2.Environment(
@@ -156,15 +159,14 @@ def find_figure(summary: dict[str, Any], path: Sequence[str]) -> dict[str, Any] 
     return value if isinstance(value, dict) else {"mean": value, "interval": None}
 
 
-def choose_places(rows: Sequence[dict[str, Any]], count: int) -> dict[str, list[dict[str, Any]]]:
-    """The pictures with the worst, the middle and the best Dice, each once; fewer of each where there are few.
+def choose_places(rows: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """The three pictures with the worst, the middle and the best Dice, each once; fewer of each where there are few.
 
     Args:
         rows: of `by_picture`.
-        count: how many of each at most.
     """
     ordered = sorted(rows, key=lambda row: (row["dice"], row["name"]))
-    count = min(count, max(1, len(ordered) // 3))
+    count = min(_SHOWN, max(1, len(ordered) // 3))
     worst, rest = ordered[:count], ordered[count:]
     best = rest[::-1][:count]
     between = rest[: len(rest) - len(best)]
