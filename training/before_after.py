@@ -10,7 +10,7 @@ import numpy as np
 
 from service.model.package import ModelPackage, load_package
 from training.config import load_config
-from training.data import Sample, load_splits
+from training.data import Sample, load_split
 from training.evaluate import PictureScore, open_segmenter, score_all, summarise
 from training.measure import MEASURES, stack_figures
 from training.metrics import Figures, bootstrap_difference
@@ -36,7 +36,7 @@ def compare(before: Path, after: Path, config_path: Path, split: str, out: Path 
     Raises:
         ModelPackageError, ConfigError, DataError: something of it cannot be used.
     """
-    samples: tuple[Sample, ...] = getattr(load_splits(load_config(config_path).data, names=(split,)), split)
+    samples = load_split(load_config(config_path).data, split)
     packages = {"before": load_package(before), "after": load_package(after)}
     scores = {name: _score(package, samples, name) for name, package in packages.items()}
     pairs = {name: [stack_figures([scores[each]], name) for each in packages] for name in MEASURES}

@@ -20,13 +20,10 @@ from service.model.package import Calibration, CalibrationMethod, Thresholds
 from service.model.session import Prediction
 from training.metrics import right_teeth
 from training.reliability import JudgedTooth, expected_calibration_error, kept_at, reliability_bins
-from training.thresholds import CLASSES, Labels
+from training.thresholds import CLASSES, UNCERTAIN, Labels
 
 CALIBRATION: Final = "calibration.json"
 """What a package says of how its confidences were fitted."""
-
-UNCERTAIN: Final = 0.9
-"""Confidence below which a tooth is uncertain: of ten such teeth more than one would be wrong."""
 
 _FOLDS: Final = 10
 _WORTH: Final = 0.01
@@ -87,16 +84,15 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Calibrated:
-    """A package's calibration, the confidence below which a tooth is uncertain, and what both rest on.
+    """A package's calibration, and what it rests on.
 
     Attributes:
-        teeth: how many teeth of the validation pictures they were fitted to.
+        teeth: how many teeth of the validation pictures it was fitted to.
         candidates: the maps that were compared, by cross-validation over the pictures.
-        kept, precision: share of those teeth that is not uncertain, and the share of them that is right.
+        kept, precision: share of those teeth that is not uncertain (`UNCERTAIN`), and the share of them that is right.
     """
 
     calibration: Calibration
-    uncertain: float
     teeth: int
     candidates: tuple[Candidate, ...]
     kept: float
@@ -111,7 +107,7 @@ class Calibrated:
                 one.method: {"log_loss": round(one.log_loss, 4), "ece": round(one.calibration_error, 4)}
                 for one in self.candidates
             },
-            "uncertain": {"limit": self.uncertain, "kept": round(self.kept, 4), "precision": round(self.precision, 4)},
+            "uncertain": {"limit": UNCERTAIN, "kept": round(self.kept, 4), "precision": round(self.precision, 4)},
         }
 
 
@@ -155,7 +151,7 @@ def calibrate(teeth: FoundTeeth) -> Calibrated:
     calibration = _FITS[chosen](teeth)
     judged = teeth.judged(calibration.probabilities(teeth.raw))
     kept = kept_at(judged, UNCERTAIN)
-    return Calibrated(calibration, UNCERTAIN, len(judged), tuple(candidates), kept.share, kept.precision)
+    return Calibrated(calibration, len(judged), tuple(candidates), kept.share, kept.precision)
 
 
 def fit_none(teeth: FoundTeeth) -> Calibration:

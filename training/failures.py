@@ -18,7 +18,7 @@ from service.errors import SetupError
 from service.model.package import load_package
 from service.render.encode import encode_jpeg
 from training.config import load_config
-from training.data import load_splits
+from training.data import load_split
 from training.evaluate import open_segmenter, segment_upload
 from training.evidence import METRICS, read_metrics
 from training.metrics import right_teeth
@@ -102,8 +102,7 @@ def draw_failures(package_folder: Path, config_path: Path, split: str, out: Path
         raise FailuresError(f"{package_folder} has not been measured on its {split} pictures as it is; run: {command}")
     skeleton = out / FAILURES
     written = _read_sentences(skeleton, measured["sha256"], split)
-    pictures = getattr(load_splits(load_config(config_path).data, names=(split,)), split)
-    samples = {sample.name: sample for sample in pictures}
+    samples = {sample.name: sample for sample in load_split(load_config(config_path).data, split)}
     segmenter = open_segmenter(package)
     out.mkdir(parents=True, exist_ok=True)
     sheets, lines = [], [f"sha256: {measured['sha256']}", f"split: {split}", "pictures:"]

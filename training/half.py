@@ -102,12 +102,12 @@ def _measure(folder: Path, int8: ModelFile, half: ModelFile, config_path: Path) 
     """Mean Dice of both files on the validation pictures, on the processor."""
     # Here alone: an image for GPUs is built where PyTorch is not installed.
     from training.config import load_config
-    from training.data import load_splits
+    from training.data import load_split
     from training.data.loader import prepare_sample
     from training.thresholds import mean_dice
 
     manifest = load_package(folder).manifest
-    samples = load_splits(load_config(config_path).data, names=("val",)).val
+    samples = load_split(load_config(config_path).data, "val")
     # Tooth or not, since pairs of image and mask tell no numbers.
     prepared = [prepare_sample(sample, manifest.input.height, manifest.input.width, classes=2) for sample in samples]
     pictures, truths = zip(*prepared, strict=True)

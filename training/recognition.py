@@ -1,7 +1,6 @@
 """Measures what a package notices: foreign pictures named, plain panoramics left alone, changed ones told."""
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,7 +18,7 @@ from service.segmenter import Segmenter
 from training.config import load_config
 from training.data import DataError, Sample, load_splits
 from training.evaluate import open_segmenter, segment_upload
-from training.evidence import add_figures, choose_file, describe_data
+from training.evidence import add_figures, choose_file, describe_measurement
 from training.metrics import dice, share_interval
 from training.restorations import remove_all
 
@@ -63,13 +62,10 @@ def recognise(
         plain["panoramics"] = list(more.items())
     # Before what takes long: one of them may be refused. Apart, since the limits were chosen on `val`.
     false_alarms = {name: _find_false_alarms(segmenter, uploads) for name, uploads in plain.items()}
+    command = f"panoseg recognise {package_folder} --config {config_path} --foreign {foreign}"
+    command += (f" --panoramics {panoramics}" if panoramics else "") + (f" --out {out}" if out else "")
     summary = {
-        "command": f"panoseg recognise {package_folder} --config {config_path} --foreign {foreign}"
-        + (f" --panoramics {panoramics}" if panoramics else "")
-        + (f" --out {out}" if out else ""),
-        "date": datetime.now(UTC).date().isoformat(),
-        "sha256": segmenter.engine.session.file.sha256,
-        "data": describe_data(source),
+        **describe_measurement(command, source, segmenter.engine.session),
         "foreign": _name_foreign(segmenter, others),
         "false_alarms": false_alarms,
         "changed": {name: _read_changed(segmenter, splits.val, name) for name in CHANGES},

@@ -15,7 +15,7 @@ from service.errors import SetupError
 from service.model.package import ModelPackage, load_package
 from training.checkpoint import CONFIG
 from training.config import load_config
-from training.data import Sample, load_splits
+from training.data import Sample, load_split
 from training.evaluate import open_segmenter, segment_upload
 from training.evidence import METRICS, QUANTISATION, STRESS, calibration_sha256, read_metrics
 from training.report_curves import draw_confidence, draw_learning, draw_spread, read_curves
@@ -122,7 +122,7 @@ def report(package_folder: Path, run: Path | None, config_path: Path, split: str
     metrics = _read_metrics(package, config_path, split)
     learning = None if run is None else _draw_learning(run)
     places = choose_places(metrics[split]["by_picture"])
-    samples = {sample.name: sample for sample in _load(config_path, split)}
+    samples = {sample.name: sample for sample in load_split(load_config(config_path).data, split)}
     quantisation = package_folder / QUANTISATION
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
@@ -211,11 +211,6 @@ def _draw_learning(run: Path) -> Markup:
     if not log.exists():
         raise ReportError(f"{log} is missing, so there are no learning curves; leave out --run.")
     return Markup(draw_learning(read_curves(log), load_config(run / CONFIG).phases))  # noqa: S704 - drawn here
-
-
-def _load(config_path: Path, split: str) -> tuple[Sample, ...]:
-    samples: tuple[Sample, ...] = getattr(load_splits(load_config(config_path).data, names=(split,)), split)
-    return samples
 
 
 def _show(
