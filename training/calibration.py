@@ -19,8 +19,9 @@ from service.model.interpret import confidences, find_teeth
 from service.model.package import Calibration, CalibrationMethod, Thresholds
 from service.model.session import Prediction
 from training.metrics import right_teeth
+from training.pixels import Labels
 from training.reliability import JudgedTooth, expected_calibration_error, kept_at, reliability_bins
-from training.thresholds import CLASSES, UNCERTAIN, Labels
+from training.thresholds import CLASSES, UNCERTAIN
 
 CALIBRATION: Final = "calibration.json"
 """What a package says of how its confidences were fitted."""

@@ -23,7 +23,6 @@ from training.data.samples import are_numbered
 from training.evidence import add_figures, calibration_sha256, choose_file, describe_measurement
 from training.metrics import (
     Counts,
-    Labels,
     ToothAgreement,
     bootstrap_interval,
     dice,
@@ -33,6 +32,7 @@ from training.metrics import (
     pixel_accuracy,
     right_teeth,
 )
+from training.pixels import Labels
 from training.reliability import (
     JudgedTooth,
     Kept,

@@ -41,8 +41,9 @@ from training.data.numbering import number_splits
 from training.evidence import QUANTISATION
 from training.foreign import read_foreign
 from training.graph import ExportError, ServiceGraph, learn_familiarity, measure_features, write_onnx
+from training.pixels import Labels
 from training.quantize import RANGE_PICTURES, quantize
-from training.thresholds import CLASSES, Labels, agree_by_tooth, choose_thresholds, mean_dice
+from training.thresholds import CLASSES, agree_by_tooth, choose_thresholds, mean_dice
 from training.view import learn_views, make_examples
 
 FP32, INT8 = "model.fp32.onnx", "model.int8.onnx"

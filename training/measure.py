@@ -25,7 +25,8 @@ from training.evaluate import PictureScore
 from training.graph import Familiarity, ServiceGraph
 from training.metrics import Figures, ToothAgreement, dice, iou, match_teeth, pixel_accuracy
 from training.network import ToothNetwork
-from training.thresholds import CLASSES, Labels, choose_thresholds
+from training.pixels import Labels
+from training.thresholds import CLASSES, choose_thresholds
 from training.view import ViewRule
 
 Split = Literal["val", "test"]

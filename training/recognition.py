@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 from rich.progress import track
 
 from service.errors import RequestError
@@ -20,9 +19,8 @@ from training.data import DataError, Sample, load_splits
 from training.evaluate import open_segmenter, segment_upload
 from training.evidence import add_figures, choose_file, describe_measurement
 from training.metrics import dice, share_interval
+from training.pixels import Labels, Picture
 from training.restorations import remove_all
-
-Picture = npt.NDArray[np.uint8]
 
 FALSE_ALARMS: Final = ("not-a-panoramic", "upside-down", "sideways", "inverted", "cropped")
 """Findings that no picture of these data deserves."""
@@ -150,13 +148,13 @@ def _share(outcomes: Iterable[bool]) -> dict[str, Any]:
     return {"share": round(sum(known) / max(1, len(known)), 4), "interval": [round(end, 4) for end in interval]}
 
 
-def _cut_below(pixels: Picture, labels: Picture) -> Picture:
+def _cut_below(pixels: Picture, labels: Labels) -> Picture:
     """The picture down to a quarter of the lower teeth's height above their lowest point."""
     rows = np.flatnonzero((labels >= 30).any(axis=1))
     return pixels[: int(rows[-1] - 0.25 * (rows[-1] - rows[0]))] if rows.size else pixels[: 3 * len(pixels) // 4]
 
 
-CHANGES: Final[dict[str, tuple[str, Callable[[Picture, Picture], Picture]]]] = {
+CHANGES: Final[dict[str, tuple[str, Callable[[Picture, Labels], Picture]]]] = {
     "negative": ("inverted", lambda pixels, _: np.asarray(255 - pixels, np.uint8)),
     "tenth of the contrast": ("low-contrast", lambda pixels, _: np.asarray(112 + pixels // 10, np.uint8)),
     "turned upside down": ("upside-down", lambda pixels, _: pixels[::-1, ::-1]),

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from service.dentition.fdi import FDI_NUMBERS
 from service.findings import measure_clearance, measure_plausibility
@@ -13,10 +12,10 @@ from service.model.package import Thresholds
 from service.model.session import Prediction
 from training.data.samples import DataError
 from training.metrics import ToothAgreement, dice, match_teeth
+from training.pixels import Labels
 
 CLASSES: Final = (0, *FDI_NUMBERS)
 
-Labels = npt.NDArray[np.uint8]
 
 UNCERTAIN: Final = 0.9
 """Confidence below which a tooth is uncertain: of ten such teeth more than one would be wrong."""
