@@ -183,13 +183,13 @@ _FITS: Final[dict[CalibrationMethod, Callable[[FoundTeeth], Calibration]]] = {
 
 def _fit_apart(method: CalibrationMethod, teeth: FoundTeeth) -> Numbers:
     """The confidence of each tooth by a map that was fitted to other pictures."""
-    told = np.zeros(teeth.raw.size)
+    confidence = np.zeros(teeth.raw.size)
     # Counted over the pictures in which teeth were found, so that two of them never lie in one fold alone.
     folds = np.unique(teeth.picture, return_inverse=True)[1] % _FOLDS
     for fold in np.unique(folds):
         held_out = folds == fold
-        told[held_out] = _FITS[method](teeth.of(~held_out)).probabilities(teeth.raw[held_out])
-    return told
+        confidence[held_out] = _FITS[method](teeth.of(~held_out)).probabilities(teeth.raw[held_out])
+    return confidence
 
 
 def _losses(confidence: Numbers, right: Numbers) -> Numbers:
@@ -207,16 +207,16 @@ def _fit_curve(columns: Numbers, target: Numbers) -> Numbers:
     """The most likely weights of columns `(teeth, weights)` in a logistic curve, by Newton's method, never uphill."""
 
     def unlikely(weights: Numbers) -> float:
-        told = columns @ weights
-        return float((np.logaddexp(0, told) - target * told).sum())
+        logits = columns @ weights
+        return float((np.logaddexp(0, logits) - target * logits).sum())
 
     found = np.zeros(columns.shape[1])
     for _ in range(50):
-        told = _sigmoid(columns @ found)
-        weight = np.maximum(told * (1 - told), 1e-6)
+        probability = _sigmoid(columns @ found)
+        weight = np.maximum(probability * (1 - probability), 1e-6)
         # The little on the diagonal is for columns that are alike, as where all teeth have one probability.
         bent = (columns * weight[:, None]).T @ columns + 1e-6 * np.eye(found.size)
-        step = np.linalg.solve(bent, columns.T @ (target - told))
+        step = np.linalg.solve(bent, columns.T @ (target - probability))
         while unlikely(found + step) > unlikely(found) and np.abs(step).max() > 1e-9:
             step /= 2
         found = found + step

@@ -111,8 +111,8 @@ def _tell_in_manifest(package_folder: Path, summary: dict[str, Any]) -> None:
     figures |= {name: summary[name] for name in ("tooth", "missing", "uncertain") if summary[name] is not None}
     if summary["calibration"] is not None:
         figures["ece"] = summary["calibration"]["ece"]
-    told = manifest.model_copy(update={"metrics": {"test": figures}})
-    (package_folder / MANIFEST).write_text(told.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    manifest = manifest.model_copy(update={"metrics": {"test": figures}})
+    (package_folder / MANIFEST).write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
 
 def open_segmenter(package: ModelPackage) -> Segmenter:

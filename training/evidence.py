@@ -27,8 +27,8 @@ class EvidenceError(SetupError):
 
 def describe_data(source: Data) -> dict[str, Any]:
     """A data source, told so that it is the same on every machine: of its folder the name alone."""
-    told: dict[str, Any] = source.model_dump(mode="json")
-    return told if isinstance(source, PhantomData) else {**told, "folder": source.folder.resolve().name}
+    fields: dict[str, Any] = source.model_dump(mode="json")
+    return fields if isinstance(source, PhantomData) else {**fields, "folder": source.folder.resolve().name}
 
 
 def describe_measurement(command: str, source: Data, session: Session) -> dict[str, Any]:

@@ -208,17 +208,17 @@ def _check_against_pytorch(graph: ServiceGraph, fp32: Path, pictures: npt.NDArra
     both = np.concatenate([noise, pictures])
     with torch.inference_mode():
         tooth, foreground, _, distance, view, evidence = (output.numpy() for output in graph(torch.from_numpy(both)))
-    told = _predict(fp32, "fp32", both)
+    predictions = _predict(fp32, "fp32", both)
     expected = np.where(foreground >= 128, tooth, 0)
-    found = np.stack([np.where(prediction.foreground >= 128, prediction.tooth, 0) for prediction in told])
+    found = np.stack([np.where(prediction.foreground >= 128, prediction.tooth, 0) for prediction in predictions])
     agreement = float((expected == found).mean())
     if agreement < _SAME_LABELS:
         raise ExportError(f"{fp32} labels {agreement:.3%} of the pixels as PyTorch does; {_SAME_LABELS:.1%} must be.")
-    if not np.allclose(distance, [prediction.distance for prediction in told], rtol=0.01):
+    if not np.allclose(distance, [prediction.distance for prediction in predictions], rtol=0.01):
         raise ExportError(f"{fp32} gives other distances from the training pictures than PyTorch does.")
-    if not np.allclose(view, [prediction.view for prediction in told], atol=0.01):
+    if not np.allclose(view, [prediction.view for prediction in predictions], atol=0.01):
         raise ExportError(f"{fp32} tells panoramics from other pictures in another way than PyTorch does.")
-    apart = np.abs(evidence.astype(int) - np.stack([prediction.evidence for prediction in told]))
+    apart = np.abs(evidence.astype(int) - np.stack([prediction.evidence for prediction in predictions]))
     if float((apart <= 2).mean()) < _SAME_LABELS:
         raise ExportError(f"{fp32} gives other evidence for the teeth's numbers than PyTorch does.")
 

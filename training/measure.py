@@ -31,7 +31,7 @@ from training.view import ViewRule
 
 Split = Literal["val", "test"]
 
-MEASURES: Final = ("dice", "iou", "pixel_accuracy", "tooth_dice", "tooth_f1")
+COMPARED_MEASURES: Final = ("dice", "iou", "pixel_accuracy", "tooth_dice", "tooth_f1")
 """By pixel as means over pictures, by tooth over all teeth."""
 
 
@@ -113,7 +113,7 @@ def measure_run(folder: Path, split: Split, *, again: bool = False) -> MeasuredR
 
 
 def stack_figures(runs: Sequence[Sequence[PictureFigures | PictureScore]], measure: str) -> Figures | None:
-    """One of `MEASURES` of several runs on the same pictures; None where there are no numbered teeth to judge."""
+    """One of `COMPARED_MEASURES`, of several runs on the same pictures; None where no numbered teeth can be judged."""
     if not measure.startswith("tooth_"):
         values = np.array([[getattr(picture, measure) for picture in pictures] for pictures in runs], np.float64)
         return Figures(values, np.ones_like(values))

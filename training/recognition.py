@@ -130,12 +130,12 @@ def _read_changed(segmenter: Segmenter, samples: Sequence[Sample], name: str) ->
         if code in _SAME_TEETH:
             before = dice(segment_upload(segmenter, f"val/{sample.name}", sample.data).labels > 0, sample.labels > 0)
             lost.append(before - dice(answer.labels > 0, sample.labels > 0))
-    told: dict[str, Any] = {"finding": code, "named": _share(found)}
+    figures: dict[str, Any] = {"finding": code, "named": _share(found)}
     if code in _SAME_TEETH:
-        told["dice_loss"] = round(float(np.mean(lost)), 4)
+        figures["dice_loss"] = round(float(np.mean(lost)), 4)
     if code == "few-teeth":
-        told["tooth_fraction"] = {"mean": round(float(np.mean(areas)), 5), "largest": round(max(areas), 5)}
-    return told
+        figures["tooth_fraction"] = {"mean": round(float(np.mean(areas)), 5), "largest": round(max(areas), 5)}
+    return figures
 
 
 def _codes(segmentation: Segmentation) -> set[str]:

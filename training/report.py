@@ -44,7 +44,7 @@ class Measure:
     references: tuple[Reference, ...] = ()
 
 
-MEASURES: Final = (
+REPORTED_MEASURES: Final = (
     Measure(
         "Dice",
         "tooth against background, mean over pictures",
@@ -132,7 +132,11 @@ def report(package_folder: Path, run: Path | None, config_path: Path, split: str
         metrics=metrics,
         split=split,
         measured=metrics[split],
-        measures=[one for one in MEASURES if any(find_figure(metrics[name], one.path) for name in _measured(metrics))],
+        measures=[
+            measure
+            for measure in REPORTED_MEASURES
+            if any(find_figure(metrics[name], measure.path) for name in _measured(metrics))
+        ],
         find=find_figure,
         learning=learning,
         confidence=_draw_confidence(metrics[split]),

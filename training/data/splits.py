@@ -92,20 +92,20 @@ def describe_split(samples: Sequence[Sample]) -> str:
     """
     least = Limits().min_side
     small = [sample.name for sample in samples if min(sample.pixels.shape) < least]
-    told = f"{len(samples)} pictures, {_describe_teeth(samples)}"
+    summary = f"{len(samples)} pictures, {_describe_teeth(samples)}"
     if not small:
-        return told
-    return f"{told}; {len(small)} with a side below {least} pixels, such as {small[0]}, which the service refuses"
+        return summary
+    return f"{summary}; {len(small)} with a side below {least} pixels, such as {small[0]}, which the service refuses"
 
 
 def _describe_teeth(samples: Sequence[Sample]) -> str:
     if not any(sample.labels.any() for sample in samples):
         return "no tooth in any of them"
     share = float(np.mean([(sample.labels > 0).mean() for sample in samples]))
-    told = f"{share:.1%} of a picture tooth on average"
+    summary = f"{share:.1%} of a picture tooth on average"
     if not are_numbered(samples):
-        return f"{told}, teeth without numbers"
-    return f"{told}, {sum(np.unique(sample.labels[sample.labels > 0]).size for sample in samples)} teeth"
+        return f"{summary}, teeth without numbers"
+    return f"{summary}, {sum(np.unique(sample.labels[sample.labels > 0]).size for sample in samples)} teeth"
 
 
 def has_test(source: Data) -> bool:
