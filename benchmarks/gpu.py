@@ -268,15 +268,15 @@ def _measure_way(chosen: argparse.Namespace) -> None:
     opened = {"session_s": round(time.perf_counter() - begin, 2), "cudnn": _cudnn_version()}
     _tell(opened | {"nodes_on_processor": _on_processor(session)} if chosen.provider == "cuda" else opened)
     run = run_in_place(session, chosen.provider, graphs=way.graphs)  # type: ignore[arg-type]
-    known, reference = _known_picture(package), np.load(chosen.reference)
+    picture, reference = _known_picture(package), np.load(chosen.reference)
     threshold = 255 * package.manifest.thresholds.foreground
     for count in (1, 2) if chosen.quick else way.batches:
         if time.perf_counter() > end:
             _tell({"batch": count, "left_out": "no time was left"})
             continue
         try:
-            figures = _time_batch(run, session, count, known.shape, quick=chosen.quick)
-            pictures = np.concatenate([_noise(count - 1, known.shape), known[np.newaxis]])
+            figures = _time_batch(run, session, count, picture.shape, quick=chosen.quick)
+            pictures = np.concatenate([_noise(count - 1, picture.shape), picture[np.newaxis]])
             foreground = run(pictures)[OUTPUTS.index("foreground")][-1]
             figures |= _compare(foreground, reference, threshold)
         except Exception as error:  # whatever it is, another size may do

@@ -138,8 +138,8 @@ def _run(arm: Arm, config: Path, folder: Path, steps: int) -> float:
     environment = {key: value for key, value in os.environ.items() if key not in MALLOC} | (
         MALLOC if arm.malloc else {}
     )
-    done = subprocess.run(command, cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, text=True, check=True)
-    return float(done.stdout.split()[-1])
+    process = subprocess.run(command, cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    return float(process.stdout.split()[-1])
 
 
 def summarise(speeds: dict[str, list[float]], config: Config, arguments: argparse.Namespace) -> dict[str, Any]:

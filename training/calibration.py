@@ -210,17 +210,17 @@ def _fit_curve(columns: Numbers, target: Numbers) -> Numbers:
         logits = columns @ weights
         return float((np.logaddexp(0, logits) - target * logits).sum())
 
-    found = np.zeros(columns.shape[1])
+    weights = np.zeros(columns.shape[1])
     for _ in range(50):
-        probability = _sigmoid(columns @ found)
-        weight = np.maximum(probability * (1 - probability), 1e-6)
+        probability = _sigmoid(columns @ weights)
+        variance = np.maximum(probability * (1 - probability), 1e-6)
         # The little on the diagonal is for columns that are alike, as where all teeth have one probability.
-        bent = (columns * weight[:, None]).T @ columns + 1e-6 * np.eye(found.size)
-        step = np.linalg.solve(bent, columns.T @ (target - probability))
-        while unlikely(found + step) > unlikely(found) and np.abs(step).max() > 1e-9:
+        curvature = (columns * variance[:, None]).T @ columns + 1e-6 * np.eye(weights.size)
+        step = np.linalg.solve(curvature, columns.T @ (target - probability))
+        while unlikely(weights + step) > unlikely(weights) and np.abs(step).max() > 1e-9:
             step /= 2
-        found = found + step
-    return found
+        weights = weights + step
+    return weights
 
 
 def _table(method: CalibrationMethod, raw: Numbers, confidence: Numbers) -> Calibration:

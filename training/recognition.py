@@ -143,9 +143,9 @@ def _codes(segmentation: Segmentation) -> set[str]:
 
 
 def _share(outcomes: Iterable[bool]) -> dict[str, Any]:
-    known = list(outcomes)
-    interval = share_interval(sum(known), len(known))
-    return {"share": round(sum(known) / max(1, len(known)), 4), "interval": [round(end, 4) for end in interval]}
+    answers = list(outcomes)
+    interval = share_interval(sum(answers), len(answers))
+    return {"share": round(sum(answers) / max(1, len(answers)), 4), "interval": [round(end, 4) for end in interval]}
 
 
 def _cut_below(pixels: Picture, labels: Labels) -> Picture:
