@@ -29,8 +29,8 @@ class Bare:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         print(times, file=self._process.stdin, flush=True)
-        taken: list[float] = json.loads(self._process.stdout.readline())
-        return taken
+        times_ms: list[float] = json.loads(self._process.stdout.readline())
+        return times_ms
 
 
 @contextmanager
@@ -49,12 +49,12 @@ def main() -> None:
     runtime, model, threads = sys.argv[1:]
     run = {"onnxruntime": _onnxruntime, "openvino": _openvino}[runtime](model, int(threads))
     for line in sys.stdin:
-        taken = []
+        times_ms = []
         for _ in range(int(line)):
             begin = time.perf_counter()
             run()
-            taken.append(1000 * (time.perf_counter() - begin))
-        print(json.dumps(taken), flush=True)
+            times_ms.append(1000 * (time.perf_counter() - begin))
+        print(json.dumps(times_ms), flush=True)
 
 
 def _onnxruntime(model: str, threads: int) -> Callable[[], object]:
@@ -63,9 +63,9 @@ def _onnxruntime(model: str, threads: int) -> Callable[[], object]:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     session = onnxruntime.InferenceSession(model, options, ["CPUExecutionProvider"])
-    (taken,) = session.get_inputs()
-    pixels = _picture(taken.shape[1:])
-    return lambda: session.run(None, {taken.name: pixels})
+    (pixels_input,) = session.get_inputs()
+    pixels = _picture(pixels_input.shape[1:])
+    return lambda: session.run(None, {pixels_input.name: pixels})
 
 
 def _openvino(model: str, threads: int) -> Callable[[], object]:

@@ -157,8 +157,8 @@ def _describe(without_rivals: bool) -> dict[str, Any]:
 
 def _told(figure: Figure) -> dict[str, Any]:
     finite = figure.value is not None and math.isfinite(figure.value)
-    told = asdict(figure) | {"value": round(figure.value or 0.0, 3) if finite else None}
-    return told | {"falls": figure.falls, "reaches_goal": figure.reaches_goal}
+    fields = asdict(figure) | {"value": round(figure.value or 0.0, 3) if finite else None}
+    return fields | {"falls": figure.falls, "reaches_goal": figure.reaches_goal}
 
 
 def _show(result: dict[str, Any], figures: list[Figure]) -> None:

@@ -107,14 +107,14 @@ def rivals() -> Iterator[Contender]:
             "PANOSEG_TIMEOUT_S": "120",
             **_QUIET,
         }
-        told = f"{workers} worker{'s' if workers > 1 else ''} of {threads} thread{'s' if threads > 1 else ''}"
+        size = f"{workers} worker{'s' if workers > 1 else ''} of {threads} thread{'s' if threads > 1 else ''}"
         for name, package, ready in (("LitServe", "litserve", "/health"), ("Ray Serve", "ray", "/ready")):
             command = (str(environment_python(package)), "-m", f"benchmarks.rivals.{package}.serve")
-            yield Contender(f"{name}, {told}", command, "/predict", ready, environment)
+            yield Contender(f"{name}, {size}", command, "/predict", ready, environment)
         python = environment_python("bentoml")
         service = "benchmarks.rivals.bentoml.serve:Panoramic"
         command = (str(python), "-m", "bentoml", "serve", service, "--host", "127.0.0.1", "--port", "{port}")
-        yield Contender(f"BentoML, {told}", command, "/predict", "/readyz", environment)
+        yield Contender(f"BentoML, {size}", command, "/predict", "/readyz", environment)
 
 
 @contextmanager
@@ -135,8 +135,8 @@ def running(contender: Contender) -> Iterator[Server]:
             while not _answers(url + contender.ready):
                 if process.poll() is not None or time.perf_counter() > begin + _PATIENCE_S:
                     log.seek(0)
-                    said = log.read().decode(errors="replace")[-3000:]
-                    raise SystemExit(f"{contender.name} did not become ready; it said:\n{said}")
+                    output = log.read().decode(errors="replace")[-3000:]
+                    raise SystemExit(f"{contender.name} did not become ready; it said:\n{output}")
                 time.sleep(0.02)
             seconds = time.perf_counter() - begin
             yield Server(contender, url, process.pid, seconds, memory_mb(process.pid))

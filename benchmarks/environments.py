@@ -63,6 +63,6 @@ def versions(name: str, packages: tuple[str, ...]) -> dict[str, str]:
     """Which versions a rival's environment has."""
     code = "import json, sys; from importlib.metadata import version"
     code += "; print(json.dumps({name: version(name) for name in sys.argv[1:]}))"
-    done = subprocess.run([environment_python(name), "-c", code, *packages], capture_output=True, check=True)
-    found: dict[str, str] = json.loads(done.stdout)
+    process = subprocess.run([environment_python(name), "-c", code, *packages], capture_output=True, check=True)
+    found: dict[str, str] = json.loads(process.stdout)
     return found

@@ -119,10 +119,10 @@ def main() -> None:
     result["services"] = {}
 
     def measure_service(provider: str, until: float) -> None:
-        told = result["services"][provider] = {}
+        service = result["services"][provider] = {}
         # Also what a server that does not start, or not in time, ends the program with.
-        with _written_down(told, write, (Exception, SystemExit)), _given_up(until):
-            _measure_service(told, chosen, provider, formats, write)
+        with _written_down(service, write, (Exception, SystemExit)), _given_up(until):
+            _measure_service(service, chosen, provider, formats, write)
 
     measure_service(chosen.provider, begin + _SERVICE_SHARE * chosen.seconds)
     end = begin + chosen.seconds
@@ -221,12 +221,12 @@ def _measure_network(
             with _written_down(network[name], write):
                 if left < _FOR_A_WAY_S / 2:
                     raise TimeoutError("no time was left")
-                for told in _run_way(name, chosen, reference, share):
-                    if "batch" in told:
-                        network[name]["batches"].append(told)
+                for line in _run_way(name, chosen, reference, share):
+                    if "batch" in line:
+                        network[name]["batches"].append(line)
                         network[name]["batches"].sort(key=lambda row: row["batch"])
                     else:
-                        network[name] |= told
+                        network[name] |= line
                     write()
 
 
@@ -239,8 +239,8 @@ def _run_way(name: str, chosen: argparse.Namespace, reference: Path, seconds: fl
     command = [sys.executable, "-m", "benchmarks.gpu", "--way", name, "--reference", str(reference)]
     command += ["--models", str(chosen.models), "--provider", chosen.provider, "--seconds", str(seconds)]
     command += ["--quick"] if chosen.quick else []
-    with tempfile.TemporaryFile("w+", encoding="utf-8") as said:
-        process = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=said, text=True)
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as errors:
+        process = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=errors, text=True)
         end = threading.Timer(seconds + 8, process.kill)
         end.start()
         try:
@@ -250,8 +250,8 @@ def _run_way(name: str, chosen: argparse.Namespace, reference: Path, seconds: fl
                 if line.startswith("{"):
                     yield json.loads(line)
             if process.wait():
-                said.seek(0)
-                raise RuntimeError(f"ended with {process.returncode}: {said.read()[-_SAID:].strip()}")
+                errors.seek(0)
+                raise RuntimeError(f"ended with {process.returncode}: {errors.read()[-_SAID:].strip()}")
         finally:
             end.cancel()
             process.kill()
@@ -268,20 +268,20 @@ def _measure_way(chosen: argparse.Namespace) -> None:
     opened = {"session_s": round(time.perf_counter() - begin, 2), "cudnn": _cudnn_version()}
     _tell(opened | {"nodes_on_processor": _on_processor(session)} if chosen.provider == "cuda" else opened)
     run = run_in_place(session, chosen.provider, graphs=way.graphs)  # type: ignore[arg-type]
-    known, reference = _known_picture(package), np.load(chosen.reference)
+    picture, reference = _known_picture(package), np.load(chosen.reference)
     threshold = 255 * package.manifest.thresholds.foreground
     for count in (1, 2) if chosen.quick else way.batches:
         if time.perf_counter() > end:
             _tell({"batch": count, "left_out": "no time was left"})
             continue
         try:
-            told = _time_batch(run, session, count, known.shape, quick=chosen.quick)
-            pictures = np.concatenate([_noise(count - 1, known.shape), known[np.newaxis]])
+            figures = _time_batch(run, session, count, picture.shape, quick=chosen.quick)
+            pictures = np.concatenate([_noise(count - 1, picture.shape), picture[np.newaxis]])
             foreground = run(pictures)[OUTPUTS.index("foreground")][-1]
-            told |= _compare(foreground, reference, threshold)
+            figures |= _compare(foreground, reference, threshold)
         except Exception as error:  # whatever it is, another size may do
-            told = {"error": f"{type(error).__name__}: {error}"[-_SAID:]}
-        _tell({"batch": count} | told)
+            figures = {"error": f"{type(error).__name__}: {error}"[-_SAID:]}
+        _tell({"batch": count} | figures)
 
 
 class _Timed(onnxruntime.InferenceSession):
@@ -333,8 +333,8 @@ def _time_batch(
         run(pictures[first : first + count])
         whole.append(1000 * (time.perf_counter() - begin))
         device.append(timed.taken_ms)
-    told = {"first_run_s": round(first_s, 2), "run": summary(whole), "without_copies": summary(device)}
-    return told | {"pictures_per_second": round(1000 * count / told["run"]["p50_ms"], 1)}
+    figures = {"first_run_s": round(first_s, 2), "run": summary(whole), "without_copies": summary(device)}
+    return figures | {"pictures_per_second": round(1000 * count / figures["run"]["p50_ms"], 1)}
 
 
 def _compare(
@@ -385,7 +385,7 @@ def _tell(row: dict[str, Any]) -> None:
 
 
 def _measure_service(
-    told: dict[str, Any],
+    service: dict[str, Any],
     chosen: argparse.Namespace,
     provider: str,
     formats: dict[str, list[bytes]],
@@ -401,20 +401,20 @@ def _measure_service(
     }
     loads = [("png", 16), ("png", 32), ("png", 64), ("jpeg", 16)] if provider == "cuda" else [("png", 16)]
     with running(replace(panoseg(), environment=environment)) as server:
-        told |= {"seconds_to_ready": round(server.seconds_to_ready, 2), "ready_mb": round(server.ready_mb, 1)}
+        service |= {"seconds_to_ready": round(server.seconds_to_ready, 2), "ready_mb": round(server.ready_mb, 1)}
         if provider == "cuda":
-            with _written_down(told, write):
-                told["gpu_memory_used_mib"] = int(_ask_driver("memory.used").split()[0])
+            with _written_down(service, write):
+                service["gpu_memory_used_mib"] = int(_ask_driver("memory.used").split()[0])
         write()
         times = 1 if chosen.quick else 8
-        told["one_after_the_other"] = {}
+        service["one_after_the_other"] = {}
         for kind, bodies in formats.items():
-            told["one_after_the_other"] |= measure_formats(server, {kind: bodies * times})
+            service["one_after_the_other"] |= measure_formats(server, {kind: bodies * times})
             write()
-        told["many_callers"] = []
+        service["many_callers"] = []
         for kind, callers in loads:
             load = {"format": kind, "callers": callers}
-            told["many_callers"].append(load)
+            service["many_callers"].append(load)
             with _written_down(load, write):
                 seconds = 1.0 if chosen.quick else 2.0
                 load |= measure_callers(server, formats[kind], seconds, callers)
@@ -425,15 +425,15 @@ def _show(result: dict[str, Any]) -> None:
     console.print(f"{result['gpu']}; {result['processor']}, {result['cores']} cores; times in ms")
     console.print(_network_table(result["network"]))
     table = Table("service", "", "p50", "p99", "a second")
-    for provider, told in result["services"].items():
-        for kind, parts in told.get("one_after_the_other", {}).items():
+    for provider, service in result["services"].items():
+        for kind, parts in service.get("one_after_the_other", {}).items():
             request = parts["request"]
             table.add_row(provider, f"{kind}, one after the other", *_cells(request, ("p50_ms", "p99_ms")))
-        for load in told.get("many_callers", ()):
+        for load in service.get("many_callers", ()):
             cells = _cells(load, ("p50_ms", "p99_ms", "per_second"))
             table.add_row(provider, f"{load['format']}, {load['callers']} callers", *cells)
-        if "error" in told:
-            table.add_row(provider, told["error"][:80])
+        if "error" in service:
+            table.add_row(provider, service["error"][:80])
     console.print(table)
 
 
@@ -441,13 +441,13 @@ def _network_table(network: dict[str, Any]) -> Table:
     table = Table(
         "network alone", "batch", "p50", "p99", "without copies: p50", "pictures a second", "pixels that agree"
     )
-    for name, told in network.items():
+    for name, way in network.items():
         if name == "error":
-            table.add_row(told[:80])
+            table.add_row(way[:80])
             continue
-        if "error" in told:
-            table.add_row(name, "", told["error"][:80])
-        for row in told["batches"]:
+        if "error" in way:
+            table.add_row(name, "", way["error"][:80])
+        for row in way["batches"]:
             if "run" not in row:
                 table.add_row(name, str(row["batch"]), row.get("error", row.get("left_out"))[:80])
                 continue

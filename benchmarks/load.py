@@ -164,14 +164,14 @@ def open_loop(url: str, bodies: Sequence[bytes], schedule: Sequence[float], seco
     begin = time.perf_counter() + 0.1
     end, given_up = begin + seconds, begin + 1.5 * seconds
     due_requests: queue.SimpleQueue[tuple[int, float] | None] = queue.SimpleQueue()
-    taken = [math.inf] * len(schedule)
+    times_ms = [math.inf] * len(schedule)
 
     def call(_: int) -> None:
         with _calling(url) as caller:
             while (request := due_requests.get()) is not None:
                 number, due = request
                 if time.perf_counter() < given_up:
-                    taken[number] = _answered_after(caller, bodies[number % len(bodies)], due)
+                    times_ms[number] = _answered_after(caller, bodies[number % len(bodies)], due)
 
     def arrive() -> None:
         for number, after in enumerate(schedule):
@@ -185,8 +185,8 @@ def open_loop(url: str, bodies: Sequence[bytes], schedule: Sequence[float], seco
     with ThreadPoolExecutor(CALLERS) as threads:
         list(threads.map(call, range(CALLERS)))
     arrivals.join()
-    late = [begin + after + taken_ms / 1000 >= end for after, taken_ms in zip(schedule, taken, strict=True)]
-    return Times(tuple(taken), seconds, len(late) - sum(late))
+    late = [begin + after + taken_ms / 1000 >= end for after, taken_ms in zip(schedule, times_ms, strict=True)]
+    return Times(tuple(times_ms), seconds, len(late) - sum(late))
 
 
 @contextmanager

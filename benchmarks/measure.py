@@ -66,7 +66,7 @@ def measure_single_stream(
     servers: Sequence[Server], bares: Mapping[str, Bare], bodies: Sequence[bytes], turns: int
 ) -> dict[str, Any]:
     """One request after the other; the bare network has its turn too. Of panoseg also where the time goes."""
-    taken: dict[str, list[float]] = {server.contender.name: [] for server in servers}
+    times_ms: dict[str, list[float]] = {server.contender.name: [] for server in servers}
     runs: dict[str, list[float]] = {name: [] for name in bares}
     requests: list[tuple[float, dict[str, float]]] = []
     sizes: list[int] = []
@@ -76,14 +76,14 @@ def measure_single_stream(
             for name, caller in callers.items():
                 caller.send(chosen[-1])
                 answers = single_stream(caller.send, chosen)
-                taken[name] += [taken_ms for taken_ms, _ in answers]
+                times_ms[name] += [taken_ms for taken_ms, _ in answers]
                 if name == PANOSEG:
                     requests += [(taken_ms, json.loads(answer)["timings_ms"]) for taken_ms, answer in answers]
                     sizes += [len(answer) for _, answer in answers]
             for name, bare in bares.items():
                 runs[name] += bare.run(BARE_RUNS + 2)[2:]
     return {
-        "single_stream": {name: summary(times) for name, times in taken.items()},
+        "single_stream": {name: summary(times) for name, times in times_ms.items()},
         "bare": {name: summary(times) for name, times in runs.items()},
         "parts": {"png": _parts(requests)},
         "answer_bytes": round(statistics.median(sizes)),
@@ -125,13 +125,13 @@ def measure_exchange(server: Server, ours: Server, bodies: Sequence[bytes]) -> d
 
     One after the other they would be answered sooner: with every cache warm, and by a thread that has not slept.
     """
-    taken = []
+    times_ms = []
     with closing(Caller(server.route)) as caller, closing(Caller(ours.route)) as before:
         single_stream(caller.send, bodies)
         for body in [*bodies] * 3:
             before.send(body)
-            taken += [taken_ms for taken_ms, _ in single_stream(caller.send, [body])]
-    return summary(taken)
+            times_ms += [taken_ms for taken_ms, _ in single_stream(caller.send, [body])]
+    return summary(times_ms)
 
 
 def measure_rest(server: Server, bodies: Sequence[bytes], plan: Plan) -> dict[str, Any]:
@@ -180,9 +180,9 @@ def measure_watching(server: Server, idle: Server, bodies: Sequence[bytes], seco
         "latency_route": f"{server.url}/v1/latency",
         "idle_server": f"{idle.url}/ready",
     }
-    with _asking({name: Caller(url).get for name, url in routes.items()}) as taken:
+    with _asking({name: Caller(url).get for name, url in routes.items()}) as times_ms:
         closed_loop(server.route, bodies, seconds)
-    return {name: summary(each) for name, each in taken.items()}
+    return {name: summary(each) for name, each in times_ms.items()}
 
 
 def measure_arrivals(
@@ -203,12 +203,12 @@ def measure_arrivals(
     for number, (share, rounds) in enumerate(plan.shares):
         rate = share * capacity
         schedules = [poisson_schedule(rate, plan.seconds, seed=100 * number + each) for each in range(rounds)]
-        taken: dict[str, list[Times]] = {name: [] for name in levels if name not in behind}
+        loads: dict[str, list[Times]] = {name: [] for name in levels if name not in behind}
         for schedule in filter(None, schedules):
             for server in track(servers, f"arrivals, {rate:.1f} a second"):
-                if server.contender.name in taken:
-                    taken[server.contender.name].append(open_loop(server.route, bodies, schedule, plan.seconds))
-        for name, each in taken.items():
+                if server.contender.name in loads:
+                    loads[server.contender.name].append(open_loop(server.route, bodies, schedule, plan.seconds))
+        for name, each in loads.items():
             if not each:
                 continue
             times = together(each)
@@ -222,9 +222,9 @@ def measure_reload(server: Server, bodies: Sequence[bytes], seconds: float) -> d
     """Many callers at once, before and while one model after the other takes over."""
     before = closed_loop(server.route, bodies, seconds)
     route = Caller(f"{server.url}/v1/models/reload")
-    with closing(route), _asking({"reload": lambda: route.send(b"")}) as taken:
+    with closing(route), _asking({"reload": lambda: route.send(b"")}) as times_ms:
         during = closed_loop(server.route, bodies, seconds)
-    return {"before": _load(before), "during": _load(during), "reload": summary(taken["reload"])}
+    return {"before": _load(before), "during": _load(during), "reload": summary(times_ms["reload"])}
 
 
 def measure_memory(server: Server, bodies: Sequence[bytes], requests: int) -> dict[str, Any]:
@@ -280,7 +280,7 @@ def _callers(servers: Sequence[Server]) -> Iterator[dict[str, Caller]]:
 @contextmanager
 def _asking(questions: Mapping[str, Callable[[], bytes]]) -> Iterator[dict[str, list[float]]]:
     """While it lasts, each question is asked in turn; milliseconds of each answer."""
-    taken: dict[str, list[float]] = {name: [] for name in questions}
+    times_ms: dict[str, list[float]] = {name: [] for name in questions}
     done = threading.Event()
 
     def ask() -> None:
@@ -288,12 +288,12 @@ def _asking(questions: Mapping[str, Callable[[], bytes]]) -> Iterator[dict[str, 
             for name, question in questions.items():
                 begin = time.perf_counter()
                 question()
-                taken[name].append(1000 * (time.perf_counter() - begin))
+                times_ms[name].append(1000 * (time.perf_counter() - begin))
 
     thread = threading.Thread(target=ask)
     thread.start()
     try:
-        yield taken
+        yield times_ms
     finally:
         done.set()
         thread.join()

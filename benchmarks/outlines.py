@@ -24,6 +24,7 @@ from service.settings import Settings
 from training.data import Sample
 from training.export import prepare_truths
 from training.metrics import dice, pixel_accuracy
+from training.pixels import Mask
 
 OUT: Final = RESULTS / "outlines.json"
 
@@ -32,8 +33,6 @@ _ENDS: Final = (1.5, 2.5, 4.5)
 either side of it lies nearer than the first."""
 
 _LIMITS: Final = np.linspace(0.05, 0.95, 19)
-
-Mask = npt.NDArray[np.bool_]
 
 
 def main() -> None:

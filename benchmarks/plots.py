@@ -65,8 +65,8 @@ def _draw_request(result: Mapping[str, Any], path: Path) -> None:
         lengths = [*(parts["stages_p50_ms"][name] for name in work), parts["overhead"]["p50_ms"]]
         begins = [sum(lengths[:place]) for place in range(len(lengths))]
         heights = [place + row * height for place in range(len(lengths))]
-        told = f"{_FORMATS[kind]}, {parts['request']['p50_ms']:.0f} ms"
-        bars = axes.barh(heights, lengths, height, begins, label=told)
+        label = f"{_FORMATS[kind]}, {parts['request']['p50_ms']:.0f} ms"
+        bars = axes.barh(heights, lengths, height, begins, label=label)
         axes.bar_label(bars, [f"{length:.1f}" for length in lengths], padding=2, fontsize=7)
     middle = 0.4 - height / 2
     axes.set_yticks([place + middle for place in range(len(work) + 1)], [*work, _OVERHEAD])

@@ -24,11 +24,11 @@ from training.config import load_config
 from training.data import Splits, load_splits
 from training.export import prepare_truths
 from training.metrics import ToothAgreement, bootstrap_difference, f1_figures, match_teeth
+from training.pixels import Labels
 
 OUT: Final = RESULTS / "reading.json"
 _SEED: Final = 0
 
-Labels = npt.NDArray[np.uint8]
 Numbers = npt.NDArray[np.float64]
 
 

@@ -138,8 +138,8 @@ def _run(arm: Arm, config: Path, folder: Path, steps: int) -> float:
     environment = {key: value for key, value in os.environ.items() if key not in MALLOC} | (
         MALLOC if arm.malloc else {}
     )
-    done = subprocess.run(command, cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, text=True, check=True)
-    return float(done.stdout.split()[-1])
+    process = subprocess.run(command, cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    return float(process.stdout.split()[-1])
 
 
 def summarise(speeds: dict[str, list[float]], config: Config, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -148,7 +148,7 @@ def summarise(speeds: dict[str, list[float]], config: Config, arguments: argpars
     Args:
         speeds: pictures a second in each round, by arm.
         config: the run; its last phase says input size and batch.
-        arguments: `rounds` and `steps` of them are told.
+        arguments: how many `rounds` and `steps` were timed.
     """
     medians = {name: statistics.median(values) for name, values in speeds.items()}
     plain = medians[PLAIN]
@@ -196,7 +196,9 @@ def _show(result: dict[str, Any]) -> None:
             f"{row.get('times_before', '')}",
         )
     console.print(table)
-    console.print(f"panoseg train is {result['times_as_fast']} times as fast as the plain loop (goal {GOAL:g})")
+    console.print(
+        f"panoseg train is {result['times_as_fast']} times as fast as the plain loop; the goal is {GOAL:g} times"
+    )
 
 
 if __name__ == "__main__":

@@ -291,8 +291,8 @@ TABLES: Final[dict[str, Callable[[], str]]] = {
 
 
 def _read(name: str) -> dict[str, Any]:
-    told: dict[str, Any] = json.loads((PACKAGE / name).read_text(encoding="utf-8"))
-    return told
+    result: dict[str, Any] = json.loads((PACKAGE / name).read_text(encoding="utf-8"))
+    return result
 
 
 def _splits() -> list[tuple[str, dict[str, Any]]]:

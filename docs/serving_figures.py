@@ -6,7 +6,7 @@ from typing import Any
 
 from benchmarks.floors import at_half_load
 from benchmarks.places import RESULTS
-from docs.tables import not_yet, table
+from docs.tables import table
 
 
 def speed() -> str:
@@ -32,8 +32,8 @@ def stages() -> str:
             for stage, ways in result["stages"].items()
             for number, (way, row) in enumerate(ways.items())
         ]
-        told = f"{result['processor']}; processor time, median of {result['median_of']}; `{result['command']}`:"
-        parts.append(f"{told}\n\n{table(['what', 'way', 'ms', 'to the first'], rows)}")
+        caption = f"{result['processor']}; processor time, median of {result['median_of']}; `{result['command']}`:"
+        parts.append(f"{caption}\n\n{table(['what', 'way', 'ms', 'to the first'], rows)}")
     return "\n".join(parts)
 
 
@@ -53,15 +53,12 @@ def plots() -> str:
     for kind, _ in _results("serving"):
         lines.append(f"![Answers a second and the time that 99 % take](images/serving-load-{kind}.svg)")
         lines.append(f"![Where the time of a request goes](images/serving-request-{kind}.svg)")
-    return "\n\n".join(lines) + "\n" if lines else not_yet("make bench")
+    return "\n\n".join(lines) + "\n"
 
 
 def gpu() -> str:
     """The network on a GPU, way by way, and where a request's time goes there."""
-    path = RESULTS / "gpu.json"
-    if not path.exists():
-        return not_yet("python -m benchmarks.gpu")
-    result = json.loads(path.read_text(encoding="utf-8"))
+    result = json.loads((RESULTS / "gpu.json").read_text(encoding="utf-8"))
     rows = [
         (
             "" if number else name,
@@ -70,15 +67,15 @@ def gpu() -> str:
             f"{row['without_copies']['p50_ms']:.2f}",
             f"{row['pictures_per_second']:.0f}",
         )
-        for name, told in result["network"].items()
-        for number, row in enumerate(row for row in told["batches"] if "run" in row)
+        for name, way in result["network"].items()
+        for number, row in enumerate(row for row in way["batches"] if "run" in row)
     ]
     header = ["network", "batch", "with copies, ms", "without, ms", "pictures a second"]
-    (parts,) = [told["one_after_the_other"]["png"] for told in result["services"].values()]
+    (parts,) = [service["one_after_the_other"]["png"] for service in result["services"].values()]
     stages = ", ".join(f"{stage} {taken:.1f}" for stage, taken in parts["stages_p50_ms"].items())
-    told = f"{result['gpu']}; {result['processor']}, {result['cores']} cores; ONNX Runtime {result['onnxruntime']}"
+    caption = f"{result['gpu']}; {result['processor']}, {result['cores']} cores; ONNX Runtime {result['onnxruntime']}"
     request = f"A full-size PNG, JSON, mask and overlay: {parts['request']['p50_ms']:.0f} ms ({stages})"
-    return f"{told}; medians, `{result['command']}`:\n\n{table(header, rows)}\n{request}.\n"
+    return f"{caption}; medians, `{result['command']}`:\n\n{table(header, rows)}\n{request}.\n"
 
 
 def _results(what: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -92,9 +89,9 @@ def _under_each_run(make: Callable[[dict[str, Any]], str]) -> str:
     parts = []
     for _, result in _results("serving"):
         versions = ", ".join(f"{name} {number}" for name, number in result["versions"].items())
-        told = f"{result['processor']}, {result['cores']} cores, {result['date']}, commit {result['commit'][:12]}"
-        parts.append(f"{told}; {versions}:\n\n{make(result)}")
-    return "\n".join(parts) or not_yet("make bench")
+        caption = f"{result['processor']}, {result['cores']} cores, {result['date']}, commit {result['commit'][:12]}"
+        parts.append(f"{caption}; {versions}:\n\n{make(result)}")
+    return "\n".join(parts)
 
 
 def _server_table(result: dict[str, Any]) -> str:

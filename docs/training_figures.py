@@ -4,24 +4,22 @@ import json
 from typing import Any
 
 from benchmarks.places import RESULTS
-from docs.tables import not_yet, table
+from docs.tables import table
 
 
 def sweep() -> str:
     """The source experiment."""
-    return _as_written("sweep", "panoseg sweep")
+    return _as_written("sweep")
 
 
 def ablation() -> str:
     """What each change of a recipe gained."""
-    return _as_written("ablation", "panoseg ablate")
+    return _as_written("ablation")
 
 
 def speed() -> str:
     """`panoseg train` beside a plain loop, trick by trick."""
     result = _read("training-speed")
-    if result is None:
-        return not_yet("make bench-training")
     rows = [
         (
             arm["arm"],
@@ -42,17 +40,11 @@ def speed() -> str:
     )
 
 
-def _as_written(name: str, command: str) -> str:
+def _as_written(name: str) -> str:
     """The table that a command wrote itself, with its own words below, and the day."""
-    result = _read(name)
-    if result is None:
-        return not_yet(command)
-    return f"{(RESULTS / f'{name}.md').read_text(encoding='utf-8')}\nMeasured on {result['date']}.\n"
+    return f"{(RESULTS / f'{name}.md').read_text(encoding='utf-8')}\nMeasured on {_read(name)['date']}.\n"
 
 
-def _read(name: str) -> dict[str, Any] | None:
-    path = RESULTS / f"{name}.json"
-    if not path.exists():
-        return None
-    result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+def _read(name: str) -> dict[str, Any]:
+    result: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
     return result

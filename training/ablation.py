@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from training.compare import compare
 from training.config import Config, ConfigError, tell_faults
-from training.measure import load_split
+from training.measure import load_split_once
 from training.tables import refuse_markdown
 from training.train import train_or_go_on
 
@@ -100,4 +100,4 @@ def _refuse_other_pictures(configs: Sequence[Config]) -> None:
 
 
 def _name_pictures(config: Config) -> list[str]:
-    return [sample.name for sample in load_split(config.data, "val")]
+    return [sample.name for sample in load_split_once(config.data, "val")]

@@ -10,10 +10,8 @@ import numpy.typing as npt
 
 from service.dentition.fdi import FDI_NUMBERS, mirrored
 from training.config import Augmentation
+from training.pixels import Labels, Layer, Picture
 from training.restorations import restore
-
-Picture = npt.NDArray[np.uint8]
-_Grey = npt.NDArray[np.float32]
 
 _MIRRORED_CLASS = np.array([0, *(1 + FDI_NUMBERS.index(mirrored(fdi)) for fdi in FDI_NUMBERS)], np.uint8)
 
@@ -22,8 +20,8 @@ _GRID = (3, 5)
 
 
 def augment(
-    pixels: Picture, classes: Picture, numbered: bool, how: Augmentation, generator: np.random.Generator
-) -> tuple[Picture, Picture]:
+    pixels: Picture, classes: Labels, numbered: bool, how: Augmentation, generator: np.random.Generator
+) -> tuple[Picture, Labels]:
     """Change a prepared picture and its truth.
 
     Args:
@@ -38,7 +36,7 @@ def augment(
     return _change_grey(pixels, how, generator), classes
 
 
-def mirror(pixels: Picture, classes: Picture, numbered: bool) -> tuple[Picture, Picture]:
+def mirror(pixels: Picture, classes: Labels, numbered: bool) -> tuple[Picture, Labels]:
     """Turn a picture left to right; a numbered tooth of the right side becomes its fellow of the left."""
     turned = classes[:, ::-1]
     renumbered = _MIRRORED_CLASS[turned] if numbered else turned
@@ -46,8 +44,8 @@ def mirror(pixels: Picture, classes: Picture, numbered: bool) -> tuple[Picture, 
 
 
 def _warp(
-    pixels: Picture, classes: Picture, how: Augmentation, generator: np.random.Generator
-) -> tuple[Picture, Picture]:
+    pixels: Picture, classes: Labels, how: Augmentation, generator: np.random.Generator
+) -> tuple[Picture, Labels]:
     height, width = pixels.shape
     even = generator.uniform
     angle = np.deg2rad(even(-how.rotate, how.rotate))
@@ -99,7 +97,7 @@ def _change_grey(pixels: Picture, how: Augmentation, generator: np.random.Genera
     if chance() < how.local_contrast:
         pixels = cv2.createCLAHE(clipLimit=even(1.0, 4.0), tileGridSize=(4, 8)).apply(pixels)
     curve = (np.arange(256) / 255) ** np.exp(even(-how.gamma, how.gamma))
-    grey: _Grey = np.asarray(cv2.LUT(pixels, curve.astype(np.float32)), np.float32)
+    grey: Layer = np.asarray(cv2.LUT(pixels, curve.astype(np.float32)), np.float32)
     if how.ramp:
         across, down = even(-how.ramp, how.ramp, 2)
         ramp = 1 + across * np.linspace(-1, 1, width)[None] + down * np.linspace(-1, 1, height)[:, None]

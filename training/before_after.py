@@ -10,9 +10,9 @@ import numpy as np
 
 from service.model.package import ModelPackage, load_package
 from training.config import load_config
-from training.data import Sample, load_splits
+from training.data import Sample, load_split
 from training.evaluate import PictureScore, open_segmenter, score_all, summarise
-from training.measure import MEASURES, stack_figures
+from training.measure import COMPARED_MEASURES, stack_figures
 from training.metrics import Figures, bootstrap_difference
 
 COMPARISON: Final = "comparison.json"
@@ -36,11 +36,11 @@ def compare(before: Path, after: Path, config_path: Path, split: str, out: Path 
     Raises:
         ModelPackageError, ConfigError, DataError: something of it cannot be used.
     """
-    samples: tuple[Sample, ...] = getattr(load_splits(load_config(config_path).data, names=(split,)), split)
+    samples = load_split(load_config(config_path).data, split)
     packages = {"before": load_package(before), "after": load_package(after)}
     scores = {name: _score(package, samples, name) for name, package in packages.items()}
-    pairs = {name: [stack_figures([scores[each]], name) for each in packages] for name in MEASURES}
-    told: dict[str, Any] = {
+    pairs = {name: [stack_figures([scores[each]], name) for each in packages] for name in COMPARED_MEASURES}
+    comparison: dict[str, Any] = {
         "command": f"panoseg evaluate {after} --config {config_path} --split {split} --before {before}",
         "split": split,
         **{
@@ -51,8 +51,8 @@ def compare(before: Path, after: Path, config_path: Path, split: str, out: Path 
             measure: subtract(old, new) for measure, (old, new) in pairs.items() if old is not None and new is not None
         },
     }
-    (out or after / COMPARISON).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
-    return told
+    (out or after / COMPARISON).write_text(json.dumps(comparison, indent=1) + "\n", encoding="utf-8")
+    return comparison
 
 
 def subtract(before: Figures, after: Figures) -> dict[str, Any]:

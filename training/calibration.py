@@ -19,14 +19,12 @@ from service.model.interpret import confidences, find_teeth
 from service.model.package import Calibration, CalibrationMethod, Thresholds
 from service.model.session import Prediction
 from training.metrics import right_teeth
+from training.pixels import Labels
 from training.reliability import JudgedTooth, expected_calibration_error, kept_at, reliability_bins
-from training.thresholds import CLASSES, Labels
+from training.thresholds import CLASSES, UNCERTAIN
 
 CALIBRATION: Final = "calibration.json"
 """What a package says of how its confidences were fitted."""
-
-UNCERTAIN: Final = 0.9
-"""Confidence below which a tooth is uncertain: of ten such teeth more than one would be wrong."""
 
 _FOLDS: Final = 10
 _WORTH: Final = 0.01
@@ -87,16 +85,15 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Calibrated:
-    """A package's calibration, the confidence below which a tooth is uncertain, and what both rest on.
+    """A package's calibration, and what it rests on.
 
     Attributes:
-        teeth: how many teeth of the validation pictures they were fitted to.
+        teeth: how many teeth of the validation pictures it was fitted to.
         candidates: the maps that were compared, by cross-validation over the pictures.
-        kept, precision: share of those teeth that is not uncertain, and the share of them that is right.
+        kept, precision: share of those teeth that is not uncertain (`UNCERTAIN`), and the share of them that is right.
     """
 
     calibration: Calibration
-    uncertain: float
     teeth: int
     candidates: tuple[Candidate, ...]
     kept: float
@@ -111,7 +108,7 @@ class Calibrated:
                 one.method: {"log_loss": round(one.log_loss, 4), "ece": round(one.calibration_error, 4)}
                 for one in self.candidates
             },
-            "uncertain": {"limit": self.uncertain, "kept": round(self.kept, 4), "precision": round(self.precision, 4)},
+            "uncertain": {"limit": UNCERTAIN, "kept": round(self.kept, 4), "precision": round(self.precision, 4)},
         }
 
 
@@ -155,7 +152,7 @@ def calibrate(teeth: FoundTeeth) -> Calibrated:
     calibration = _FITS[chosen](teeth)
     judged = teeth.judged(calibration.probabilities(teeth.raw))
     kept = kept_at(judged, UNCERTAIN)
-    return Calibrated(calibration, UNCERTAIN, len(judged), tuple(candidates), kept.share, kept.precision)
+    return Calibrated(calibration, len(judged), tuple(candidates), kept.share, kept.precision)
 
 
 def fit_none(teeth: FoundTeeth) -> Calibration:
@@ -186,13 +183,13 @@ _FITS: Final[dict[CalibrationMethod, Callable[[FoundTeeth], Calibration]]] = {
 
 def _fit_apart(method: CalibrationMethod, teeth: FoundTeeth) -> Numbers:
     """The confidence of each tooth by a map that was fitted to other pictures."""
-    told = np.zeros(teeth.raw.size)
+    confidence = np.zeros(teeth.raw.size)
     # Counted over the pictures in which teeth were found, so that two of them never lie in one fold alone.
     folds = np.unique(teeth.picture, return_inverse=True)[1] % _FOLDS
     for fold in np.unique(folds):
         held_out = folds == fold
-        told[held_out] = _FITS[method](teeth.of(~held_out)).probabilities(teeth.raw[held_out])
-    return told
+        confidence[held_out] = _FITS[method](teeth.of(~held_out)).probabilities(teeth.raw[held_out])
+    return confidence
 
 
 def _losses(confidence: Numbers, right: Numbers) -> Numbers:
@@ -210,20 +207,20 @@ def _fit_curve(columns: Numbers, target: Numbers) -> Numbers:
     """The most likely weights of columns `(teeth, weights)` in a logistic curve, by Newton's method, never uphill."""
 
     def unlikely(weights: Numbers) -> float:
-        told = columns @ weights
-        return float((np.logaddexp(0, told) - target * told).sum())
+        logits = columns @ weights
+        return float((np.logaddexp(0, logits) - target * logits).sum())
 
-    found = np.zeros(columns.shape[1])
+    weights = np.zeros(columns.shape[1])
     for _ in range(50):
-        told = _sigmoid(columns @ found)
-        weight = np.maximum(told * (1 - told), 1e-6)
+        probability = _sigmoid(columns @ weights)
+        variance = np.maximum(probability * (1 - probability), 1e-6)
         # The little on the diagonal is for columns that are alike, as where all teeth have one probability.
-        bent = (columns * weight[:, None]).T @ columns + 1e-6 * np.eye(found.size)
-        step = np.linalg.solve(bent, columns.T @ (target - told))
-        while unlikely(found + step) > unlikely(found) and np.abs(step).max() > 1e-9:
+        curvature = (columns * variance[:, None]).T @ columns + 1e-6 * np.eye(weights.size)
+        step = np.linalg.solve(curvature, columns.T @ (target - probability))
+        while unlikely(weights + step) > unlikely(weights) and np.abs(step).max() > 1e-9:
             step /= 2
-        found = found + step
-    return found
+        weights = weights + step
+    return weights
 
 
 def _table(method: CalibrationMethod, raw: Numbers, confidence: Numbers) -> Calibration:

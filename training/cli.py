@@ -1,8 +1,10 @@
 """The whole command line: the service's commands, and those that make a model where the training extra is installed."""
 
 import json
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, ParamSpec, TypeVar
 
 import typer
 from rich.console import Console
@@ -12,6 +14,9 @@ from service.cli import app, plain_errors
 from service.errors import SetupError
 
 __all__ = ["app"]
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 _Runs = Annotated[Path, typer.Option(help="Folder of training runs.")]
 _Models = Annotated[Path, typer.Option(help="Folder of model packages.")]
@@ -28,19 +33,27 @@ _Elsewhere = Annotated[
 _Split = Annotated[Literal["val", "test"], typer.Option(help="Which pictures.")]
 
 
-def _need_training() -> None:
-    try:
-        import lightning  # noqa: F401
-        import segmentation_models_pytorch  # noqa: F401
-    except ImportError as error:
-        raise SetupError(
-            f"This command makes models and needs {error.name}, which is not installed: in the repository, "
-            "pip install -e '.[cpu,training]'."
-        ) from error
+def training_command(command: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Make a function a command that says what to install where the training extra is missing."""
+
+    @app.command()
+    @plain_errors
+    @wraps(command)
+    def guarded(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        try:
+            import lightning  # noqa: F401
+            import segmentation_models_pytorch  # noqa: F401
+        except ImportError as error:
+            raise SetupError(
+                f"This command makes models and needs {error.name}, which is not installed: in the repository, "
+                "pip install -e '.[cpu,training]'."
+            ) from error
+        return command(*args, **kwargs)
+
+    return guarded
 
 
-@app.command()
-@plain_errors
+@training_command
 def train(
     config: Annotated[Path, typer.Option(help="The run's YAML file, such as training/configs/shipped.yaml.")],
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the run was stopped.")] = False,
@@ -53,37 +66,33 @@ def train(
     runs: _Runs = Path("runs"),
 ) -> None:
     """Train a model, from nothing or from one that is there; the run's folder gets its log and checkpoints."""
-    _need_training()
     from training.train import train as run
 
     typer.echo(run(config, runs, resume=resume, begin_with=begin_with, allow_leaks=allow_leaks))
 
 
-@app.command()
-@plain_errors
+@training_command
 def check(config: _Config) -> None:
     """Check the splits of a configuration's data, and tell what they hold: no picture and no patient in two of them."""
-    _need_training()
     from training.config import load_config
     from training.data import load_splits
     from training.data.leaks import refuse_leaks
     from training.data.splits import describe_split, has_test, refuse_unfit
 
-    told = load_config(config)
-    source = told.data
+    run_config = load_config(config)
+    source = run_config.data
     names = ("train", "val", "test") if has_test(source) else ("train", "val")
     splits = load_splits(source, names=names)
     for name in names:
         typer.echo(f"{name}: {describe_split(getattr(splits, name))}.")
-    refuse_unfit(splits, told)
+    refuse_unfit(splits, run_config)
     refuse_leaks(splits)
     named = sum(bool(sample.patient) for name in names for sample in getattr(splits, name))
     patients = f", and no patient; {named} pictures tell whose they are" if named else "; none tells whose it is"
     typer.echo(f"No picture is in two of them{patients}.")
 
 
-@app.command()
-@plain_errors
+@training_command
 def export(
     run: Annotated[Path, typer.Argument(help="The run's folder, runs/<name>.")],
     name: Annotated[str, typer.Option(help="Of the package.")],
@@ -99,7 +108,6 @@ def export(
     models: _Models = Path("models"),
 ) -> None:
     """Write a model package from a training run."""
-    _need_training()
     from training.export import Provenance
     from training.export import export as write
 
@@ -123,35 +131,30 @@ def derive(
     typer.echo(write(package, models, config))
 
 
-@app.command()
-@plain_errors
+@training_command
 def calibrate(package: _Package, config: _Config) -> None:
     """Write a package's next version, with its confidences fitted anew to the val pictures of a configuration."""
-    _need_training()
     from training.recalibrate import recalibrate
 
     folder, calibrated = recalibrate(package, config)
     typer.echo(json.dumps(calibrated.evidence(), indent=1))
-    told = f"{folder} is written; measure it with panoseg evaluate {folder} --config {config}, then reload the service."
-    typer.echo(told, err=True)
+    evaluation = f"panoseg evaluate {folder} --config {config}"
+    typer.echo(f"{folder} is written; measure it with {evaluation}, then reload the service.", err=True)
 
 
-@app.command()
-@plain_errors
+@training_command
 def average(
     run: Annotated[Path, typer.Argument(help="A run that was trained further, such as runs/shipped-4.")],
     out: Annotated[Path, typer.Option(help="Folder of the mean, a run as any other.")],
     share: Annotated[float, typer.Option(min=0, max=1, help="Of the run's own weights in the mean.")] = 0.5,
 ) -> None:
     """Take the mean of a run's weights and those that it began with: it loses less of what these knew."""
-    _need_training()
     from training.average import average as write_mean
 
     typer.echo(write_mean(run, share, out))
 
 
-@app.command()
-@plain_errors
+@training_command
 def evaluate(
     package: _Package,
     config: _Config,
@@ -166,7 +169,6 @@ def evaluate(
     out: _Elsewhere = None,
 ) -> None:
     """Measure a model package as it ships, and write its metrics.json."""
-    _need_training()
     if stress:
         if before is not None:
             raise SetupError("--stress measures one package and --before compares two; ask for one of them at a time.")
@@ -204,8 +206,7 @@ def gather(folder: Annotated[Path, typer.Argument(help="The folder to fill.")]) 
         raise SetupError("No source gave a picture; what each says of it stands above.")
 
 
-@app.command()
-@plain_errors
+@training_command
 def recognise(
     package: _Package,
     config: _Config,
@@ -214,14 +215,12 @@ def recognise(
     out: _Elsewhere = None,
 ) -> None:
     """Measure what a package notices about pictures, and write it into its metrics.json."""
-    _need_training()
     from training.recognition import recognise as measure
 
     typer.echo(json.dumps(measure(package, config, foreign, panoramics, out), indent=1))
 
 
-@app.command()
-@plain_errors
+@training_command
 def report(
     package: _Package,
     config: _Config,
@@ -230,14 +229,12 @@ def report(
     out: Annotated[Path, typer.Option(help="The page's file.")] = Path("out/report.html"),
 ) -> None:
     """Write one HTML page with a package's figures, its learning curves and pictures that it read."""
-    _need_training()
     from training.report import report as write
 
     typer.echo(write(package, run, config, split, out))
 
 
-@app.command()
-@plain_errors
+@training_command
 def failures(
     package: _Package,
     config: _Config,
@@ -247,15 +244,13 @@ def failures(
     ] = Path("out/failures"),
 ) -> None:
     """Draw the ten worst pictures of a split for someone to look at, with the failures.yaml for the sentences."""
-    _need_training()
     from training.failures import draw_failures
 
     for path in draw_failures(package, config, split, out):
         typer.echo(path)
 
 
-@app.command()
-@plain_errors
+@training_command
 def compare(
     folders: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of runs, the baseline's first.")],
     out: Annotated[Path, typer.Option(help="The table's JSON file; its Markdown lies beside it.")] = Path(
@@ -264,15 +259,13 @@ def compare(
     again: Annotated[bool, typer.Option("--again", help="Measure anew what has been measured before.")] = False,
 ) -> None:
     """Compare runs with a baseline on the validation pictures: what each changed, and what that gained."""
-    _need_training()
     from training.compare import compare as write
     from training.compare import to_markdown
 
     typer.echo(to_markdown(write(folders, out, again=again)))
 
 
-@app.command()
-@plain_errors
+@training_command
 def ablate(
     ablation: Annotated[Path, typer.Argument(help="Recipe and changes, such as training/ablations/late.yaml.")],
     runs: _Runs = Path("runs/ablation"),
@@ -281,15 +274,13 @@ def ablate(
     ),
 ) -> None:
     """Train a recipe and each change of it, and compare them; begun again, it goes on where it was stopped."""
-    _need_training()
     from training.ablation import ablate as run
     from training.compare import to_markdown
 
     typer.echo(to_markdown(run(ablation, runs, out)))
 
 
-@app.command()
-@plain_errors
+@training_command
 def sweep(
     configs: Annotated[list[Path], typer.Argument(metavar="CONFIG...", help="The runs' YAML files.")],
     height: Annotated[int | None, typer.Option(min=32, help="Of the input, in place of what the files say.")] = None,
@@ -303,7 +294,6 @@ def sweep(
     ),
 ) -> None:
     """Train several configurations one after the other, and rank them; begun again, it goes on where it was stopped."""
-    _need_training()
     from training.sweep import Budget, to_markdown
     from training.sweep import sweep as run
 
@@ -323,10 +313,10 @@ def _differences(comparison: dict[str, Any], split: str) -> Table:
 
 
 def _main_figures(summary: dict[str, Any], split: str) -> Table:
-    from training.report import MEASURES, find_figure
+    from training.report import REPORTED_MEASURES, find_figure
 
     table = Table(f"{split}, {summary['pictures']} pictures", "figure", "95 % interval")
-    for measure in MEASURES:
+    for measure in REPORTED_MEASURES:
         if (figure := find_figure(summary, measure.path)) is None:
             continue
         interval = " to ".join(f"{end:.4f}" for end in figure["interval"] or ())

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from training.config import Config, ConfigError
-from training.measure import MEASURES, MeasuredRun, measure_run, stack_figures
+from training.measure import COMPARED_MEASURES, MeasuredRun, measure_run, stack_figures
 from training.metrics import bootstrap_difference
 from training.tables import markdown_table, refuse_markdown, write_result
 
@@ -118,7 +118,7 @@ def _describe(group: Sequence[MeasuredRun], baseline: Sequence[MeasuredRun]) -> 
         "epochs": [one.epochs for one in figures],
         "pictures_seen": [one.pictures_seen for one in figures],
     }
-    for name in MEASURES:
+    for name in COMPARED_MEASURES:
         ours, theirs = (stack_figures([one.pictures for one in runs], name) for runs in (figures, first))
         if ours is None:
             row[name] = None

@@ -291,6 +291,6 @@ def load_config(path: Path) -> Config:
 
 def tell_faults(error: ValidationError) -> str:
     """What a file's content should have been, key by key, for the first few keys."""
-    told = [f"{'.'.join(map(str, fault['loc'])) or 'file'}: {fault['msg']}" for fault in error.errors()]
-    more = [f"and {len(told) - _SHOWN} more"] if len(told) > _SHOWN else []
-    return "; ".join([*told[:_SHOWN], *more])
+    faults = [f"{'.'.join(map(str, fault['loc'])) or 'file'}: {fault['msg']}" for fault in error.errors()]
+    more = [f"and {len(faults) - _SHOWN} more"] if len(faults) > _SHOWN else []
+    return "; ".join([*faults[:_SHOWN], *more])

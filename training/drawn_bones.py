@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-Grey = npt.NDArray[np.float32]
+from training.pixels import Layer
+
 Points = npt.NDArray[np.float64]
 
 _LOWER_BORDER = (
@@ -39,7 +40,7 @@ _RAMUS_FRONT = ((0.74, 0.24), (0.70, 0.20), (0.67, 0.24), (0.655, 0.35), (0.63, 
 
 def draw_bones(
     shape: tuple[int, int], upper_crest: Points, lower_crest: Points, generator: np.random.Generator
-) -> Grey:
+) -> Layer:
     """What X-rays are weakened by before any tooth.
 
     Args:
@@ -58,19 +59,19 @@ def draw_bones(
     size = even(0.97, 1.06)
     upper_crest, lower_crest = _smooth(upper_crest), _smooth(lower_crest)
 
-    def fill(points: Points, sigma: float) -> Grey:
+    def fill(points: Points, sigma: float) -> Layer:
         mask = np.zeros(shape, np.uint8)
         pixels = (points * [width / 2, height] + [width / 2, 0]) * 16
         cv2.fillPoly(mask, [np.rint(pixels).astype(np.int32)], 255, shift=4)
         return _blur(mask.astype(np.float32) / np.float32(255), sigma * height)
 
-    def stroke(points: Points, thickness: float, sigma: float) -> Grey:
+    def stroke(points: Points, thickness: float, sigma: float) -> Layer:
         mask = np.zeros(shape, np.uint8)
         pixels = np.rint((_smooth(points) * [width / 2, height] + [width / 2, 0]) * 16).astype(np.int32)
         cv2.polylines(mask, [pixels], False, 255, max(1, round(thickness * height)), shift=4)
         return _blur(mask.astype(np.float32) / np.float32(255), sigma * height)
 
-    def disc(at: tuple[float, float], radius: tuple[float, float], edge: float) -> Grey:
+    def disc(at: tuple[float, float], radius: tuple[float, float], edge: float) -> Layer:
         far = np.sqrt(((x - at[0]) / radius[0]) ** 2 + ((y - at[1]) / radius[1]) ** 2)
         return np.asarray(1 / (1 + np.exp(np.clip((far - 1) / edge, -30, 30))), np.float32)
 
@@ -137,7 +138,7 @@ def draw_bones(
     return np.asarray(canvas, np.float32)
 
 
-def _cloud(shape: tuple[int, int], points: tuple[int, int], generator: np.random.Generator) -> Grey:
+def _cloud(shape: tuple[int, int], points: tuple[int, int], generator: np.random.Generator) -> Layer:
     """Smooth noise of deviation about 1, with so many points down and across."""
     coarse = generator.standard_normal(points, np.float32)
     return np.asarray(cv2.resize(coarse, shape[::-1], interpolation=cv2.INTER_CUBIC), np.float32)
@@ -151,5 +152,5 @@ def _smooth(points: Points) -> Points:
     return points
 
 
-def _blur(picture: Grey, sigma: float) -> Grey:
+def _blur(picture: Layer, sigma: float) -> Layer:
     return np.asarray(cv2.GaussianBlur(picture, (0, 0), sigma), np.float32)

@@ -13,8 +13,7 @@ import numpy.typing as npt
 
 from training.drawn_teeth import Anatomy, Placed, draw_tooth
 from training.phantom import Phantom, draw_phantom
-
-Grey = npt.NDArray[np.float32]
+from training.pixels import Layer
 
 _CONE: Final = Anatomy(crown=7.0, root=9.0, width=5.0, neck=3.6, depth=5.0, cusps=1, roots=1, lean=0)
 """A mesiodens: a small cone between the upper front teeth."""
@@ -41,7 +40,7 @@ class Oddity:
 
     name: str
     missing: Collection[int]
-    draw: Callable[[Grey, dict[int, Placed]], None]
+    draw: Callable[[Layer, dict[int, Placed]], None]
 
 
 def draw_oddity(oddity: Oddity, seed: int) -> Phantom:
@@ -49,7 +48,7 @@ def draw_oddity(oddity: Oddity, seed: int) -> Phantom:
     return draw_phantom(seed, missing=oddity.missing, also=oddity.draw)
 
 
-def _draw_beyond_32(canvas: Grey, places: dict[int, Placed]) -> None:
+def _draw_beyond_32(canvas: Layer, places: dict[int, Placed]) -> None:
     """A mesiodens between the front teeth's roots, and a fourth molar behind each upper wisdom tooth."""
     between = (places[11].neck + places[21].neck) / 2 + 8 * places[11].along
     _draw(canvas, Placed(11, _CONE, between, 0.9 * places[11].across, places[11].along))
@@ -58,13 +57,13 @@ def _draw_beyond_32(canvas: Grey, places: dict[int, Placed]) -> None:
         _draw(canvas, replace(places[third], neck=places[third].neck + 0.9 * step + 2 * places[third].along))
 
 
-def _draw_milk_molars(canvas: Grey, places: dict[int, Placed]) -> None:
+def _draw_milk_molars(canvas: Layer, places: dict[int, Placed]) -> None:
     """A deciduous molar in the place of each second premolar, which has no germ."""
     for fdi in (15, 25, 35, 45):
         _draw(canvas, replace(places[fdi], anatomy=_MILK_MOLAR))
 
 
-def _draw_implants(canvas: Grey, places: dict[int, Placed]) -> None:
+def _draw_implants(canvas: Layer, places: dict[int, Placed]) -> None:
     """A screw with a crown in the place of each lower first molar, and one without in that of an upper premolar."""
     for fdi in (36, 46, 15):
         place = places[fdi]
@@ -84,11 +83,11 @@ def _draw_implants(canvas: Grey, places: dict[int, Placed]) -> None:
             _weaken(canvas, place.to_canvas(np.array([*crown, [1.8, 0.6]])))
 
 
-def _draw(canvas: Grey, tooth: Placed) -> None:
+def _draw(canvas: Layer, tooth: Placed) -> None:
     draw_tooth(canvas, np.zeros(canvas.shape, np.uint8), tooth, np.random.default_rng(_PLAIN))
 
 
-def _weaken(canvas: Grey, outline: npt.NDArray[np.float64]) -> None:
+def _weaken(canvas: Layer, outline: npt.NDArray[np.float64]) -> None:
     cover = np.zeros(canvas.shape, np.uint8)
     cv2.fillPoly(cover, [np.rint(outline * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
     canvas += cover.astype(np.float32) * np.float32(_METAL / 255)

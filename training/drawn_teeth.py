@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-Grey = npt.NDArray[np.float32]
+from training.pixels import Labels, Layer
+
 Points = npt.NDArray[np.float64]
 
 
@@ -85,7 +86,7 @@ class Placed:
         return placed
 
 
-def draw_tooth(canvas: Grey, labels: npt.NDArray[np.uint8], tooth: Placed, generator: np.random.Generator) -> None:
+def draw_tooth(canvas: Layer, labels: Labels, tooth: Placed, generator: np.random.Generator) -> None:
     """Add a tooth to what X-rays are weakened by, and its FDI number to the label map.
 
     Args:
@@ -100,7 +101,7 @@ def draw_tooth(canvas: Grey, labels: npt.NDArray[np.uint8], tooth: Placed, gener
     if min(shape) <= 0:
         return
 
-    def fill(*outlines: Points) -> Grey:
+    def fill(*outlines: Points) -> Layer:
         mask = np.zeros(shape, np.uint8)
         for outline in outlines:
             # One call each: together, overlapping outlines would cancel out.
@@ -129,7 +130,7 @@ def draw_tooth(canvas: Grey, labels: npt.NDArray[np.uint8], tooth: Placed, gener
     labels[window][inside] = tooth.fdi
 
 
-def _surroundings(canvas: Grey, points: Points) -> tuple[npt.NDArray[np.int64], tuple[int, int]]:
+def _surroundings(canvas: Layer, points: Points) -> tuple[npt.NDArray[np.int64], tuple[int, int]]:
     """Corner `(x, y)` and shape of the part of the canvas around some points, with room for their blur."""
     limits = np.array(canvas.shape[::-1])
     corner = np.clip(np.floor(points.min(axis=0)).astype(np.int64) - 8, 0, limits)
@@ -218,5 +219,5 @@ def _chamber(top: float, top_half: float, floor: float, floor_half: float) -> Po
     return np.array([[-top_half, top], [top_half, top], [floor_half, floor], [-floor_half, floor]])
 
 
-def _blur(picture: Grey, sigma: float) -> Grey:
+def _blur(picture: Layer, sigma: float) -> Layer:
     return np.asarray(cv2.GaussianBlur(picture, (0, 0), max(sigma, 0.3)), np.float32)

@@ -4,7 +4,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,19 +12,17 @@ from rich.progress import track
 
 from service.dentition.fdi import FDI_NUMBERS
 from service.errors import RequestError
-from service.machine import processor_name
 from service.model.engine import Ticket
 from service.model.package import MANIFEST, ModelPackage, load_package, read_manifest
 from service.segmentation import Segmentation
 from service.segmenter import Segmenter, Wanted
 from service.settings import Settings
 from training.config import load_config
-from training.data import DataError, Sample, load_splits
+from training.data import DataError, Sample, load_split
 from training.data.samples import are_numbered
-from training.evidence import add_figures, calibration_sha256, choose_file, describe_data
+from training.evidence import add_figures, calibration_sha256, choose_file, describe_measurement
 from training.metrics import (
     Counts,
-    Labels,
     ToothAgreement,
     bootstrap_interval,
     dice,
@@ -35,6 +32,7 @@ from training.metrics import (
     pixel_accuracy,
     right_teeth,
 )
+from training.pixels import Labels
 from training.reliability import (
     JudgedTooth,
     Kept,
@@ -85,20 +83,15 @@ def evaluate(package_folder: Path, config_path: Path, split: str, out: Path | No
     """
     path = choose_file(package_folder, config_path, out)
     source = load_config(config_path).data
-    samples = getattr(load_splits(source, names=(split,)), split)
+    samples = load_split(source, split)
+    command = f"panoseg evaluate {package_folder} --config {config_path} --split {split}"
+    command += f" --out {out}" if out else ""
     with closing(open_segmenter(load_package(package_folder))) as segmenter:
         scores = score_all(segmenter, samples, f"reading {split}")
-        file, provider = segmenter.engine.session.file, segmenter.engine.session.provider
+        session = segmenter.engine.session
     summary = {
-        "command": f"panoseg evaluate {package_folder} --config {config_path} --split {split}"
-        + (f" --out {out}" if out else ""),
-        "date": datetime.now(UTC).date().isoformat(),
-        "file": file.path,
-        "sha256": file.sha256,
+        **describe_measurement(command, source, session),
         "calibration_sha256": calibration_sha256(segmenter.package.manifest),
-        "data": describe_data(source),
-        "provider": provider,
-        "processor": processor_name(),
         **summarise(scores),
         **describe_confidence(scores, segmenter.package.manifest.thresholds.uncertain),
         "by_category": {name: summarise(group) for name, group in _by_category(scores).items()},
@@ -118,8 +111,8 @@ def _tell_in_manifest(package_folder: Path, summary: dict[str, Any]) -> None:
     figures |= {name: summary[name] for name in ("tooth", "missing", "uncertain") if summary[name] is not None}
     if summary["calibration"] is not None:
         figures["ece"] = summary["calibration"]["ece"]
-    told = manifest.model_copy(update={"metrics": {"test": figures}})
-    (package_folder / MANIFEST).write_text(told.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    manifest = manifest.model_copy(update={"metrics": {"test": figures}})
+    (package_folder / MANIFEST).write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
 
 def open_segmenter(package: ModelPackage) -> Segmenter:

@@ -2,11 +2,14 @@
 
 import hashlib
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 from service.errors import SetupError
+from service.machine import processor_name
 from service.model.package import Manifest
+from service.model.session import Session
 from training.config import Data, PhantomData, load_config
 
 METRICS: Final = "metrics.json"
@@ -24,8 +27,21 @@ class EvidenceError(SetupError):
 
 def describe_data(source: Data) -> dict[str, Any]:
     """A data source, told so that it is the same on every machine: of its folder the name alone."""
-    told: dict[str, Any] = source.model_dump(mode="json")
-    return told if isinstance(source, PhantomData) else {**told, "folder": source.folder.resolve().name}
+    fields: dict[str, Any] = source.model_dump(mode="json")
+    return fields if isinstance(source, PhantomData) else {**fields, "folder": source.folder.resolve().name}
+
+
+def describe_measurement(command: str, source: Data, session: Session) -> dict[str, Any]:
+    """What every result begins with: how and when it was measured, of which file, on what data and by what."""
+    return {
+        "command": command,
+        "date": datetime.now(UTC).date().isoformat(),
+        "file": session.file.path,
+        "sha256": session.file.sha256,
+        "data": describe_data(source),
+        "provider": session.provider,
+        "processor": processor_name(),
+    }
 
 
 def calibration_sha256(manifest: Manifest) -> str:

@@ -41,8 +41,9 @@ from training.data.numbering import number_splits
 from training.evidence import QUANTISATION
 from training.foreign import read_foreign
 from training.graph import ExportError, ServiceGraph, learn_familiarity, measure_features, write_onnx
-from training.quantize import CALIBRATION_PICTURES, quantize
-from training.thresholds import CLASSES, Labels, agree_by_tooth, choose_thresholds, mean_dice
+from training.pixels import Labels
+from training.quantize import RANGE_PICTURES, quantize
+from training.thresholds import CLASSES, agree_by_tooth, choose_thresholds, mean_dice
 from training.view import learn_views, make_examples
 
 FP32, INT8 = "model.fp32.onnx", "model.int8.onnx"
@@ -73,23 +74,6 @@ class Provenance:
     licence: str
     data: str
     data_licence: str
-
-
-@dataclass(frozen=True, slots=True)
-class QuantisationLoss:
-    """What eight bits cost on the validation pictures, both files read through `find_teeth` with the same thresholds.
-
-    Attributes:
-        fp32_dice, int8_dice: mean over the pictures of tooth against background.
-        fp32_tooth_f1, int8_tooth_f1: of numbered teeth, over all pictures together.
-        limit: the loss of Dice beyond which there is no package.
-    """
-
-    fp32_dice: float
-    int8_dice: float
-    fp32_tooth_f1: float
-    int8_tooth_f1: float
-    limit: float
 
 
 def export(
@@ -144,17 +128,16 @@ def export(
     fp32, int8 = run / FP32, run / INT8
     write_onnx(graph, size.height, size.width, fp32)
     _check_against_pytorch(graph, fp32, pictures[:_CHECKED_PICTURES])
-    calibration = train_pictures[:: max(1, len(train_pictures) // CALIBRATION_PICTURES)]
-    quantize(fp32, int8, calibration, seed=config.seed if config.frozen_statistics else None)
+    range_pictures = train_pictures[:: max(1, len(train_pictures) // RANGE_PICTURES)]
+    quantize(fp32, int8, range_pictures, seed=config.seed if config.frozen_statistics else None)
     predictions = _predict(int8, "int8", pictures)
     thresholds = choose_thresholds(predictions, truths)
     calibrated = calibrate(judge_teeth(predictions, truths, thresholds))
-    thresholds = thresholds.model_copy(update={"uncertain": calibrated.uncertain})
-    loss = _measure_loss(_predict(fp32, "fp32", pictures), predictions, truths, thresholds, largest_loss)
-    if loss.fp32_dice - loss.int8_dice > largest_loss:
+    loss = _measure_loss(_predict(fp32, "fp32", pictures), predictions, truths, thresholds)
+    if loss["fp32_dice"] - loss["int8_dice"] > largest_loss:
         raise ExportError(
-            f"Eight bits cost too much: mean Dice on the validation pictures falls from {loss.fp32_dice:.4f} to "
-            f"{loss.int8_dice:.4f}, and {largest_loss} is allowed."
+            f"Eight bits cost too much: mean Dice on the validation pictures falls from {loss['fp32_dice']:.4f} to "
+            f"{loss['int8_dice']:.4f}, and {largest_loss} is allowed."
         )
 
     manifest = Manifest(
@@ -183,7 +166,7 @@ def export(
     made.mkdir()
     shutil.move(int8, made / INT8)
     (made / MANIFEST).write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    (made / QUANTISATION).write_text(json.dumps(asdict(loss), indent=1) + "\n", encoding="utf-8")
+    (made / QUANTISATION).write_text(json.dumps({**loss, "limit": largest_loss}, indent=1) + "\n", encoding="utf-8")
     (made / CALIBRATION).write_text(json.dumps(calibrated.evidence(), indent=1) + "\n", encoding="utf-8")
     _write_known_answer(made, manifest)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -225,17 +208,17 @@ def _check_against_pytorch(graph: ServiceGraph, fp32: Path, pictures: npt.NDArra
     both = np.concatenate([noise, pictures])
     with torch.inference_mode():
         tooth, foreground, _, distance, view, evidence = (output.numpy() for output in graph(torch.from_numpy(both)))
-    told = _predict(fp32, "fp32", both)
+    predictions = _predict(fp32, "fp32", both)
     expected = np.where(foreground >= 128, tooth, 0)
-    found = np.stack([np.where(prediction.foreground >= 128, prediction.tooth, 0) for prediction in told])
+    found = np.stack([np.where(prediction.foreground >= 128, prediction.tooth, 0) for prediction in predictions])
     agreement = float((expected == found).mean())
     if agreement < _SAME_LABELS:
         raise ExportError(f"{fp32} labels {agreement:.3%} of the pixels as PyTorch does; {_SAME_LABELS:.1%} must be.")
-    if not np.allclose(distance, [prediction.distance for prediction in told], rtol=0.01):
+    if not np.allclose(distance, [prediction.distance for prediction in predictions], rtol=0.01):
         raise ExportError(f"{fp32} gives other distances from the training pictures than PyTorch does.")
-    if not np.allclose(view, [prediction.view for prediction in told], atol=0.01):
+    if not np.allclose(view, [prediction.view for prediction in predictions], atol=0.01):
         raise ExportError(f"{fp32} tells panoramics from other pictures in another way than PyTorch does.")
-    apart = np.abs(evidence.astype(int) - np.stack([prediction.evidence for prediction in told]))
+    apart = np.abs(evidence.astype(int) - np.stack([prediction.evidence for prediction in predictions]))
     if float((apart <= 2).mean()) < _SAME_LABELS:
         raise ExportError(f"{fp32} gives other evidence for the teeth's numbers than PyTorch does.")
 
@@ -245,15 +228,18 @@ def _measure_loss(
     int8: Sequence[Prediction],
     truths: Sequence[Labels],
     thresholds: Thresholds,
-    limit: float,
-) -> QuantisationLoss:
-    return QuantisationLoss(
-        mean_dice(fp32, truths, thresholds),
-        mean_dice(int8, truths, thresholds),
-        agree_by_tooth(fp32, truths, thresholds).teeth.f1,
-        agree_by_tooth(int8, truths, thresholds).teeth.f1,
-        limit,
-    )
+) -> dict[str, float]:
+    """What eight bits cost on the validation pictures, both files read through `find_teeth` with the same thresholds.
+
+    Returns:
+        Of each file mean Dice over the pictures, tooth against background, and F1 of the teeth of all together.
+    """
+    return {
+        "fp32_dice": mean_dice(fp32, truths, thresholds),
+        "int8_dice": mean_dice(int8, truths, thresholds),
+        "fp32_tooth_f1": agree_by_tooth(fp32, truths, thresholds).teeth.f1,
+        "int8_tooth_f1": agree_by_tooth(int8, truths, thresholds).teeth.f1,
+    }
 
 
 def _write_known_answer(package: Path, manifest: Manifest) -> None:

@@ -18,7 +18,7 @@ from service.errors import SetupError
 from service.model.package import load_package
 from service.render.encode import encode_jpeg
 from training.config import load_config
-from training.data import load_splits
+from training.data import load_split
 from training.evaluate import open_segmenter, segment_upload
 from training.evidence import METRICS, read_metrics
 from training.metrics import right_teeth
@@ -26,7 +26,7 @@ from training.report_pictures import draw_sheet
 
 FAILURES: Final = "failures.yaml"
 
-WORST: Final = 10
+_WORST: Final = 10
 
 
 class FailuresError(SetupError):
@@ -46,9 +46,9 @@ class Failure:
     sentence: str
 
 
-def choose_worst(rows: Sequence[dict[str, Any]], count: int = WORST) -> list[dict[str, Any]]:
-    """The rows of `by_picture` with the lowest Dice, the lowest first."""
-    return sorted(rows, key=lambda row: (row["dice"], row["name"]))[:count]
+def choose_worst(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The ten rows of `by_picture` with the lowest Dice, the lowest first."""
+    return sorted(rows, key=lambda row: (row["dice"], row["name"]))[:_WORST]
 
 
 def read_failures(package_folder: Path, split: str = "test") -> list[Failure]:
@@ -61,10 +61,10 @@ def read_failures(package_folder: Path, split: str = "test") -> list[Failure]:
     path = package_folder / FAILURES
     measured = read_metrics(package_folder / METRICS)[split]
     look = f"look at what `panoseg failures {package_folder} --config … --split {split}` draws and write {path}"
-    told = _read_yaml(path)
-    if told.get("sha256") != measured["sha256"] or told.get("split") != split:
+    content = _read_yaml(path)
+    if content.get("sha256") != measured["sha256"] or content.get("split") != split:
         raise FailuresError(f"There are no sentences on the worst {split} pictures of this model file; {look}.")
-    sentences: dict[str, str] = told.get("pictures") or {}
+    sentences: dict[str, str] = content.get("pictures") or {}
     worst = choose_worst(measured["by_picture"])
     names = {row["name"] for row in worst}
     lacking = sorted(name for name in names if not (sentences.get(name) or "").strip())
@@ -102,8 +102,7 @@ def draw_failures(package_folder: Path, config_path: Path, split: str, out: Path
         raise FailuresError(f"{package_folder} has not been measured on its {split} pictures as it is; run: {command}")
     skeleton = out / FAILURES
     written = _read_sentences(skeleton, measured["sha256"], split)
-    pictures = getattr(load_splits(load_config(config_path).data, names=(split,)), split)
-    samples = {sample.name: sample for sample in pictures}
+    samples = {sample.name: sample for sample in load_split(load_config(config_path).data, split)}
     segmenter = open_segmenter(package)
     out.mkdir(parents=True, exist_ok=True)
     sheets, lines = [], [f"sha256: {measured['sha256']}", f"split: {split}", "pictures:"]
@@ -115,8 +114,8 @@ def draw_failures(package_folder: Path, config_path: Path, split: str, out: Path
         sheet = out / f"{place:02}-{Path(row['name']).stem}.jpg"
         sheet.write_bytes(encode_jpeg(draw_sheet(sample.pixels, found, sample.labels)))
         sheets.append(sheet)
-        told = json.dumps(written.get(row["name"], ""), ensure_ascii=False)
-        lines += [f"  # {_facts(row, found, sample.labels)}", f"  {json.dumps(row['name'])}: {told}"]
+        sentence = json.dumps(written.get(row["name"], ""), ensure_ascii=False)
+        lines += [f"  # {_facts(row, found, sample.labels)}", f"  {json.dumps(row['name'])}: {sentence}"]
     segmenter.close()
     skeleton.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return [*sheets, skeleton]
@@ -124,9 +123,10 @@ def draw_failures(package_folder: Path, config_path: Path, split: str, out: Path
 
 def _read_sentences(path: Path, sha256: str, split: str) -> dict[str, str]:
     """What somebody wrote already on this model file's pictures; of another's it would be lost, so it is refused."""
-    told = _read_yaml(path)
-    written: dict[str, str] = {name: said for name, said in (told.get("pictures") or {}).items() if said}
-    if written and (told.get("sha256"), told.get("split")) != (sha256, split):
+    content = _read_yaml(path)
+    sentences = content.get("pictures") or {}
+    written: dict[str, str] = {name: sentence for name, sentence in sentences.items() if sentence}
+    if written and (content.get("sha256"), content.get("split")) != (sha256, split):
         raise FailuresError(f"{path} holds sentences on another model file or split; move it, or name another --out.")
     return written
 
@@ -134,19 +134,19 @@ def _read_sentences(path: Path, sha256: str, split: str) -> dict[str, str]:
 def _read_yaml(path: Path) -> dict[str, Any]:
     """What a `failures.yaml` holds; nothing where there is none."""
     try:
-        told = (yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else None) or {}
+        content = (yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else None) or {}
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}," if mark else ""
         raise FailuresError(
             f"{path}{line} cannot be read as YAML; put the sentence in quotes, and save the file as UTF-8."
         ) from error
-    pictures = (told.get("pictures") or {}) if isinstance(told, dict) else None
-    if not isinstance(pictures, dict) or not all(isinstance(said, str | None) for said in pictures.values()):
+    pictures = (content.get("pictures") or {}) if isinstance(content, dict) else None
+    if not isinstance(pictures, dict) or not all(isinstance(sentence, str | None) for sentence in pictures.values()):
         raise FailuresError(
             f"{path} does not hold one sentence for each picture, as `panoseg failures` writes it; put each in quotes."
         )
-    return told
+    return content
 
 
 def _facts(row: dict[str, Any], found: npt.NDArray[np.uint8], truth: npt.NDArray[np.uint8]) -> str:

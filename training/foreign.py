@@ -12,8 +12,7 @@ from service.errors import RequestError
 from service.model.prepare import Fit, prepare
 from service.radiograph import Limits, decode
 from training.data import DataError
-
-Picture = npt.NDArray[np.uint8]
+from training.pixels import Picture
 
 _HEIGHT, _WIDTH = 256, 512
 """Of a drawing, in pixels."""

@@ -105,10 +105,10 @@ def _fetch(source: Source) -> Iterator[Path]:
         if not shutil.which(command[0]):
             raise _NotFetched(f"{command[0]} is not installed")
         # The names are those of the table above, and nothing of the package is run.
-        done = subprocess.run(command, cwd=folder, capture_output=True, check=False, text=True, errors="replace")  # noqa: S603
-        if done.returncode:
+        process = subprocess.run(command, cwd=folder, capture_output=True, check=False, text=True, errors="replace")  # noqa: S603
+        if process.returncode:
             # The first line says why; the last one may be where a log lies.
-            raise _NotFetched(next(iter(done.stderr.strip().splitlines()), "no reason given"))
+            raise _NotFetched(next(iter(process.stderr.strip().splitlines()), "no reason given"))
         (archive,) = folder.iterdir()
         unpacked = folder / "unpacked"
         _unpack(archive, unpacked)

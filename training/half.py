@@ -84,8 +84,8 @@ def _make(package: ModelPackage, source: ModelFile, made: Path, config_path: Pat
         file.model_copy(update={"providers": tuple(name for name in file.providers if name not in _GPUS)})
         for file in package.manifest.files
     )
-    told = package.manifest.model_copy(update={"files": (*others, half)})
-    (made / MANIFEST).write_text(told.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    manifest = package.manifest.model_copy(update={"files": (*others, half)})
+    (made / MANIFEST).write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
     check_known_answer(load_package(made), open_on_processor(made, half))
     if config_path is None:
         return
@@ -102,21 +102,21 @@ def _measure(folder: Path, int8: ModelFile, half: ModelFile, config_path: Path) 
     """Mean Dice of both files on the validation pictures, on the processor."""
     # Here alone: an image for GPUs is built where PyTorch is not installed.
     from training.config import load_config
-    from training.data import load_splits
+    from training.data import load_split
     from training.data.loader import prepare_sample
     from training.thresholds import mean_dice
 
     manifest = load_package(folder).manifest
-    samples = load_splits(load_config(config_path).data, names=("val",)).val
+    samples = load_split(load_config(config_path).data, "val")
     # Tooth or not, since pairs of image and mask tell no numbers.
     prepared = [prepare_sample(sample, manifest.input.height, manifest.input.width, classes=2) for sample in samples]
     pictures, truths = zip(*prepared, strict=True)
-    told = {}
+    figures = {}
     for name, file in (("int8_dice", int8), ("fp16_dice", half)):
         session = open_on_processor(folder, file)
         predictions = [session.run(picture[np.newaxis])[0] for picture in pictures]
-        told[name] = mean_dice(predictions, truths, manifest.thresholds)
-    return {**told, "pictures": len(samples), "limit": LARGEST_LOSS}
+        figures[name] = mean_dice(predictions, truths, manifest.thresholds)
+    return {**figures, "pictures": len(samples), "limit": LARGEST_LOSS}
 
 
 def open_on_processor(folder: Path, file: ModelFile) -> Session:

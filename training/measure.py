@@ -16,8 +16,8 @@ from service.model.interpret import find_teeth
 from service.model.package import file_sha256
 from service.model.session import VIEWS, Prediction
 from training.checkpoint import BEST, CONFIG, LAST, epochs_done, load_network
-from training.config import Config, Data, load_config
-from training.data import Sample, Splits, load_splits
+from training.config import Config, load_config
+from training.data import Sample, Splits, load_split
 from training.data.loader import prepare_sample
 from training.data.numbering import number_splits
 from training.data.samples import TOOTH, lacks_numbers
@@ -25,12 +25,13 @@ from training.evaluate import PictureScore
 from training.graph import Familiarity, ServiceGraph
 from training.metrics import Figures, ToothAgreement, dice, iou, match_teeth, pixel_accuracy
 from training.network import ToothNetwork
-from training.thresholds import CLASSES, Labels, choose_thresholds
+from training.pixels import Labels
+from training.thresholds import CLASSES, choose_thresholds
 from training.view import ViewRule
 
 Split = Literal["val", "test"]
 
-MEASURES: Final = ("dice", "iou", "pixel_accuracy", "tooth_dice", "tooth_f1")
+COMPARED_MEASURES: Final = ("dice", "iou", "pixel_accuracy", "tooth_dice", "tooth_f1")
 """By pixel as means over pictures, by tooth over all teeth."""
 
 
@@ -112,7 +113,7 @@ def measure_run(folder: Path, split: Split, *, again: bool = False) -> MeasuredR
 
 
 def stack_figures(runs: Sequence[Sequence[PictureFigures | PictureScore]], measure: str) -> Figures | None:
-    """One of `MEASURES` of several runs on the same pictures; None where there are no numbered teeth to judge."""
+    """One of `COMPARED_MEASURES`, of several runs on the same pictures; None where no numbered teeth can be judged."""
     if not measure.startswith("tooth_"):
         values = np.array([[getattr(picture, measure) for picture in pictures] for pictures in runs], np.float64)
         return Figures(values, np.ones_like(values))
@@ -137,23 +138,21 @@ def choose_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-@cache
-def load_split(data: Data, name: str) -> tuple[Sample, ...]:
-    """One split of a data source, loaded once however many runs share it."""
-    samples: tuple[Sample, ...] = getattr(load_splits(data, names=(name,)), name)
-    return samples
+load_split_once = cache(load_split)
+"""For splits that several runs share."""
 
 
 def _measure_pictures(network: ToothNetwork, config: Config, split: Split, title: str) -> tuple[PictureFigures, ...]:
     classes = config.network.classes
     graph = service_graph(network, choose_device())
-    samples = load_split(config.data, split)
+    samples = load_split_once(config.data, split)
     predictions, truths = _read_pictures(graph, config, samples, title)
     if classes > 2:
         chosen_by = predictions, truths
         if split != "val":
             # Chosen by the very pictures that are measured, they would make the figures too good.
-            chosen_by = _read_pictures(graph, config, load_split(config.data, "val"), f"{title}: validation pictures")
+            validation = load_split_once(config.data, "val")
+            chosen_by = _read_pictures(graph, config, validation, f"{title}: validation pictures")
         thresholds = choose_thresholds(*chosen_by)
         found = [find_teeth(prediction, CLASSES, thresholds) for prediction in predictions]
     else:
@@ -197,7 +196,7 @@ def _part_and_whole(teeth: ToothAgreement, measure: str) -> tuple[float, float]:
 
 def _count_seen(config: Config, epochs: int) -> int:
     """Training pictures shown in the first epochs; a last batch that is not full is left away, as the loader does."""
-    shown = sum(config.repeat.get(sample.category, 1) for sample in load_split(config.data, "train"))
+    shown = sum(config.repeat.get(sample.category, 1) for sample in load_split_once(config.data, "train"))
     batches = [config.phase(epoch).batch for epoch in range(epochs)]
     return sum(shown // batch * batch or shown for batch in batches)
 

@@ -8,9 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from service.dentition.fdi import FDI_NUMBERS
-
-Mask = npt.NDArray[np.bool_]
-Labels = npt.NDArray[np.uint8]
+from training.pixels import Labels, Mask
 
 
 def dice(predicted: Mask, truth: Mask) -> float:

@@ -19,11 +19,11 @@ import numpy.typing as npt
 from service.dentition.fdi import FDI_NUMBERS
 from training.drawn_bones import draw_bones
 from training.drawn_teeth import LOWER, UPPER, Anatomy, Placed, draw_tooth
+from training.pixels import Labels, Layer, Picture
 
 if TYPE_CHECKING:
     from training.data.samples import Sample
 
-Picture = npt.NDArray[np.uint8]
 Points = npt.NDArray[np.float64]
 
 _HEIGHT, _WIDTH = 720, 1440
@@ -43,7 +43,7 @@ class Phantom:
     """
 
     pixels: Picture
-    labels: Picture
+    labels: Labels
 
 
 def draw_phantom(
@@ -51,7 +51,7 @@ def draw_phantom(
     height: int = _HEIGHT,
     width: int = _WIDTH,
     missing: Collection[int] | None = None,
-    also: Callable[[npt.NDArray[np.float32], dict[int, Placed]], None] | None = None,
+    also: Callable[[Layer, dict[int, Placed]], None] | None = None,
 ) -> Phantom:
     """Draw a radiograph; the same arguments give the same picture.
 
@@ -166,7 +166,7 @@ def _crest(places: dict[int, Placed], absent: set[int], upper: bool) -> Points:
     return crest
 
 
-def _expose(canvas: npt.NDArray[np.float32], height: int, width: int, generator: np.random.Generator) -> Picture:
+def _expose(canvas: Layer, height: int, width: int, generator: np.random.Generator) -> Picture:
     """The picture that a machine makes of what weakens its rays: unsharp, grainy, with its own brightness."""
     even = generator.uniform
     blurred = cv2.GaussianBlur(canvas, (0, 0), even(0.9, 1.5))
@@ -181,7 +181,7 @@ def _expose(canvas: npt.NDArray[np.float32], height: int, width: int, generator:
     return np.asarray(np.clip(np.rint(exposed * 255), 0, 255), np.uint8)
 
 
-def _resize_labels(labels: Picture, height: int, width: int) -> Picture:
+def _resize_labels(labels: Labels, height: int, width: int) -> Labels:
     """The label map at the picture's size, each tooth its largest piece; what a neighbour cut off belongs to none."""
     resized = np.asarray(cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST_EXACT), np.uint8)
     for fdi in np.unique(resized[resized > 0]):

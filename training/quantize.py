@@ -29,7 +29,8 @@ from onnx import numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-CALIBRATION_PICTURES: Final = 48
+RANGE_PICTURES: Final = 48
+"""Training pictures, or a few more, over which the range of each plane is measured."""
 
 _STEPS: Final = 64
 """From 0 to the largest weight of a channel, in seven bits with a sign."""

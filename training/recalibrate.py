@@ -10,12 +10,11 @@ from service.model.package import MANIFEST, load_package
 from service.model.session import open_session
 from training.calibration import CALIBRATION, Calibrated, CalibrationError, calibrate, judge_teeth
 from training.config import load_config
-from training.data import load_splits
-from training.data.loader import prepare_sample
+from training.data import load_split
 from training.data.samples import are_numbered
 from training.evidence import QUANTISATION
-from training.export import next_version
-from training.thresholds import CLASSES
+from training.export import next_version, prepare_truths
+from training.thresholds import UNCERTAIN
 
 
 def recalibrate(package_folder: Path, config_path: Path) -> tuple[Path, Calibrated]:
@@ -35,18 +34,14 @@ def recalibrate(package_folder: Path, config_path: Path) -> tuple[Path, Calibrat
     """
     package = load_package(package_folder)
     manifest = package.manifest
-    samples = load_splits(load_config(config_path).data, names=("val",)).val
+    samples = load_split(load_config(config_path).data, "val")
     if not are_numbered(samples):
         raise CalibrationError(f"The teeth of {config_path} have no numbers; confidence is fitted to numbered teeth.")
     session = open_session(package, "cpu")
-    numbers = np.array(CLASSES, np.uint8)
-    predictions, truths = [], []
-    for sample in samples:
-        pixels, classes = prepare_sample(sample, manifest.input.height, manifest.input.width, len(CLASSES))
-        predictions += session.run(pixels[np.newaxis])
-        truths.append(numbers[classes])
+    pictures, truths = prepare_truths(samples, manifest.input.height, manifest.input.width)
+    predictions = [session.run(picture[np.newaxis])[0] for picture in pictures]
     calibrated = calibrate(judge_teeth(predictions, truths, manifest.thresholds))
-    thresholds = manifest.thresholds.model_copy(update={"uncertain": calibrated.uncertain})
+    thresholds = manifest.thresholds.model_copy(update={"uncertain": UNCERTAIN})
     metrics = {
         split: {name: figure for name, figure in figures.items() if name not in ("uncertain", "ece")}
         for split, figures in manifest.metrics.items()

@@ -1,12 +1,10 @@
 """Measures what a package notices: foreign pictures named, plain panoramics left alone, changed ones told."""
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 from rich.progress import track
 
 from service.errors import RequestError
@@ -19,11 +17,10 @@ from service.segmenter import Segmenter
 from training.config import load_config
 from training.data import DataError, Sample, load_splits
 from training.evaluate import open_segmenter, segment_upload
-from training.evidence import add_figures, choose_file, describe_data
+from training.evidence import add_figures, choose_file, describe_measurement
 from training.metrics import dice, share_interval
+from training.pixels import Labels, Picture
 from training.restorations import remove_all
-
-Picture = npt.NDArray[np.uint8]
 
 FALSE_ALARMS: Final = ("not-a-panoramic", "upside-down", "sideways", "inverted", "cropped")
 """Findings that no picture of these data deserves."""
@@ -63,13 +60,10 @@ def recognise(
         plain["panoramics"] = list(more.items())
     # Before what takes long: one of them may be refused. Apart, since the limits were chosen on `val`.
     false_alarms = {name: _find_false_alarms(segmenter, uploads) for name, uploads in plain.items()}
+    command = f"panoseg recognise {package_folder} --config {config_path} --foreign {foreign}"
+    command += (f" --panoramics {panoramics}" if panoramics else "") + (f" --out {out}" if out else "")
     summary = {
-        "command": f"panoseg recognise {package_folder} --config {config_path} --foreign {foreign}"
-        + (f" --panoramics {panoramics}" if panoramics else "")
-        + (f" --out {out}" if out else ""),
-        "date": datetime.now(UTC).date().isoformat(),
-        "sha256": segmenter.engine.session.file.sha256,
-        "data": describe_data(source),
+        **describe_measurement(command, source, segmenter.engine.session),
         "foreign": _name_foreign(segmenter, others),
         "false_alarms": false_alarms,
         "changed": {name: _read_changed(segmenter, splits.val, name) for name in CHANGES},
@@ -136,12 +130,12 @@ def _read_changed(segmenter: Segmenter, samples: Sequence[Sample], name: str) ->
         if code in _SAME_TEETH:
             before = dice(segment_upload(segmenter, f"val/{sample.name}", sample.data).labels > 0, sample.labels > 0)
             lost.append(before - dice(answer.labels > 0, sample.labels > 0))
-    told: dict[str, Any] = {"finding": code, "named": _share(found)}
+    figures: dict[str, Any] = {"finding": code, "named": _share(found)}
     if code in _SAME_TEETH:
-        told["dice_loss"] = round(float(np.mean(lost)), 4)
+        figures["dice_loss"] = round(float(np.mean(lost)), 4)
     if code == "few-teeth":
-        told["tooth_fraction"] = {"mean": round(float(np.mean(areas)), 5), "largest": round(max(areas), 5)}
-    return told
+        figures["tooth_fraction"] = {"mean": round(float(np.mean(areas)), 5), "largest": round(max(areas), 5)}
+    return figures
 
 
 def _codes(segmentation: Segmentation) -> set[str]:
@@ -149,18 +143,18 @@ def _codes(segmentation: Segmentation) -> set[str]:
 
 
 def _share(outcomes: Iterable[bool]) -> dict[str, Any]:
-    known = list(outcomes)
-    interval = share_interval(sum(known), len(known))
-    return {"share": round(sum(known) / max(1, len(known)), 4), "interval": [round(end, 4) for end in interval]}
+    answers = list(outcomes)
+    interval = share_interval(sum(answers), len(answers))
+    return {"share": round(sum(answers) / max(1, len(answers)), 4), "interval": [round(end, 4) for end in interval]}
 
 
-def _cut_below(pixels: Picture, labels: Picture) -> Picture:
+def _cut_below(pixels: Picture, labels: Labels) -> Picture:
     """The picture down to a quarter of the lower teeth's height above their lowest point."""
     rows = np.flatnonzero((labels >= 30).any(axis=1))
     return pixels[: int(rows[-1] - 0.25 * (rows[-1] - rows[0]))] if rows.size else pixels[: 3 * len(pixels) // 4]
 
 
-CHANGES: Final[dict[str, tuple[str, Callable[[Picture, Picture], Picture]]]] = {
+CHANGES: Final[dict[str, tuple[str, Callable[[Picture, Labels], Picture]]]] = {
     "negative": ("inverted", lambda pixels, _: np.asarray(255 - pixels, np.uint8)),
     "tenth of the contrast": ("low-contrast", lambda pixels, _: np.asarray(112 + pixels // 10, np.uint8)),
     "turned upside down": ("upside-down", lambda pixels, _: pixels[::-1, ::-1]),

@@ -8,8 +8,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-BINS: Final = 10
-
+_BINS: Final = 10
 _CURVE_POINTS: Final = 40
 
 
@@ -52,15 +51,14 @@ class Kept:
     precision: float
 
 
-def reliability_bins(teeth: Sequence[JudgedTooth], bins: int = BINS) -> list[Bin]:
-    """Teeth in the order of their confidence, cut into bins of as many each; those of equal confidence lie together.
+def reliability_bins(teeth: Sequence[JudgedTooth]) -> list[Bin]:
+    """Teeth in the order of their confidence, cut into ten bins of as many each.
 
-    Args:
-        bins: how many at most; there are fewer where there are fewer confidences.
+    Those of equal confidence lie together, so there are fewer bins where there are fewer confidences.
     """
     confidences, right = _arrays(teeth)
     # A bin ends where its last confidence does, so that a tie is no matter of the teeth's order.
-    ends = np.searchsorted(confidences, [part[-1] for part in np.array_split(confidences, bins) if part.size], "right")
+    ends = np.searchsorted(confidences, [part[-1] for part in np.array_split(confidences, _BINS) if part.size], "right")
     edges = np.unique(np.concatenate([[0], ends]))
     return [
         Bin(int(last - first), float(confidences[first:last].mean()), float(right[first:last].mean()))

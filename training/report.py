@@ -15,7 +15,7 @@ from service.errors import SetupError
 from service.model.package import ModelPackage, load_package
 from training.checkpoint import CONFIG
 from training.config import load_config
-from training.data import Sample, load_splits
+from training.data import Sample, load_split
 from training.evaluate import open_segmenter, segment_upload
 from training.evidence import METRICS, QUANTISATION, STRESS, calibration_sha256, read_metrics
 from training.report_curves import draw_confidence, draw_learning, draw_spread, read_curves
@@ -44,7 +44,7 @@ class Measure:
     references: tuple[Reference, ...] = ()
 
 
-MEASURES: Final = (
+REPORTED_MEASURES: Final = (
     Measure(
         "Dice",
         "tooth against background, mean over pictures",
@@ -89,6 +89,10 @@ MEASURES: Final = (
 )
 
 
+_SHOWN: Final = 3
+"""Of the worst, the median and the best pictures each."""
+
+
 @dataclass(frozen=True, slots=True)
 class Shown:
     """A picture of the report: its figures, and its views."""
@@ -97,7 +101,7 @@ class Shown:
     views: Views
 
 
-def report(package_folder: Path, run: Path | None, config_path: Path, split: str, out: Path, count: int = 3) -> Path:
+def report(package_folder: Path, run: Path | None, config_path: Path, split: str, out: Path) -> Path:
     """Write one HTML file that needs no other.
 
     Args:
@@ -105,7 +109,6 @@ def report(package_folder: Path, run: Path | None, config_path: Path, split: str
         run: the run that made it, for its learning curves.
         config_path: the configuration whose data hold the split's pictures.
         split: `val` or `test`; its best, median and worst pictures are shown.
-        count: how many of each.
 
     Returns:
         The file, which is `out`.
@@ -118,8 +121,8 @@ def report(package_folder: Path, run: Path | None, config_path: Path, split: str
     package = load_package(package_folder)
     metrics = _read_metrics(package, config_path, split)
     learning = None if run is None else _draw_learning(run)
-    places = choose_places(metrics[split]["by_picture"], count)
-    samples = {sample.name: sample for sample in _load(config_path, split)}
+    places = choose_places(metrics[split]["by_picture"])
+    samples = {sample.name: sample for sample in load_split(load_config(config_path).data, split)}
     quantisation = package_folder / QUANTISATION
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
@@ -129,7 +132,11 @@ def report(package_folder: Path, run: Path | None, config_path: Path, split: str
         metrics=metrics,
         split=split,
         measured=metrics[split],
-        measures=[one for one in MEASURES if any(find_figure(metrics[name], one.path) for name in _measured(metrics))],
+        measures=[
+            measure
+            for measure in REPORTED_MEASURES
+            if any(find_figure(metrics[name], measure.path) for name in _measured(metrics))
+        ],
         find=find_figure,
         learning=learning,
         confidence=_draw_confidence(metrics[split]),
@@ -156,15 +163,14 @@ def find_figure(summary: dict[str, Any], path: Sequence[str]) -> dict[str, Any] 
     return value if isinstance(value, dict) else {"mean": value, "interval": None}
 
 
-def choose_places(rows: Sequence[dict[str, Any]], count: int) -> dict[str, list[dict[str, Any]]]:
-    """The pictures with the worst, the middle and the best Dice, each once; fewer of each where there are few.
+def choose_places(rows: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """The three pictures with the worst, the middle and the best Dice, each once; fewer of each where there are few.
 
     Args:
         rows: of `by_picture`.
-        count: how many of each at most.
     """
     ordered = sorted(rows, key=lambda row: (row["dice"], row["name"]))
-    count = min(count, max(1, len(ordered) // 3))
+    count = min(_SHOWN, max(1, len(ordered) // 3))
     worst, rest = ordered[:count], ordered[count:]
     best = rest[::-1][:count]
     between = rest[: len(rest) - len(best)]
@@ -209,11 +215,6 @@ def _draw_learning(run: Path) -> Markup:
     if not log.exists():
         raise ReportError(f"{log} is missing, so there are no learning curves; leave out --run.")
     return Markup(draw_learning(read_curves(log), load_config(run / CONFIG).phases))  # noqa: S704 - drawn here
-
-
-def _load(config_path: Path, split: str) -> tuple[Sample, ...]:
-    samples: tuple[Sample, ...] = getattr(load_splits(load_config(config_path).data, names=(split,)), split)
-    return samples
 
 
 def _show(

@@ -114,14 +114,14 @@ def draw_confidence(summary: Mapping[str, Any]) -> str:
         figure = Figure(figsize=(11, 3.6), layout="constrained")
         reliability, coverage = figure.subplots(1, 2)
         reliability.plot([0, 1], [0, 1], color=_QUIET, linewidth=0.8, linestyle="--", label="as it should be")
-        told, right = ([one[key] for one in bins] for key in ("confidence", "right"))
+        confidences, right = ([one[key] for one in bins] for key in ("confidence", "right"))
         reliability.plot(
-            told, right, "o-", color=_FIRST, linewidth=1.2, markersize=4, label="a tenth of the teeth each"
+            confidences, right, "o-", color=_FIRST, linewidth=1.2, markersize=4, label="a tenth of the teeth each"
         )
         reliability.set_title(f"Reliability: expected calibration error {summary['calibration']['ece']:.3f}")
         reliability.set_xlabel("mean confidence")
         reliability.set_ylabel("share that is right")
-        low = min([0.9, *told, *right])
+        low = min([0.9, *confidences, *right])
         reliability.set(xlim=(low - 0.02, 1.005), ylim=(low - 0.02, 1.005))
         reliability.legend(loc="upper left")
         coverage.plot([point["kept"] for point in curve], [point["precision"] for point in curve], color=_FIRST)

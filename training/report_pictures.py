@@ -6,7 +6,6 @@ from typing import Final
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from service.dentition.fdi import FDI_NUMBERS
 from service.model.outline import locate, outline_teeth
@@ -15,9 +14,7 @@ from service.render.draw import draw_overlay, to_8_bits
 from service.render.encode import encode_jpeg
 from service.segmentation import Box, Grey, Segmentation
 from training.data.samples import lacks_numbers
-
-Labels = npt.NDArray[np.uint8]
-Picture = npt.NDArray[np.uint8]
+from training.pixels import Labels, Mask, Picture
 
 WIDTH: Final = 960
 """Of the pictures, in pixels."""
@@ -94,7 +91,7 @@ def segmentation_of(labels: Labels) -> Segmentation:
     return Segmentation(labels, teeth, ())
 
 
-def draw_difference(grey: Picture, found: npt.NDArray[np.bool_], truth: npt.NDArray[np.bool_]) -> Picture:
+def draw_difference(grey: Picture, found: Mask, truth: Mask) -> Picture:
     """The radiograph, dimmed, with pixels of teeth that were missed and pixels that are none, `(height, width, 3)`."""
     picture = np.asarray(cv2.cvtColor(grey // 2, cv2.COLOR_GRAY2RGB), np.uint8)
     picture[truth & ~found] = MISSED

@@ -13,16 +13,14 @@ import numpy.typing as npt
 
 from service.dentition.fdi import FDI_NUMBERS
 from training.config import Augmentation
-
-Picture = npt.NDArray[np.uint8]
-_Layer = npt.NDArray[np.float32]
+from training.pixels import Labels, Layer, Mask, Picture
 
 _UPPER_CLASSES = frozenset(number for number, fdi in enumerate(FDI_NUMBERS, start=1) if fdi < 30)
 
 
 def restore(
-    pixels: Picture, classes: Picture, numbered: bool, how: Augmentation, generator: np.random.Generator
-) -> tuple[Picture, Picture]:
+    pixels: Picture, classes: Labels, numbered: bool, how: Augmentation, generator: np.random.Generator
+) -> tuple[Picture, Labels]:
     """Crown some teeth; take some away, leaving a gap, a screw, a screw with a crown, or a crown that hangs on others.
 
     Args:
@@ -52,7 +50,7 @@ def restore(
     return np.clip(np.rint(changed), 0, 255).astype(np.uint8), classes
 
 
-def remove_all(pixels: Picture, classes: Picture) -> Picture:
+def remove_all(pixels: Picture, classes: Labels) -> Picture:
     """A picture with all its teeth painted over: a jaw without teeth.
 
     Args:
@@ -62,12 +60,12 @@ def remove_all(pixels: Picture, classes: Picture) -> Picture:
     return np.asarray(np.clip(np.rint(_paint_over(pixels.astype(np.float32), classes, classes > 0)), 0, 255), np.uint8)
 
 
-def _some_of(classes: Picture, generator: np.random.Generator, most: float) -> npt.NDArray[np.uint8]:
+def _some_of(classes: Labels, generator: np.random.Generator, most: float) -> npt.NDArray[np.uint8]:
     numbers = np.unique(classes[classes > 0])
     return numbers[generator.random(numbers.size) < generator.uniform(0, most)]
 
 
-def _paint_over(pixels: _Layer, classes: Picture, gone: npt.NDArray[np.bool_]) -> _Layer:
+def _paint_over(pixels: Layer, classes: Labels, gone: Mask) -> Layer:
     """Paint teeth over with what surrounds them all, as a gap in the row looks."""
     height = pixels.shape[0]
     around = (cv2.dilate((classes > 0).view(np.uint8), np.ones((3, 3), np.uint8)) == 0).astype(np.float32)
@@ -80,7 +78,7 @@ def _paint_over(pixels: _Layer, classes: Picture, gone: npt.NDArray[np.bool_]) -
     return np.asarray(pixels * (1 - share) + (bone + grain) * share, np.float32)
 
 
-def _blur_widely(layer: _Layer, sigma: float) -> _Layer:
+def _blur_widely(layer: Layer, sigma: float) -> Layer:
     """As a Gaussian blur of many pixels, in a fifth of its time: made of a picture of a quarter of the size."""
     height, width = layer.shape
     small = cv2.resize(layer, (width // 4, height // 4), interpolation=cv2.INTER_AREA)
@@ -99,13 +97,13 @@ class _Shape:
     """
 
     mask: npt.NDArray[np.uint8]
-    along: _Layer
+    along: Layer
     centre: npt.NDArray[np.float64]
     axis: npt.NDArray[np.float64]
     width: float
 
     @classmethod
-    def of(cls, classes: Picture, number: int) -> "_Shape":
+    def of(cls, classes: Labels, number: int) -> "_Shape":
         mask = (classes == number).view(np.uint8)
         points = cv2.findNonZero(mask).reshape(-1, 2).astype(np.float64)
         centre = points.mean(axis=0)
@@ -123,7 +121,7 @@ class _Shape:
         return cls(mask, along, middle, axis * length, float(np.sqrt(12 * spread[0])))
 
 
-def _crown(pixels: _Layer, shape: _Shape, before: _Layer, generator: np.random.Generator) -> None:
+def _crown(pixels: Layer, shape: _Shape, before: Layer, generator: np.random.Generator) -> None:
     """Cover the chewing end of a tooth with metal or porcelain."""
     box = _box(*cv2.boundingRect(shape.mask))
     end = shape.mask[box] * (shape.along[box] > 1 - generator.uniform(0.25, 0.5))
@@ -141,7 +139,7 @@ def _box(x: int, y: int, width: int, height: int) -> tuple[slice, slice]:
     return slice(max(0, y - 6), y + height + 6), slice(max(0, x - 6), x + width + 6)
 
 
-def _replace(pixels: _Layer, shape: _Shape, before: _Layer, generator: np.random.Generator) -> None:
+def _replace(pixels: Layer, shape: _Shape, before: Layer, generator: np.random.Generator) -> None:
     """Put a screw, a crown, or a crown on a screw where a tooth was."""
     kind = generator.choice(["screw", "screw with crown", "hanging crown"], p=[0.3, 0.45, 0.25])
     if kind != "hanging crown":
@@ -151,7 +149,7 @@ def _replace(pixels: _Layer, shape: _Shape, before: _Layer, generator: np.random
         _crown(pixels, shape, before, generator)
 
 
-def _draw_screw(shape: _Shape, generator: np.random.Generator) -> tuple[tuple[slice, slice], _Layer]:
+def _draw_screw(shape: _Shape, generator: np.random.Generator) -> tuple[tuple[slice, slice], Layer]:
     """How far an implant covers pixels of a box: a threaded, tapered cylinder, about 4 mm wide to 22 mm of tooth."""
     length = float(np.hypot(*shape.axis))
     radius = min(generator.uniform(0.07, 0.11) * length, 0.4 * shape.width)

@@ -3,22 +3,20 @@
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from rich.progress import track
 
-from service.machine import processor_name
 from service.model.package import load_package
 from service.render.draw import to_8_bits
 from service.segmenter import Segmenter
 from training.config import load_config
-from training.data import Sample, load_splits
+from training.data import Sample, load_split
 from training.data.samples import are_numbered
 from training.evaluate import PictureScore, open_segmenter, score, segment_upload
-from training.evidence import STRESS, add_figures, choose_file, describe_data
+from training.evidence import STRESS, add_figures, choose_file, describe_measurement
 from training.metrics import Counts, bootstrap_difference, bootstrap_interval, f1_figures
 from training.stress_changes import STRESSES, UNCHANGED, Stress
 
@@ -44,24 +42,19 @@ def stress(package_folder: Path, config_path: Path, split: str, out: Path | None
     """
     path = choose_file(package_folder, config_path, out)
     source = load_config(config_path).data
-    samples = getattr(load_splits(source, names=(split,)), split)
+    samples = load_split(source, split)
+    command = f"panoseg evaluate {package_folder} --config {config_path} --split {split} --stress"
+    command += f" --out {out}" if out else ""
     with closing(open_segmenter(load_package(package_folder))) as segmenter:
         before = _score_changed(segmenter, samples, UNCHANGED)
         rows = [
             describe(one, before, _score_changed(segmenter, samples, one))
             for one in track(STRESSES, f"changing and reading {split}")
         ]
-        file, provider = segmenter.engine.session.file, segmenter.engine.session.provider
+        session = segmenter.engine.session
     summary = {
-        "command": f"panoseg evaluate {package_folder} --config {config_path} --split {split} --stress"
-        + (f" --out {out}" if out else ""),
-        "date": datetime.now(UTC).date().isoformat(),
+        **describe_measurement(command, source, session),
         "split": split,
-        "file": file.path,
-        "sha256": file.sha256,
-        "data": describe_data(source),
-        "provider": provider,
-        "processor": processor_name(),
         "pictures": len(before),
         "dice": round(float(np.mean([picture.dice for picture in before])), 4),
         "tooth_f1": None if (teeth := _teeth(before)) is None else round(_f1(teeth), 4),

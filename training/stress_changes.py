@@ -10,9 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from training.augment import squeeze_middle
+from training.pixels import Labels, Picture
 
-Picture = npt.NDArray[np.uint8]
-Labels = npt.NDArray[np.uint8]
 Change = Callable[[Picture, Labels], tuple[bytes, Labels]]
 
 _TRUE_SHAPE: Final = (1127, 1991)

@@ -20,7 +20,7 @@ from training.network import ToothNetwork
 from training.tables import markdown_table, refuse_markdown, write_result
 from training.train import train_or_go_on
 
-MEASURES: Final = {"dice": "Dice", "iou": "IoU", "pixel_accuracy": "pixel accuracy"}
+RANKED_MEASURES: Final = {"dice": "Dice", "iou": "IoU", "pixel_accuracy": "pixel accuracy"}
 
 _SEED: Final = 0
 _ROUNDS: Final = 40
@@ -99,7 +99,7 @@ def to_markdown(result: dict[str, Any]) -> str:
         (
             str(rank),
             *(str(row[name]) for name in ("run", "batch", "optimiser", "schedule", "input", "epochs", "pictures_seen")),
-            *(_tell(row[name], 4) for name in MEASURES),
+            *(_tell(row[name], 4) for name in RANKED_MEASURES),
             _tell(row["pictures_per_second"], 1),
         )
         for rank, row in enumerate(result["rows"], 1)
@@ -111,7 +111,7 @@ def to_markdown(result: dict[str, Any]) -> str:
         "this table alone."
     )
     return (
-        f"{markdown_table((*columns, *MEASURES.values(), 'pictures/s'), rows)}\n\n"
+        f"{markdown_table((*columns, *RANKED_MEASURES.values(), 'pictures/s'), rows)}\n\n"
         f"`{result['command']}`: tooth against background, mean over {result['pictures']} pictures of "
         f"`{result['split']}` with 95 % bootstrap intervals. Speed: the network alone in eager PyTorch, one picture at "
         f"a time, mean over {_ROUNDS} rounds in which all take turns, on {result['device']}. {budget}\n"
@@ -134,8 +134,8 @@ def _replace(config: Config, budget: Budget, tufts: Path | None) -> Config:
         last = config.phases[-1]
         sizes = (last.height, last.width, config.epochs)
         height, width, epochs = (
-            said if told is None else told
-            for told, said in zip((budget.height, budget.width, budget.epochs), sizes, strict=True)
+            own if asked is None else asked
+            for asked, own in zip((budget.height, budget.width, budget.epochs), sizes, strict=True)
         )
         phase = {"height": height, "width": width, "epochs": epochs, "batch": last.batch}
         changes["phases"] = [phase]
@@ -164,7 +164,7 @@ def _describe(run: MeasuredRun, speeds: Sequence[float]) -> dict[str, Any]:
         "pictures_seen": figures.pictures_seen,
         "pictures_per_second": _mean_of(speeds),
     }
-    for name in MEASURES:
+    for name in RANKED_MEASURES:
         row[name] = _mean_of([getattr(picture, name) for picture in figures.pictures])
     return row
 
@@ -205,5 +205,5 @@ def _time_s(network: ToothNetwork, picture: torch.Tensor) -> float:
 
 def _command(paths: Sequence[Path], budget: Budget, split: Split, tufts: Path | None, out: Path) -> str:
     options = {**asdict(budget), "tufts": tufts, "split": None if split == "val" else split, "out": out}
-    told = "".join(f" --{name} {value}" for name, value in options.items() if value is not None)
-    return f"panoseg sweep {' '.join(map(str, paths))}{told}"
+    flags = "".join(f" --{name} {value}" for name, value in options.items() if value is not None)
+    return f"panoseg sweep {' '.join(map(str, paths))}{flags}"

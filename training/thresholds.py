@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from service.dentition.fdi import FDI_NUMBERS
 from service.findings import measure_clearance, measure_plausibility
@@ -13,10 +12,13 @@ from service.model.package import Thresholds
 from service.model.session import Prediction
 from training.data.samples import DataError
 from training.metrics import ToothAgreement, dice, match_teeth
+from training.pixels import Labels
 
 CLASSES: Final = (0, *FDI_NUMBERS)
 
-Labels = npt.NDArray[np.uint8]
+
+UNCERTAIN: Final = 0.9
+"""Confidence below which a tooth is uncertain: of ten such teeth more than one would be wrong."""
 
 _FOREGROUNDS: Final = (0.4, 0.45, 0.5, 0.55, 0.6)
 _SHARES_OF_THE_SMALLEST_TOOTH: Final = (0.0, 0.125, 0.25)
@@ -50,8 +52,7 @@ def choose_thresholds(predictions: Sequence[Prediction], truths: Sequence[Labels
     * `min_panoramic`: half of what the least likely picture has, and no more than a half.
     * `min_clearance`: half of what the outermost true tooth has, and no more than 0.02.
 
-    `uncertain` is chosen with the calibration (`training.calibration`). The others are no matter of the model: they say
-    when people should look.
+    The others are no matter of the model: they say when people should look.
 
     Args:
         predictions: what the file that ships says of each picture.
@@ -69,7 +70,7 @@ def choose_thresholds(predictions: Sequence[Prediction], truths: Sequence[Labels
         foreground=0.5,
         min_tooth_area=0,
         min_share_of_typical_area=0.0,
-        uncertain=0.6,
+        uncertain=UNCERTAIN,
         low_contrast=0.15,
         few_teeth=10,
         min_clearance=0.0,

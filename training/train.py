@@ -97,8 +97,8 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     if begun is None:
         # As it was written, with its comments, unless the command line says otherwise.
-        told = config_path.read_text(encoding="utf-8") if begin_with is None else _to_yaml(config)
-        (folder / CONFIG).write_text(told, encoding="utf-8")
+        text = config_path.read_text(encoding="utf-8") if begin_with is None else _to_yaml(config)
+        (folder / CONFIG).write_text(text, encoding="utf-8")
     logger = CSVLogger(folder, name="", version="log")
     if last.exists():
         _keep_log(logger, last)
@@ -118,8 +118,8 @@ def train(
         callbacks=_callbacks(config, folder),
         enable_model_summary=False,
     )
-    told = f"{folder}: {config.epochs} epochs on {trainer.strategy.root_device}, precision {precision}"
-    Console(stderr=True).print(told, highlight=False)
+    message = f"{folder}: {config.epochs} epochs on {trainer.strategy.root_device}, precision {precision}"
+    Console(stderr=True).print(message, highlight=False)
     _fit(trainer, task, data, last)
     return folder
 

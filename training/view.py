@@ -19,8 +19,9 @@ from service.model.prepare import Fit, prepare
 from service.model.session import VIEWS, View
 from training.augment import augment
 from training.config import Augmentation
-from training.foreign import Picture, cut_out, draw_foreign, vary
+from training.foreign import cut_out, draw_foreign, vary
 from training.phantom import draw_phantom
+from training.pixels import Labels, Picture
 from training.restorations import remove_all
 
 _SEED: Final = 11
@@ -58,7 +59,7 @@ class Examples:
 
 
 def make_examples(
-    pictures: Sequence[Picture], truths: Sequence[Picture], changes: Augmentation, foreign: Sequence[Picture]
+    pictures: Sequence[Picture], truths: Sequence[Labels], changes: Augmentation, foreign: Sequence[Picture]
 ) -> Examples:
     """Examples of every view.
 

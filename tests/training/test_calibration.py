@@ -26,6 +26,7 @@ from training.calibration import (
 )
 from training.cli import app
 from training.reliability import expected_calibration_error, reliability_bins
+from training.thresholds import UNCERTAIN
 
 PICTURES, TEETH = 60, 28
 
@@ -81,7 +82,7 @@ def test_a_calibration_error_that_is_clearly_lower_decides_where_the_log_loss_le
 def test_teeth_that_are_not_uncertain_are_right_more_often_than_nine_times_in_ten():
     calibrated = calibrate(draw_teeth(3, sure_of_half))
     others = draw_teeth(4, sure_of_half, pictures=400)
-    certain = calibrated.calibration.probabilities(others.raw) >= calibrated.uncertain
+    certain = calibrated.calibration.probabilities(others.raw) >= UNCERTAIN
     assert others.right[certain].mean() > 0.9
     assert others.right[~certain].mean() < 0.9
     assert calibrated.precision == pytest.approx(others.right[certain].mean(), abs=0.02)

@@ -33,10 +33,11 @@ some_teeth = any_teeth.filter(len)
 
 
 def test_teeth_are_cut_into_bins_of_as_many_each():
-    bins = reliability_bins(WORKED, bins=2)
-    assert [(one.teeth, one.right) for one in bins] == [(2, 0.5), (2, 1.0)]
-    assert [one.confidence for one in bins] == pytest.approx([0.3, 0.9])
-    assert expected_calibration_error(bins) == pytest.approx((2 * 0.2 + 2 * 0.1) / 4)
+    bins = reliability_bins([JudgedTooth(11, place / 20, place % 2 == 1) for place in range(20)])
+    assert [(one.teeth, one.right) for one in bins] == [(2, 0.5)] * 10
+    assert [one.confidence for one in bins] == pytest.approx([(4 * place + 1) / 40 for place in range(10)])
+    # (19 + 15 + 11 + 7 + 3 + 1 + 5 + 9 + 13 + 17) / 40 over ten bins.
+    assert expected_calibration_error(bins) == pytest.approx(0.25)
 
 
 def test_a_limit_keeps_the_teeth_at_and_above_it():

@@ -83,9 +83,9 @@ def load_coco(annotations: Path, images: Path) -> tuple[Sample, ...]:
             )
         if tooth.category_id not in numbers:
             named = names.get(tooth.category_id)
-            told = f"{tooth.category_id}" + ("" if named is None else f", named {named}")
+            category = f"{tooth.category_id}" + ("" if named is None else f", named {named}")
             raise DataError(
-                f"{annotations}: annotation {tooth.id} has category {told}, which is no FDI number of a permanent "
+                f"{annotations}: annotation {tooth.id} has category {category}, which is no FDI number of a permanent "
                 "tooth; name each tooth's category by its FDI number, and leave out what is no tooth."
             )
         by_image[tooth.image_id].append(tooth.model_copy(update={"category_id": numbers[tooth.category_id]}))
@@ -113,7 +113,7 @@ def _load_sample(picture: _Picture, teeth: list[_Tooth], images: Path, annotatio
     # Neighbours overlap by about 2 % of their pixels: the smaller tooth is drawn last, and keeps them.
     for fdi, mask in sorted(masks, key=lambda pair: -int(pair[1].sum())):
         labels[mask] = fdi
-    category, patient = ("" if told is None else str(told) for told in (picture.ufba_category, picture.patient_id))
+    category, patient = ("" if value is None else str(value) for value in (picture.ufba_category, picture.patient_id))
     return Sample(picture.file_name, data, radiograph.pixels, labels, category, patient)
 
 

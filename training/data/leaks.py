@@ -110,8 +110,8 @@ def _same_pictures(one: str, mine: _Hashes, other: str, theirs: _Hashes) -> Iter
         ways |= {f"{reason} as a negative": _FREQUENCIES**2 - apart for reason, apart in ways.items()}
         for reason, apart in ways.items():
             for found in np.flatnonzero(apart <= SAME):
-                told = f"{reason}, or nearly ({apart[found]} of {_FREQUENCIES**2} bits differ)"
-                yield Leak(f"{one}/{sample.name}", f"{other}/{theirs.samples[found].name}", told)
+                likeness = f"{reason}, or nearly ({apart[found]} of {_FREQUENCIES**2} bits differ)"
+                yield Leak(f"{one}/{sample.name}", f"{other}/{theirs.samples[found].name}", likeness)
 
 
 def _distances(one: npt.NDArray[np.uint8], others: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:

@@ -66,8 +66,8 @@ def _read_patients(path: Path, pictures: Sequence[str]) -> dict[str, str]:
     rows = csv.DictReader(lines)
     if not {"picture", "patient"} <= set(rows.fieldnames or ()):
         raise DataError(f"{path} must begin with a line that names the columns picture and patient.")
-    told = {_tidy(row["picture"]): _tidy(row["patient"]) for row in rows}
-    patients = {name: told.get(_tidy(name), "") for name in pictures}
+    patient_of = {_tidy(row["picture"]): _tidy(row["patient"]) for row in rows}
+    patients = {name: patient_of.get(_tidy(name), "") for name in pictures}
     if unknown := [name for name, patient in patients.items() if not patient]:
         raise DataError(f"{path} does not say whose picture {unknown[0]} is; give every picture a line.")
     return patients

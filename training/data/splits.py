@@ -34,26 +34,33 @@ def load_splits(source: Data, *, names: Sequence[str] = ("train", "val", "test")
         DataError: a file that is missing or damaged, a mask of another size, an unknown category, a split without
             pictures, or one to learn from or to choose by without a tooth.
     """
-    loaded: dict[str, tuple[Sample, ...]] = {"train": (), "val": (), "test": ()}
-    for name in names:
-        if isinstance(source, CocoData):
-            loaded[name] = load_coco(source.folder / getattr(source, name), source.folder / source.images)
-        elif isinstance(source, PairsData):
-            loaded[name] = load_pairs(source.folder / name)
-        elif isinstance(source, TuftsData):
-            loaded[name] = load_tufts(source, name)
-        else:
-            # A seed of its own for each split, far from the others, so that none shares a picture.
-            offset = {"train": 0, "val": 1_000_000, "test": 2_000_000}[name]
-            loaded[name] = draw_samples(getattr(source, name), source.seed + offset)
-        if not loaded[name]:
-            raise DataError(f"{_describe(source, name)} lists no pictures; at least one is needed in {name}.")
-        if name != "test" and not any(sample.labels.any() for sample in loaded[name]):
-            raise DataError(
-                f"{_describe(source, name)} has no pixel of a tooth in any of its {len(loaded[name])} pictures; "
-                "look at its masks."
-            )
-    return Splits(**loaded)
+    return Splits(**{name: load_split(source, name) if name in names else () for name in ("train", "val", "test")})
+
+
+def load_split(source: Data, name: str) -> tuple[Sample, ...]:
+    """Load one split of a data source.
+
+    Raises:
+        DataError: as `load_splits`.
+    """
+    if isinstance(source, CocoData):
+        samples = load_coco(source.folder / getattr(source, name), source.folder / source.images)
+    elif isinstance(source, PairsData):
+        samples = load_pairs(source.folder / name)
+    elif isinstance(source, TuftsData):
+        samples = load_tufts(source, name)
+    else:
+        # A seed of its own for each split, far from the others, so that none shares a picture.
+        offset = {"train": 0, "val": 1_000_000, "test": 2_000_000}[name]
+        samples = draw_samples(getattr(source, name), source.seed + offset)
+    if not samples:
+        raise DataError(f"{_describe(source, name)} lists no pictures; at least one is needed in {name}.")
+    if name != "test" and not any(sample.labels.any() for sample in samples):
+        raise DataError(
+            f"{_describe(source, name)} has no pixel of a tooth in any of its {len(samples)} pictures; "
+            "look at its masks."
+        )
+    return samples
 
 
 def refuse_unfit(splits: Splits, config: Config) -> None:
@@ -85,20 +92,20 @@ def describe_split(samples: Sequence[Sample]) -> str:
     """
     least = Limits().min_side
     small = [sample.name for sample in samples if min(sample.pixels.shape) < least]
-    told = f"{len(samples)} pictures, {_describe_teeth(samples)}"
+    summary = f"{len(samples)} pictures, {_describe_teeth(samples)}"
     if not small:
-        return told
-    return f"{told}; {len(small)} with a side below {least} pixels, such as {small[0]}, which the service refuses"
+        return summary
+    return f"{summary}; {len(small)} with a side below {least} pixels, such as {small[0]}, which the service refuses"
 
 
 def _describe_teeth(samples: Sequence[Sample]) -> str:
     if not any(sample.labels.any() for sample in samples):
         return "no tooth in any of them"
     share = float(np.mean([(sample.labels > 0).mean() for sample in samples]))
-    told = f"{share:.1%} of a picture tooth on average"
+    summary = f"{share:.1%} of a picture tooth on average"
     if not are_numbered(samples):
-        return f"{told}, teeth without numbers"
-    return f"{told}, {sum(np.unique(sample.labels[sample.labels > 0]).size for sample in samples)} teeth"
+        return f"{summary}, teeth without numbers"
+    return f"{summary}, {sum(np.unique(sample.labels[sample.labels > 0]).size for sample in samples)} teeth"
 
 
 def has_test(source: Data) -> bool:
