@@ -3,12 +3,19 @@
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from math import comb
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from service.dentition.fdi import FDI_NUMBERS
 from training.pixels import Labels, Mask
+
+_LEAST_IOU: Final = 0.5
+"""Of a tooth that is right."""
+
+_ENDS: Final = (0.025, 0.975)
+"""Quantiles that a 95 % interval lies between."""
 
 
 def dice(predicted: Mask, truth: Mask) -> float:
@@ -120,40 +127,38 @@ class ToothAgreement:
         return float(np.mean(self.dice)) if self.dice else 1.0
 
 
-def match_teeth(predicted: Labels, truth: Labels, threshold: float = 0.5) -> ToothAgreement:
+def match_teeth(predicted: Labels, truth: Labels) -> ToothAgreement:
     """Compare two label maps tooth by tooth.
 
-    A tooth is right where its own FDI number is predicted with an IoU of at least `threshold` (the matching rule of
-    Pascal VOC, Everingham et al. 2010, with the number as the class).
+    A tooth is right where its own FDI number is predicted with an IoU of at least 0.5 (the matching rule of Pascal VOC,
+    Everingham et al. 2010, with the number as the class).
 
     Args:
         predicted: `(height, width)`, a pixel's FDI number, 0 for background.
         truth: the same shape.
-        threshold: above 0, at most 1.
 
     Raises:
-        ValueError: the shapes differ, a map holds anything but 0 and FDI numbers, or `threshold` is out of range.
+        ValueError: the shapes differ, or a map holds anything but 0 and FDI numbers.
     """
     areas = _ToothAreas.of(predicted, truth)
     true = areas.true > 0
     return ToothAgreement(
-        Counts(int(areas.right(threshold).sum()), int((areas.predicted > 0).sum()), int(true.sum())),
+        Counts(int(areas.right().sum()), int((areas.predicted > 0).sum()), int(true.sum())),
         tuple((2 * areas.shared[true] / (areas.true + areas.predicted)[true]).tolist()),
     )
 
 
-def right_teeth(predicted: Labels, truth: Labels, threshold: float = 0.5) -> set[int]:
+def right_teeth(predicted: Labels, truth: Labels) -> set[int]:
     """FDI numbers of the predicted teeth that are right, as `match_teeth` counts them.
 
     Args:
         predicted: `(height, width)`, a pixel's FDI number, 0 for background.
         truth: the same shape.
-        threshold: above 0, at most 1.
 
     Raises:
         ValueError: as `match_teeth`.
     """
-    return set(np.array(FDI_NUMBERS)[_ToothAreas.of(predicted, truth).right(threshold)].tolist())
+    return set(np.array(FDI_NUMBERS)[_ToothAreas.of(predicted, truth).right()].tolist())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -178,11 +183,9 @@ class _ToothAreas:
                 raise ValueError("a label map holds values that are neither 0 nor an FDI number")
         return cls(predicted_areas[numbers], true_areas[numbers], pairs[numbers, numbers])
 
-    def right(self, threshold: float) -> Mask:
-        if not 0 < threshold <= 1:
-            raise ValueError(f"threshold {threshold} is not above 0 and at most 1")
+    def right(self) -> Mask:
         union = np.maximum(self.predicted + self.true - self.shared, 1)
-        return np.asarray(self.shared >= threshold * union, np.bool_)
+        return np.asarray(self.shared >= _LEAST_IOU * union, np.bool_)
 
 
 def match_missing(predicted: Collection[int], truth: Collection[int]) -> Counts:
@@ -196,33 +199,28 @@ def match_missing(predicted: Collection[int], truth: Collection[int]) -> Counts:
     return Counts(len(said & true), len(said), len(true))
 
 
-def bootstrap_interval(
-    values: Sequence[float], seed: int, level: float = 0.95, resamples: int = 10_000
-) -> tuple[float, float]:
-    """Confidence interval of a mean over pictures, by the percentile bootstrap (Efron 1979).
+def bootstrap_interval(values: Sequence[float], seed: int, resamples: int = 10_000) -> tuple[float, float]:
+    """95 % confidence interval of a mean over pictures, by the percentile bootstrap (Efron 1979).
 
     Pictures are drawn with replacement, as many as there are; of the `resamples` means, the interval leaves out
-    (1 - level) / 2 at either end. It speaks of other pictures of the same kind, not of other clinics or machines.
+    a fortieth at either end. It speaks of other pictures of the same kind, not of other clinics or machines.
 
     Args:
         values: one figure for each picture; a single one gives an interval of no width.
         seed: of the drawing; the same seed gives the same interval.
-        level: above 0, below 1.
         resamples: how many times to draw.
 
     Returns:
         Lower and upper end.
 
     Raises:
-        ValueError: no values, or `level` out of range.
+        ValueError: no values.
     """
     if not len(values):
         raise ValueError("no values, so no interval")
-    if not 0 < level < 1:
-        raise ValueError(f"level {level} is not between 0 and 1")
     figures = np.asarray(values, np.float64)
     drawn = np.random.default_rng(seed).integers(0, len(figures), (resamples, len(figures)))
-    low, high = np.quantile(figures[drawn].mean(axis=1), ((1 - level) / 2, (1 + level) / 2))
+    low, high = np.quantile(figures[drawn].mean(axis=1), _ENDS)
     return float(low), float(high)
 
 
@@ -293,10 +291,8 @@ def f1_figures(counts: Sequence[Counts]) -> Figures:
     return Figures(parts, np.array([[float(one.predicted + one.true) for one in counts]]))
 
 
-def bootstrap_difference(
-    ours: Figures, baseline: Figures, seed: int, level: float = 0.95, resamples: int = 10_000
-) -> tuple[float, float]:
-    """Confidence interval of how far one recipe is ahead of another, by the paired percentile bootstrap.
+def bootstrap_difference(ours: Figures, baseline: Figures, seed: int, resamples: int = 10_000) -> tuple[float, float]:
+    """95 % confidence interval of how far one recipe is ahead of another, by the paired percentile bootstrap.
 
     Both are judged on the same drawn pictures, so that what is hard for both cancels out (Efron and Tibshirani 1993,
     An Introduction to the Bootstrap, chapter 8). Where a recipe has several runs they are drawn with replacement too,
@@ -306,20 +302,17 @@ def bootstrap_difference(
         ours: the recipe's figures.
         baseline: the other recipe's figures of the same pictures in the same order; it may have another number of runs.
         seed: of the drawing; the same seed gives the same interval.
-        level: above 0, below 1.
         resamples: how many times to draw.
 
     Returns:
         Lower and upper end of `ours.mean - baseline.mean`.
 
     Raises:
-        ValueError: the numbers of pictures differ, or `level` is out of range.
+        ValueError: the numbers of pictures differ.
     """
     count = ours.parts.shape[1]
     if baseline.parts.shape[1] != count:
         raise ValueError(f"{count} pictures cannot be paired with {baseline.parts.shape[1]}")
-    if not 0 < level < 1:
-        raise ValueError(f"level {level} is not between 0 and 1")
     generator = np.random.default_rng(seed)
 
     def draw(of: int) -> npt.NDArray[np.float64]:
@@ -330,7 +323,7 @@ def bootstrap_difference(
     for figures, sign in ((ours, 1), (baseline, -1)):
         runs = draw(len(figures.parts)).T / len(figures.parts)
         ahead += sign * (runs * figures.weighted(pictures)).sum(axis=0)
-    low, high = np.quantile(ahead, ((1 - level) / 2, (1 + level) / 2))
+    low, high = np.quantile(ahead, _ENDS)
     return float(low), float(high)
 
 
