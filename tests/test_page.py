@@ -319,6 +319,19 @@ def test_the_page_says_which_file_is_on_show_even_while_it_waits(page: Page, pha
     expect(page.locator("#description")).to_contain_text(re.compile("^Ann.png, "))
 
 
+def test_on_paper_are_the_file_and_its_teeth_on_one_light_page_without_controls(page: Page, phantom_png: bytes) -> None:
+    page.emulate_media(color_scheme="dark")
+    choose_and_read(page, phantom_png, "Ann.png")
+
+    assert len(re.findall(rb"/Type\s*/Page\b", page.pdf(format="A4"))) == 1
+    page.emulate_media(media="print", color_scheme="dark")
+    for part in ("#description", "#verdict", "#picture", "#chart"):
+        expect(page.locator(part)).to_be_visible()
+    expect(page.get_by_role("button", name="Save")).to_have_count(0)
+    expect(page.get_by_role("slider")).to_have_count(0)
+    expect(page.locator("body")).to_have_css("color", "rgb(20, 33, 42)")
+
+
 def test_a_tiff_is_shown_by_the_picture_that_the_service_sends(page: Page, phantom_png: bytes) -> None:
     tiff = io.BytesIO()
     Image.open(io.BytesIO(phantom_png)).save(tiff, "tiff")
@@ -794,7 +807,7 @@ def test_the_page_has_a_language_landmarks_and_headings_in_order(page: Page, pha
 
 
 @pytest.mark.parametrize(
-    ("width", "height"), [(1920, 1080), (1440, 900), (800, 600), (390, 844)]
+    ("width", "height"), [(1920, 1080), (1440, 900), (1366, 625), (1120, 700), (800, 600), (390, 844)]
 )
 def test_no_screen_needs_scrolling_for_the_picture_nor_a_wide_one_for_the_chart(
     page: Page, phantom_png: bytes, width: int, height: int
