@@ -4,7 +4,7 @@ import { cannotBeRead, kindOf, numberIn } from "./dentition.js";
 import { byId, svg } from "./dom.js";
 import { degreesToUpright } from "./turn.js";
 
-const ROOM = 17; // in pixels of the screen: how wide half of the teeth must be for their numbers not to touch
+const ROOM = 20; // in pixels of the screen: as wide must half of the teeth be for most numbers not to touch
 
 export class Picture {
   #figure = byId("picture");
@@ -110,7 +110,7 @@ export class Picture {
     const isNarrow = shownWidth < ROOM;
     this.#figure.classList.toggle("narrow", isNarrow);
     byId("numbers").disabled = isNarrow;
-    const textSize = Math.min(15, Math.max(10, shownWidth / 2));
+    const textSize = Math.min(15, Math.max(10, shownWidth / 2.4));
     this.#overlay.style.setProperty("--text-size", `${textSize / scale}px`);
   }
 }
