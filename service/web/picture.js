@@ -105,7 +105,7 @@ export class Picture {
   #keepTextSize() {
     const { a, b } = this.#overlay.getScreenCTM() ?? { a: 0, b: 0 };
     const scale = Math.hypot(a, b); // whichever way the picture is turned
-    if (!scale || !this.#toothWidth) return;
+    if (!scale) return;
     const shownWidth = this.#toothWidth * scale;
     const isNarrow = shownWidth < ROOM;
     this.#figure.classList.toggle("narrow", isNarrow);
