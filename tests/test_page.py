@@ -73,6 +73,12 @@ def drawn(page: Page) -> set[int]:
     return {int(shape.get_attribute("data-fdi") or 0) for shape in page.locator("#picture path").all()}
 
 
+def top(page: Page, selector: str) -> float:
+    box = page.locator(selector).bounding_box()
+    assert box is not None
+    return box["y"]
+
+
 def chart_tooth(page: Page, fdi: int) -> Any:
     return page.locator(f"#teeth button[data-fdi='{fdi}']")
 
@@ -166,35 +172,32 @@ def test_a_tooth_of_low_confidence_is_shown_as_uncertain(page: Page, phantom_png
 
     doubtful = chart_tooth(page, teeth[0]["fdi"])
     expect(doubtful).to_have_attribute("data-state", "uncertain")
-    expect(doubtful).to_have_accessible_name(re.compile(rf"^{teeth[0]['fdi']}, .+, uncertain, only 50 % sure$"))
+    expect(doubtful).to_have_accessible_name(re.compile(rf"^{teeth[0]['fdi']}, .+, uncertain \(50 %\): .+$"))
     expect(page.locator("#teeth [data-state='uncertain']")).to_have_count(1)
-    expect(page.locator("#verdict")).to_contain_text("1 uncertain")
+    expect(page.locator("#verdict")).to_contain_text(f"found (uncertain: {teeth[0]['fdi']})")
 
 
-def test_a_picture_without_an_error_can_be_used(page: Page, phantom_png: bytes) -> None:
-    warning = {"code": "w", "severity": "warning", "message": "The contrast is low.", "value": 0.1, "limit": 0.15}
-    answer_with(page, quality={"suitable": True, "findings": [warning]})
+def test_a_picture_with_nothing_to_object_to_can_be_used(page: Page, phantom_png: bytes) -> None:
+    answer_with(page, quality={"suitable": True, "findings": []})
     choose_and_read(page, phantom_png)
 
     expect(page.locator("#verdict h2")).to_have_text("Can be used")
-    expect(page.locator("#findings li")).to_contain_text(["Warning"])
-    expect(page.locator("#findings li")).to_contain_text(["The contrast is low."])
+    expect(page.get_by_role("region", name="Picture quality")).to_contain_text("not the teeth")
 
 
-def test_a_picture_with_an_error_is_to_be_taken_again_and_the_page_says_why_first(
+def test_a_picture_with_a_warning_is_to_be_checked_and_a_phone_says_why_before_it_shows_it(
     page: Page, phantom_png: bytes
 ) -> None:
-    findings = [
-        {"code": "a", "severity": "info", "message": "The midline is off.", "value": 0.04, "limit": 0.03},
-        {"code": "b", "severity": "error", "message": "The picture is not a panoramic.", "value": 1.0, "limit": 0.5},
-    ]
-    answer_with(page, quality={"suitable": False, "findings": findings})
+    warning = {"code": "w", "severity": "warning", "message": "The contrast is low.", "value": 0.1, "limit": 0.15}
+    answer_with(page, quality={"suitable": True, "findings": [warning]})
+    page.set_viewport_size({"width": 390, "height": 844})
     choose_and_read(page, phantom_png)
 
-    expect(page.locator("#verdict h2")).to_have_text("Take again")
-    expect(page.locator("#findings p")).to_have_text(["The picture is not a panoramic.", "The midline is off."])
-    expect(page.get_by_role("status")).to_contain_text("Take again")
-    expect(page.get_by_role("status")).to_contain_text("The picture is not a panoramic.")
+    expect(page.locator("#verdict h2")).to_have_text("Check the picture")
+    expect(page.get_by_role("status")).to_contain_text("The contrast is low.")
+    expect(page.locator("#findings li")).to_have_text(re.compile(r"^Warning\s*The contrast is low.$"))
+    below_each_other = [top(page, part) for part in ("#verdict", "#findings", "#picture", "#chart")]
+    assert below_each_other == sorted(below_each_other)
 
 
 @pytest.mark.parametrize(
@@ -214,16 +217,30 @@ def test_nobody_is_told_to_expose_a_patient_again_where_that_mends_nothing(
     expect(page.locator("#verdict-summary")).to_have_text(re.compile(f"{told}.*" if told else "^$"))
 
 
-def test_of_a_picture_that_cannot_be_read_no_tooth_is_called_missing(page: Page, phantom_png: bytes) -> None:
+def test_of_a_picture_that_cannot_be_read_nothing_is_said_of_any_tooth(page: Page, phantom_png: bytes) -> None:
     finding = {"code": "not-a-panoramic", "severity": "error", "message": "It is none.", "value": 1.0, "limit": 1.0}
     answer_with(page, quality={"suitable": False, "findings": [finding]})
-    answer = choose_and_read(page, phantom_png)
 
-    assert answer["missing"]
-    expect(page.locator("#teeth [data-state='missing']")).to_have_count(0)
-    unknown = page.locator("#teeth [data-state='unknown']")
-    expect(unknown).to_have_count(32 - len(answer["teeth"]))
-    expect(unknown.first).to_have_attribute("aria-label", re.compile("not known"))
+    assert choose_and_read(page, phantom_png)["teeth"]
+    assert drawn(page) == set()
+    expect(page.locator("#radiograph")).to_have_attribute("alt", re.compile("cannot be read"))
+    expect(page.locator("#teeth [data-state='unknown']")).to_have_count(32)
+    expect(chart_tooth(page, 11)).to_have_attribute("aria-label", re.compile("not known"))
+    for name in ("Save overlay", "Save mask"):
+        expect(page.get_by_role("button", name=name)).to_be_disabled()
+
+
+@pytest.mark.parametrize("turn", [Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_180, Image.Transpose.ROTATE_270])
+def test_a_picture_that_lies_turned_is_shown_upright(page: Page, phantom_png: bytes, turn: Image.Transpose) -> None:
+    turned = io.BytesIO()
+    Image.open(io.BytesIO(phantom_png)).transpose(turn).save(turned, "png")
+    choose_and_read(page, turned.getvalue())
+
+    for upper, lower in [(16, 46), (11, 41), (26, 36)]:
+        assert top(page, f"#picture path[data-fdi='{upper}']") < top(page, f"#picture path[data-fdi='{lower}']")
+    boxes = [picture_tooth(page, fdi).bounding_box() for fdi in (16, 11, 26)]
+    assert [box["x"] for box in boxes] == sorted(box["x"] for box in boxes)
+    expect(page.locator("#findings")).to_contain_text("save it upright")
 
 
 def test_on_a_small_screen_only_the_tooth_that_is_picked_has_its_number(page: Page, phantom_png: bytes) -> None:
@@ -231,9 +248,35 @@ def test_on_a_small_screen_only_the_tooth_that_is_picked_has_its_number(page: Pa
     teeth = choose_and_read(page, phantom_png)["teeth"]
 
     expect(page.locator("#picture text:visible")).to_have_count(0)
-    expect(page.get_by_role("checkbox", name="Tooth numbers")).to_be_hidden()
+    expect(page.get_by_role("checkbox", name="Tooth numbers")).to_be_disabled()
     chart_tooth(page, teeth[0]["fdi"]).click()
     expect(page.locator("#picture text:visible")).to_have_count(1)
+
+
+def test_a_cut_picture_has_all_numbers_even_on_a_small_screen(page: Page, phantom_png: bytes) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    image = choose_and_read(page, phantom_png)["image"]
+    answer_with(page, image=image | {"width": image["width"] // 3})  # what is shown is that much larger
+    teeth = choose_and_read(page, phantom_png)["teeth"]
+
+    expect(page.locator("#picture text:visible")).to_have_count(len(teeth))
+    expect(page.get_by_role("checkbox", name="Tooth numbers")).to_be_enabled()
+
+
+def test_what_is_said_of_a_tooth_is_seen_whole_and_moves_nothing_on_the_smallest_screen(
+    page: Page, phantom_png: bytes
+) -> None:
+    page.set_viewport_size({"width": 320, "height": 640})
+    teeth = choose_and_read(page, phantom_png)["teeth"]
+    answer_with(page, teeth=[tooth | {"confidence": 0.5, "uncertain": True} for tooth in teeth])
+    choose_and_read(page, phantom_png)
+    detail = page.locator("#tooth-detail")
+    before = top(page, "#teeth") - top(page, "#chart")
+
+    chart_tooth(page, 45).click()  # a long name
+    expect(detail).to_contain_text("may be wrong")
+    assert detail.evaluate("line => line.scrollWidth <= line.clientWidth && line.scrollHeight <= line.clientHeight")
+    assert top(page, "#teeth") - top(page, "#chart") == before
 
 
 def test_the_findings_are_those_of_the_answer(page: Page, phantom_png: bytes) -> None:
@@ -258,9 +301,35 @@ def test_the_foot_names_the_model_and_says_that_this_is_no_medical_device(page: 
     model = choose_and_read(page, phantom_png)["model"]
 
     foot = page.get_by_role("contentinfo")
-    for word in (model["name"], model["version"], model["provider"], "Not a medical device"):
+    cannot = ("milk teeth", "mirrored")
+    for word in (model["name"], model["version"], model["provider"], "Not a medical device", *cannot):
         expect(foot).to_contain_text(word)
     expect(foot.get_by_role("link")).to_have_attribute("href", "docs")
+
+
+def test_the_page_says_which_file_is_on_show_even_while_it_waits(page: Page, phantom_png: bytes) -> None:
+    held: list[Route] = []
+    page.route(SEGMENT, lambda route: held.append(route))
+    with page.expect_request(SEGMENT):
+        page.locator("#file").set_input_files({"name": "Ann.png", "mimeType": "image/png", "buffer": phantom_png})
+    expect(page.locator("#description")).to_have_text("Ann.png")
+
+    held[0].continue_()
+    expect(page.locator("body")).to_have_attribute("data-state", "done")
+    expect(page.locator("#description")).to_contain_text(re.compile("^Ann.png, "))
+
+
+def test_on_paper_are_the_file_and_its_teeth_on_one_light_page_without_controls(page: Page, phantom_png: bytes) -> None:
+    page.emulate_media(color_scheme="dark")
+    choose_and_read(page, phantom_png, "Ann.png")
+
+    assert len(re.findall(rb"/Type\s*/Page\b", page.pdf(format="A4"))) == 1
+    page.emulate_media(media="print", color_scheme="dark")
+    for part in ("#description", "#verdict", "#picture", "#chart"):
+        expect(page.locator(part)).to_be_visible()
+    expect(page.get_by_role("button", name="Save")).to_have_count(0)
+    expect(page.get_by_role("slider")).to_have_count(0)
+    expect(page.locator("body")).to_have_css("color", "rgb(20, 33, 42)")
 
 
 def test_a_tiff_is_shown_by_the_picture_that_the_service_sends(page: Page, phantom_png: bytes) -> None:
@@ -304,6 +373,36 @@ def test_a_pasted_radiograph_is_taken(page: Page, phantom_png: bytes) -> None:
 
     expect(page.locator("body")).to_have_attribute("data-state", "done")
     assert drawn(page)
+
+
+def test_of_several_files_none_is_taken_and_the_page_says_so(page: Page) -> None:
+    several = page.evaluate_handle(
+        """() => {
+            const transfer = new DataTransfer();
+            for (const name of ["a.png", "b.png"]) transfer.items.add(new File(["x"], name));
+            return transfer;
+        }"""
+    )
+    page.locator("body").dispatch_event("drop", {"dataTransfer": several})
+
+    expect(page.get_by_role("alert")).to_contain_text("One radiograph at a time")
+    expect(page.locator("body")).to_have_attribute("data-state", "empty")
+
+
+@pytest.mark.parametrize(("what", "is_taken"), [("Files", True), ("text/plain", False)])
+def test_only_dragged_files_are_invited_to_be_dropped(page: Page, what: str, is_taken: bool) -> None:
+    dragged = page.evaluate_handle(
+        """what => {
+            const transfer = new DataTransfer();
+            if (what === "Files") transfer.items.add(new File(["x"], "a.png"));
+            else transfer.setData(what, "words");
+            return transfer;
+        }""",
+        what,
+    )
+    page.locator("body").dispatch_event("dragover", {"dataTransfer": dragged})
+
+    assert page.evaluate("document.body.classList.contains('dragging')") == is_taken
 
 
 def test_the_keyboard_alone_leads_from_a_radiograph_to_a_tooth(page: Page, phantom_png: bytes) -> None:
@@ -385,6 +484,69 @@ def test_the_universal_numbering_renumbers_picture_and_chart(page: Page, phantom
         expect(chart_tooth(page, tooth["fdi"]).locator("span")).to_have_text(str(tooth["universal"]))
 
 
+def test_the_missing_teeth_are_listed_in_the_chosen_numbering_which_the_next_visit_remembers(
+    page: Page, phantom_png: bytes
+) -> None:
+    answer_with(page, missing=[16, 36])
+    choose_and_read(page, phantom_png)
+
+    expect(page.get_by_text("Missing: 16, 36", exact=True)).to_be_visible()
+    page.get_by_role("radio", name="Universal").check()
+    expect(page.get_by_text("Missing: 3, 19", exact=True)).to_be_visible()
+    page.reload()
+    expect(page.get_by_role("radio", name="Universal")).to_be_checked()
+
+
+def test_after_going_back_to_the_page_its_controls_and_its_picture_agree(page: Page, phantom_png: bytes) -> None:
+    page.locator("#numbers").evaluate("box => box.click()")
+    page.goto("/docs")
+    page.go_back()
+    page.locator("#file").set_input_files({"name": "a.png", "mimeType": "image/png", "buffer": phantom_png})
+    expect(page.locator("body")).to_have_attribute("data-state", "done")
+
+    is_checked = page.get_by_role("checkbox", name="Tooth numbers").is_checked()
+    assert page.locator("#picture text").first.is_visible() == is_checked
+
+
+def test_the_overlay_is_saved_in_the_size_of_the_radiograph_and_says_that_its_numbers_are_fdi(
+    page: Page, phantom_png: bytes, tmp_path: Path
+) -> None:
+    answer = choose_and_read(page, phantom_png)
+    page.get_by_role("radio", name="Universal").check()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save overlay (FDI)").click()
+
+    assert download.value.suggested_filename == "radiograph.overlay.jpg"
+    download.value.save_as(tmp_path / "overlay.jpg")
+    with Image.open(tmp_path / "overlay.jpg") as overlay:
+        assert overlay.size == (answer["image"]["width"], answer["image"]["height"])
+        assert overlay.mode == "RGB"
+
+
+def test_a_mask_on_its_way_is_not_asked_for_twice_nor_its_failure_told_of_the_next_radiograph(
+    page: Page, phantom_png: bytes
+) -> None:
+    held: list[Route] = []
+    page.route("**/v1/mask", lambda route: held.append(route))
+    choose_and_read(page, phantom_png)
+    button = page.get_by_role("button", name="Save mask")
+    button.click()
+    expect(button).to_be_disabled()
+    button.click(force=True)
+    held[0].abort()
+    expect(page.get_by_role("alert")).to_contain_text("The mask could not be saved")
+    assert len(held) == 1
+
+    page.get_by_role("button", name="Try again").click()
+    expect(button).to_be_focused()
+    expect(button).to_be_disabled()
+    choose_and_read(page, phantom_png)
+    expect(button).to_be_enabled()
+    held[1].abort()
+    page.wait_for_timeout(200)
+    expect(page.get_by_role("alert")).to_be_empty()
+
+
 def test_the_mask_is_saved_in_the_size_of_the_radiograph(page: Page, phantom_png: bytes, tmp_path: Path) -> None:
     answer = choose_and_read(page, phantom_png)
     with page.expect_download() as download:
@@ -420,6 +582,51 @@ def test_a_text_file_named_png_is_answered_with_the_services_own_sentence(page: 
     expect(page.get_by_role("button", name="Try again")).to_have_count(0)
 
 
+def test_an_empty_file_is_named_as_such(page: Page) -> None:
+    choose(page, b"")
+
+    expect(page.get_by_role("alert")).to_contain_text("The file is empty")
+    expect(page.get_by_role("alert")).not_to_contain_text("form part")
+
+
+def test_a_file_that_changes_on_the_disk_is_still_the_one_that_was_chosen(
+    page: Page, phantom_png: bytes, tmp_path: Path
+) -> None:
+    file = tmp_path / "scan.png"
+    file.write_bytes(phantom_png)
+    page.locator("#file").set_input_files(file)
+    expect(page.locator("body")).to_have_attribute("data-state", "done")
+    file.write_bytes(b"the next patient's")
+
+    with page.expect_download():
+        page.get_by_role("button", name="Save mask").click()
+
+
+def test_a_file_that_cannot_be_read_is_not_blamed_on_the_service(page: Page, phantom_png: bytes) -> None:
+    page.evaluate("() => { File.prototype.arrayBuffer = () => Promise.reject(new Error()); }")
+    page.locator("#file").set_input_files({"name": "a.png", "mimeType": "image/png", "buffer": phantom_png})
+
+    expect(page.get_by_role("alert")).to_contain_text("The file can no longer be read")
+    expect(page.get_by_role("button", name="Try again")).to_have_count(0)
+
+
+@pytest.mark.parametrize(
+    "answered",
+    [
+        {"status": 200, "content_type": "text/html", "body": "<h1>Sign in</h1>"},
+        {"status": 401, "body": ""},
+        {"status": 200, "content_type": "application/json", "body": '{"id": "a'},
+    ],
+)
+def test_an_ended_login_before_the_service_is_named_as_such(
+    page: Page, phantom_png: bytes, answered: dict[str, Any]
+) -> None:
+    page.route(SEGMENT, lambda route: route.fulfill(**answered))
+    choose(page, phantom_png)
+
+    expect(page.get_by_role("alert")).to_contain_text("reload this page and sign in")
+
+
 def test_a_good_radiograph_after_a_bad_file_takes_the_problem_away(page: Page, phantom_png: bytes) -> None:
     choose(page, b"This is a letter, not a radiograph.")
     expect(page.get_by_role("alert")).not_to_be_empty()
@@ -446,8 +653,9 @@ def test_a_busy_service_is_asked_again_at_a_click(page: Page, phantom_png: bytes
     choose(page, phantom_png)
     expect(page.get_by_role("alert")).to_contain_text("Wait a little.")
 
-    page.get_by_role("button", name="Try again (best in 2 s)").click()
+    page.get_by_role("button", name="Try again (best in 2 s)").press("Enter")
     expect(page.locator("body")).to_have_attribute("data-state", "done")
+    expect(page.locator("#choose-another")).to_be_focused()
     assert drawn(page)
 
 
@@ -459,13 +667,31 @@ def test_a_service_that_is_gone_is_named_as_such(page: Page, phantom_png: bytes)
     expect(page.get_by_role("button", name="Try again")).to_be_visible()
 
 
+def test_a_long_wait_can_be_cancelled_and_has_an_end(page: Page, phantom_png: bytes) -> None:
+    page.clock.install()
+    page.reload()
+    page.route(SEGMENT, lambda _: None)
+    radiograph = {"name": "a.png", "mimeType": "image/png", "buffer": phantom_png}
+    page.locator("#file").set_input_files(radiograph)
+    expect(page.get_by_role("status")).to_have_text("Finding the teeth…")
+    page.clock.fast_forward(3000)
+    expect(page.get_by_role("status")).to_have_text("Still waiting for the service…")
+    page.get_by_role("button", name="Cancel").press("Enter")
+    expect(page.get_by_role("button", name="Choose a radiograph")).to_be_focused()
+
+    page.evaluate("() => { AbortSignal.timeout = () => AbortSignal.abort(); }")
+    page.locator("#file").set_input_files(radiograph)
+    expect(page.get_by_role("alert")).to_contain_text("No answer within a minute")
+    expect(page.get_by_role("button", name="Try again")).to_be_visible()
+
+
 def test_while_the_answer_is_made_the_page_shows_the_picture_and_says_so(page: Page, phantom_png: bytes) -> None:
     held: list[Route] = []
     page.route(SEGMENT, lambda route: held.append(route))
     page.emulate_media(reduced_motion="reduce")
     page.locator("#file").set_input_files({"name": "a.png", "mimeType": "image/png", "buffer": phantom_png})
 
-    expect(page.get_by_role("status")).to_have_text("Finding the teeth.")
+    expect(page.get_by_role("status")).to_have_text("Finding the teeth…")
     expect(page.locator("#picture")).to_have_attribute("aria-busy", "true")
     expect(page.locator("#radiograph")).to_be_visible()
     expect(page.get_by_role("button", name="Save JSON")).to_be_disabled()
@@ -480,7 +706,7 @@ def test_the_last_radiograph_chosen_is_the_one_answered(page: Page, phantom_png:
     held: list[Route] = []
     page.route(SEGMENT, lambda route: held.append(route), times=1)
     page.locator("#file").set_input_files({"name": "first.png", "mimeType": "image/png", "buffer": phantom_png})
-    expect(page.get_by_role("status")).to_have_text("Finding the teeth.")
+    expect(page.get_by_role("status")).to_have_text("Finding the teeth…")
     turned = io.BytesIO()
     Image.open(io.BytesIO(phantom_png)).resize((600, 300)).save(turned, "png")
     page.locator("#file").set_input_files({"name": "last.png", "mimeType": "image/png", "buffer": turned.getvalue()})
@@ -546,6 +772,7 @@ def test_the_page_forbids_scripts_and_styles_from_elsewhere(page: Page) -> None:
 
     assert response is not None
     assert "default-src 'self'" in response.headers["content-security-policy"]
+    assert "frame-ancestors 'self'" in response.headers["content-security-policy"]
     assert "unsafe" not in response.headers["content-security-policy"]
 
 
@@ -579,12 +806,17 @@ def test_the_page_has_a_language_landmarks_and_headings_in_order(page: Page, pha
     assert all(following - level <= 1 for level, following in pairwise(levels))
 
 
-@pytest.mark.parametrize(("width", "height"), [(1920, 1080), (1440, 900), (800, 600), (390, 844)])
-def test_no_screen_needs_scrolling_sideways(page: Page, phantom_png: bytes, width: int, height: int) -> None:
+@pytest.mark.parametrize(
+    ("width", "height"), [(1920, 1080), (1440, 900), (1366, 625), (1120, 700), (800, 600), (390, 844)]
+)
+def test_no_screen_needs_scrolling_for_the_picture_nor_a_wide_one_for_the_chart(
+    page: Page, phantom_png: bytes, width: int, height: int
+) -> None:
     page.set_viewport_size({"width": width, "height": height})
     choose_and_read(page, phantom_png)
 
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    box = page.locator("#picture").bounding_box()
-    assert box is not None
-    assert box["y"] + box["height"] <= height  # the whole picture is seen without scrolling
+    for part in ["#picture", "#chart"] if width >= 1100 else ["#picture"]:
+        box = page.locator(part).bounding_box()
+        assert box is not None
+        assert box["y"] + box["height"] <= height

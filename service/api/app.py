@@ -42,7 +42,7 @@ _HEADERS: Final = {
 
 _PROBES: Final = ("/health/live", "/health/ready", "/metrics", "/v2/health/live", "/v2/health/ready")
 
-_PAGE_POLICY: Final = "default-src 'self'; img-src 'self' blob: data:"
+_PAGE_POLICY: Final = "default-src 'self'; img-src 'self' blob: data:; frame-ancestors 'self'"
 
 
 def create_app(settings: Settings, on_failure: Callable[[], None] = lambda: None) -> FastAPI:

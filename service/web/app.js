@@ -1,35 +1,47 @@
 // The chairside page: takes a radiograph in, asks the service, and shows the answer.
 
 import { Chart } from "./chart.js";
+import { cannotBeRead } from "./dentition.js";
 import { byId } from "./dom.js";
+import { numbering, onNumbering } from "./numbering.js";
 import { Picture } from "./picture.js";
 import { clearProblem, showProblem } from "./problem.js";
-import { mask, Problem, segment } from "./service.js";
+import { save } from "./save.js";
+import { mask, overlay, Problem, segment } from "./service.js";
 import { clearTimings, showTimings } from "./timings.js";
-import { browserShows, onRadiograph } from "./upload.js";
-import { showBusy, showVerdict } from "./verdict.js";
+import { browserShows, inMemory, onRadiograph } from "./upload.js";
+import { showBusy, showCounts, showVerdict } from "./verdict.js";
+
+const LATE_MS = 3000;
 
 let radiograph = null; // the file on show
 let answer = null; // and what the service said of it
 let asking = new AbortController();
 let pointed = null; // the tooth under the pointer or the focus
 let picked = null; // the tooth that stays marked
+let late = 0; // the timer that tells of a long wait
 
 const picture = new Picture(point, pick);
 const chart = new Chart(point, pick);
 const opacity = byId("opacity");
 
-onRadiograph(take);
-for (const radio of document.getElementsByName("numbering")) radio.addEventListener("change", showNumbers);
+onRadiograph(take, explain);
+onNumbering(renumber);
 opacity.addEventListener("input", showOpacity);
-byId("numbers").addEventListener("change", (event) => byId("picture").classList.toggle("bare", !event.target.checked));
-byId("download-mask").addEventListener("click", downloadMask);
-byId("download-json").addEventListener("click", downloadAnswer);
+byId("numbers").addEventListener("change", showNumbers);
+byId("cancel").addEventListener("click", cancel);
+byId("download-overlay").addEventListener("click", () => saveImage("overlay", asSeen, "overlay.jpg"));
+byId("download-mask").addEventListener("click", () => saveImage("mask", mask, "mask.png"));
+byId("download-json").addEventListener("click", saveAnswer);
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape") pick(null);
 });
-showNumbers();
-showOpacity();
+// A browser that goes back to the page sets the controls as they were, later than this module runs.
+addEventListener("pageshow", () => {
+  renumber();
+  showOpacity();
+  showNumbers();
+});
 
 async function take(file) {
   asking.abort(); // whoever chooses another picture no longer waits for the last one
@@ -39,12 +51,14 @@ async function take(file) {
   answer = null;
   beBusy();
   try {
-    const showable = await browserShows(file);
+    const held = await inMemory(file);
+    const showable = await browserShows(held);
     signal.throwIfAborted();
-    const shown = picture.show(showable ? file : null);
-    let reply = await segment(file, { withPicture: !showable, signal });
+    radiograph = held;
+    const shown = picture.show(showable ? held : null);
+    let reply = await segment(held, { withPicture: !showable, signal });
     // Some JPEGs look like others and are not shown, such as arithmetically coded ones.
-    if (showable && !(await shown)) reply = await segment(file, { withPicture: true, signal });
+    if (showable && !(await shown)) reply = await segment(held, { withPicture: true, signal });
     signal.throwIfAborted();
     if (reply.answer.overlay) await picture.show(blobOf(reply.answer.overlay));
     signal.throwIfAborted();
@@ -56,46 +70,66 @@ async function take(file) {
 }
 
 function beBusy() {
-  clearProblem();
+  picture.show(null); // the last patient's does not stay over this one's name
   clearTimings();
-  showBusy();
   chart.fill(null, numbering());
-  byId("description").textContent = "";
+  describe(radiograph.name);
   byId("picture").setAttribute("aria-busy", "true");
-  enter("busy", "Finding the teeth.");
+  enter("busy", showBusy(false));
+  late = setTimeout(() => (byId("status").textContent = showBusy(true)), LATE_MS);
 }
 
-function present({ answer: { overlay, ...rest }, roundTripMs }) {
+function present({ answer: { overlay: _, ...rest }, roundTripMs }) {
   answer = rest;
   pointed = picked = null;
   picture.draw(answer, numbering());
   chart.fill(answer, numbering());
   showTimings(answer.timings_ms, roundTripMs);
   const { image, model } = answer;
-  byId("description").textContent = `${image.width} × ${image.height}, ${image.format.toUpperCase()}, ${image.bits_stored} bit`;
+  const format = `${image.format.toUpperCase()}, ${image.bits_stored} bit`;
+  describe(`${radiograph.name}, ${image.width} × ${image.height}, ${format}`);
   byId("model").textContent = `Model ${model.name}, version ${model.version}, ${model.precision} on ${model.provider}`;
-  enter("done", showVerdict(answer));
+  enter("done", showVerdict(answer, numbering()));
 }
 
 function fail(fault) {
-  explain(fault, () => take(radiograph));
   picture.show(null);
   enter("problem", "");
+  explain(fault, () => take(radiograph));
 }
 
-function explain(fault, tryAgain) {
-  const unforeseen = { title: "The page could not show the answer", detail: String(fault) };
-  showProblem(fault instanceof Problem ? fault : new Problem(unforeseen), tryAgain);
+function cancel() {
+  asking.abort();
+  picture.show(null);
+  enter("empty", "");
+}
+
+function explain(fault, tryAgain, title) {
+  const unforeseen = { title: "The page could not show the answer", detail: String(fault), status: 0 };
+  showProblem(fault instanceof Problem ? fault : new Problem(unforeseen), tryAgain, title);
+}
+
+function describe(words) {
+  byId("description").textContent = words;
+  byId("description").title = words; // where there is no room for all of it
 }
 
 function enter(state, status) {
   const focused = document.activeElement;
+  clearTimeout(late);
+  clearProblem();
   document.body.dataset.state = state;
   if (state !== "busy") byId("picture").removeAttribute("aria-busy");
-  for (const id of ["download-mask", "download-json"]) byId(id).disabled = state !== "done";
+  const hasTeeth = state === "done" && !cannotBeRead(answer);
+  for (const id of ["download-overlay", "download-mask"]) {
+    byId(id).disabled = !hasTeeth;
+    byId(id).ariaDisabled = null;
+  }
+  byId("download-json").disabled = state !== "done";
   byId("status").textContent = status;
   // What had the focus may have gone; the keyboard goes on where the next radiograph is chosen.
-  if (!focused.checkVisibility()) byId(state === "problem" ? "choose" : "choose-another").focus();
+  if (focused.checkVisibility()) return;
+  byId(["busy", "done"].includes(state) ? "choose-another" : "choose").focus();
 }
 
 function point(fdi) {
@@ -113,14 +147,17 @@ function mark() {
   chart.mark(pointed ?? picked, picked);
 }
 
-function numbering() {
-  return document.querySelector("[name=numbering]:checked").value;
+function renumber() {
+  chart.fill(answer, numbering());
+  picture.number(numbering());
+  if (answer) showCounts(answer, numbering());
+  // The service draws no other numbers.
+  byId("download-overlay").textContent = numbering() === "fdi" ? "Save overlay" : "Save overlay (FDI)";
+  mark();
 }
 
 function showNumbers() {
-  chart.fill(answer, numbering());
-  picture.number(numbering());
-  mark();
+  byId("picture").classList.toggle("bare", !byId("numbers").checked);
 }
 
 function showOpacity() {
@@ -129,27 +166,28 @@ function showOpacity() {
   opacity.setAttribute("aria-valuetext", `${opacity.value} %`);
 }
 
-async function downloadMask() {
+function asSeen(file) {
+  return overlay(file, opacity.value / 100);
+}
+
+async function saveImage(what, ask, ending) {
+  const button = byId(`download-${what}`);
+  if (button.ariaDisabled) return; // it is on its way
+  const file = radiograph; // another may be chosen meanwhile
   clearProblem();
-  const file = radiograph; // another may be chosen while the mask is on its way
+  button.focus(); // or it is lost with "Try again"
+  button.ariaDisabled = "true";
   try {
-    save(await mask(file), file, "mask.png");
+    save(await ask(file), file, ending);
   } catch (fault) {
-    explain(fault, downloadMask); // the answer stays on show
+    if (file === radiograph) explain(fault, () => saveImage(what, ask, ending), `The ${what} could not be saved`);
+  } finally {
+    if (file === radiograph) button.ariaDisabled = null;
   }
 }
 
-function downloadAnswer() {
+function saveAnswer() {
   save(new Blob([JSON.stringify(answer, null, 2)], { type: "application/json" }), radiograph, "json");
-}
-
-function save(blob, file, ending) {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(blob);
-  link.download = `${file.name.replace(/\.[^.]*$/, "")}.${ending}`;
-  link.click();
-  // The download reads the URL after this turn; a minute is enough for it to begin.
-  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }
 
 function blobOf({ media_type: type, data }) {

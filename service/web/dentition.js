@@ -57,19 +57,19 @@ export function cannotBeRead(answer) {
 }
 
 /**
- * What an answer says of one tooth: "present", "uncertain", "missing", or "unknown" without an answer or where the picture
- * cannot be read.
+ * What an answer says of one tooth: "present", "uncertain", "missing", or "unknown" without an answer or where the
+ * picture cannot be read.
  * @param {?Object} answer
  * @param {number} fdi
  * @returns {{state: string, words: string}}
  */
 export function stateOf(answer, fdi) {
   if (!answer) return { state: "unknown", words: "no answer yet" };
+  if (cannotBeRead(answer)) return { state: "unknown", words: "not known: this picture cannot be read" };
   const tooth = answer.teeth.find((each) => each.fdi === fdi);
-  if (!tooth && cannotBeRead(answer)) return { state: "unknown", words: "not known: this picture cannot be read" };
   if (!tooth) return { state: "missing", words: "missing: not found on this picture" };
-  const percent = `${Math.floor(100 * tooth.confidence)} % sure`;
+  const percent = `${Math.floor(100 * tooth.confidence)} %`;
   return tooth.uncertain
-    ? { state: "uncertain", words: `uncertain, only ${percent}` }
-    : { state: "present", words: `found, ${percent}` };
+    ? { state: "uncertain", words: `uncertain (${percent}): number or outline may be wrong` }
+    : { state: "present", words: `found, ${percent} sure` };
 }

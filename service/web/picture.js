@@ -1,13 +1,15 @@
 // The radiograph with the teeth drawn over it, numbered; a tooth can be pointed at.
 
-import { kindOf, numberIn } from "./dentition.js";
+import { cannotBeRead, kindOf, numberIn } from "./dentition.js";
 import { byId, svg } from "./dom.js";
+import { degreesToUpright } from "./turn.js";
 
-const NARROW = 600; // in pixels of the screen
+const ROOM = 20; // in pixels of the screen: as wide must half of the teeth be for most numbers not to touch
 
 export class Picture {
   #figure = byId("picture");
   #image = byId("radiograph");
+  #toothWidth = 0; // the median, in pixels of the radiograph
   #overlay = svg("svg", { "aria-hidden": "true", preserveAspectRatio: "xMidYMid meet" });
 
   /**
@@ -36,6 +38,7 @@ export class Picture {
     this.#image.removeAttribute("src");
     this.#figure.classList.toggle("waiting", !picture);
     this.#image.alt = "The radiograph, before its teeth are found.";
+    this.#turn(0);
     if (!picture) return false;
     this.#image.src = URL.createObjectURL(picture);
     try {
@@ -54,12 +57,16 @@ export class Picture {
    */
   draw(answer, numbering) {
     const { width, height } = answer.image;
+    this.#turn(degreesToUpright(answer));
     this.#keepShape(width, height);
     this.#overlay.setAttribute("viewBox", `0 0 ${width} ${height}`);
-    const teeth = answer.teeth.filter((tooth) => tooth.polygons.length);
+    const teeth = cannotBeRead(answer) ? [] : answer.teeth.filter((tooth) => tooth.polygons.length);
     this.#overlay.replaceChildren(svg("g", {}, ...teeth.map(shape)), svg("g", {}, ...teeth.map(label)));
     this.number(numbering);
-    this.#image.alt = `Panoramic radiograph with ${teeth.length} teeth outlined; the dental chart lists them.`;
+    this.#image.alt = cannotBeRead(answer)
+      ? "The picture, which cannot be read: no teeth are outlined."
+      : `Panoramic radiograph with ${teeth.length} teeth outlined; the dental chart lists them.`;
+    this.#toothWidth = medianWidth(teeth);
     this.#keepTextSize();
   }
 
@@ -83,20 +90,34 @@ export class Picture {
     }
   }
 
+  #turn(degrees) {
+    this.#figure.style.setProperty("--turn", `${degrees}deg`);
+    this.#figure.classList.toggle("on-its-side", Math.abs(degrees) === 90);
+  }
+
   #keepShape(width, height) {
-    this.#figure.style.setProperty("--shape", `${width} / ${height}`);
+    const isOnItsSide = this.#figure.classList.contains("on-its-side");
+    this.#figure.style.setProperty("--shape", isOnItsSide ? `${height} / ${width}` : `${width} / ${height}`);
   }
 
   // The overlay's unit is a pixel of the radiograph; numbers are to be read, yet fit on a lower incisor. Where they
   // cannot, only the marked tooth has its number.
   #keepTextSize() {
-    const scale = this.#overlay.getScreenCTM()?.a;
+    const { a, b } = this.#overlay.getScreenCTM() ?? { a: 0, b: 0 };
+    const scale = Math.hypot(a, b); // whichever way the picture is turned
     if (!scale) return;
-    const shownWidth = this.#overlay.viewBox.baseVal.width * scale;
-    this.#figure.classList.toggle("narrow", shownWidth < NARROW);
-    const textSize = Math.min(15, Math.max(10, shownWidth / 65));
+    const shownWidth = this.#toothWidth * scale;
+    const isNarrow = shownWidth < ROOM;
+    this.#figure.classList.toggle("narrow", isNarrow);
+    byId("numbers").disabled = isNarrow;
+    const textSize = Math.min(15, Math.max(10, shownWidth / 2.4));
     this.#overlay.style.setProperty("--text-size", `${textSize / scale}px`);
   }
+}
+
+function medianWidth(teeth) {
+  const widths = teeth.map(({ bbox: [, , width, height] }) => Math.min(width, height)).sort((a, b) => a - b);
+  return widths[Math.floor(widths.length / 2)] ?? 0;
 }
 
 function shape(tooth) {

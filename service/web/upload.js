@@ -1,22 +1,30 @@
 // Takes a radiograph in: chosen, dropped anywhere on the page, or pasted.
 
 import { byId } from "./dom.js";
+import { Problem } from "./service.js";
+
+const SEVERAL = { title: "One radiograph at a time", detail: "Choose or drop a single file." };
 
 /**
  * Calls `take` with each radiograph that comes in.
  * @param {function(File): void} take
+ * @param {function(Problem): void} refuse told why what came in is not taken
  */
-export function onRadiograph(take) {
+export function onRadiograph(take, refuse) {
+  const only = (files) => {
+    if (files.length === 1) take(files[0]);
+    if (files.length > 1) refuse(new Problem(SEVERAL));
+  };
   const input = byId("file");
   for (const id of ["choose", "choose-another"]) byId(id).addEventListener("click", () => input.click());
   input.addEventListener("change", () => {
-    if (input.files.length) take(input.files[0]);
+    only(input.files);
     input.value = ""; // so that the same file can be chosen once more
   });
 
   document.addEventListener("dragover", (event) => {
     event.preventDefault();
-    document.body.classList.add("dragging");
+    document.body.classList.toggle("dragging", event.dataTransfer.types.includes("Files"));
   });
   document.addEventListener("dragleave", (event) => {
     if (!event.relatedTarget) document.body.classList.remove("dragging");
@@ -24,11 +32,26 @@ export function onRadiograph(take) {
   document.addEventListener("drop", (event) => {
     event.preventDefault();
     document.body.classList.remove("dragging");
-    if (event.dataTransfer.files.length) take(event.dataTransfer.files[0]);
+    only(event.dataTransfer.files);
   });
-  document.addEventListener("paste", (event) => {
-    if (event.clipboardData.files.length) take(event.clipboardData.files[0]);
-  });
+  document.addEventListener("paste", (event) => only(event.clipboardData.files));
+}
+
+/**
+ * A file as it is now: capture software may write over the one on the disk while the page still needs it.
+ * @param {File} file
+ * @returns {Promise<File>}
+ * @throws {Problem} where it is gone, or is a folder
+ */
+export async function inMemory(file) {
+  try {
+    return new File([await file.arrayBuffer()], file.name);
+  } catch {
+    throw new Problem({
+      title: "The file can no longer be read",
+      detail: "It was changed or moved, or it is a folder; choose it again.",
+    });
+  }
 }
 
 /**

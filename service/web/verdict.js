@@ -1,61 +1,84 @@
-// The verdict on a picture and the findings that lead to it.
+// The verdict on a picture, its teeth in numbers, and what was noticed about the picture.
 
-import { cannotBeRead } from "./dentition.js";
+import { cannotBeRead, numberIn } from "./dentition.js";
 import { byId, html } from "./dom.js";
+import { degreesToUpright } from "./turn.js";
 
-const SEVERITIES = ["error", "warning", "info"];
-const WORDS = { error: "Take again", warning: "Warning", info: "Note" };
-
-// Errors that another exposure would not mend.
-const OTHER_REMEDIES = { "upside-down": "Turn it", sideways: "Turn it", "not-a-panoramic": "Cannot be read" };
+// Another exposure would mend none of these.
+const ERRORS = {
+  "upside-down": { kind: "turn", title: "Turn it" },
+  sideways: { kind: "turn", title: "Turn it" },
+  "not-a-panoramic": { kind: "unreadable", title: "Cannot be read" },
+};
+const CHECK = { kind: "check", title: "Check the picture" };
+const USE = { kind: "use", title: "Can be used" };
+const NO_FINDING = "Nothing to object to. Only the picture is judged here, not the teeth.";
 
 /**
  * Shows the verdict and the findings of an answer.
  * @param {Object} answer
+ * @param {string} numbering
  * @returns {string} the verdict in one sentence, for the status line
  */
-export function showVerdict(answer) {
-  const { suitable, findings } = answer.quality;
-  const bySeverity = [...findings].sort((a, b) => SEVERITIES.indexOf(a.severity) - SEVERITIES.indexOf(b.severity));
-  const title = suitable ? "Can be used" : wordFor(bySeverity[0]);
-  const summary = cannotBeRead(answer) ? "" : summaryOf(answer);
-  set(suitable ? "use" : "again", title, summary);
-  byId("findings").replaceChildren(...bySeverity.map(finding));
-  if (!findings.length) byId("findings").append(html("li", { class: "none" }, "Nothing was noticed about the picture."));
-  return [`${title}.`, summary && `${summary}.`, ...bySeverity.map((each) => each.message)].filter(Boolean).join(" ");
+export function showVerdict(answer, numbering) {
+  const { findings } = answer.quality;
+  const { kind, title } = verdictOn(answer.quality);
+  set(kind, title);
+  const counts = showCounts(answer, numbering);
+  const items = findings.map((each) => finding(each, answer));
+  byId("findings").replaceChildren(...(items.length ? items : [html("li", { class: "none" }, NO_FINDING)]));
+  return [title, ...counts].map((each) => `${each}.`).concat(findings.map(({ message }) => message)).join(" ");
 }
 
-/** Shows that the answer is still being made. */
-export function showBusy() {
-  set("busy", "Finding the teeth…", "");
+/**
+ * Says how many teeth were found, and which are uncertain and which missing, in a numbering.
+ * @param {Object} answer
+ * @param {string} numbering
+ * @returns {string[]} the same
+ */
+export function showCounts(answer, numbering) {
+  const counts = cannotBeRead(answer) ? [] : countsOf(answer, numbering);
+  byId("verdict-summary").replaceChildren(...counts.map((each) => html("p", {}, each)));
+  return counts;
+}
+
+/**
+ * Shows that the answer is still being made.
+ * @param {boolean} late whether it takes so long that a way out is wanted
+ * @returns {string} the same for the status line
+ */
+export function showBusy(late) {
+  const title = late ? "Still waiting for the service…" : "Finding the teeth…";
+  set("busy", title);
+  byId("cancel").hidden = !late;
+  byId("verdict-summary").replaceChildren();
   byId("findings").replaceChildren();
+  return title;
 }
 
-function set(kind, title, summary) {
+function verdictOn({ suitable, findings }) {
+  const errors = findings.filter(({ code }) => code in ERRORS);
+  if (errors.length) return ERRORS[errors[0].code];
+  return suitable && !findings.length ? USE : CHECK;
+}
+
+function set(kind, title) {
   byId("verdict").dataset.kind = kind;
-  byId("verdict").querySelector("use").setAttribute("href", kind === "again" ? "#sign-again" : "#sign-use");
+  byId("verdict").querySelector("use").setAttribute("href", `#sign-${kind}`);
   byId("verdict-title").textContent = title;
-  byId("verdict-summary").textContent = summary;
+  byId("cancel").hidden = true;
 }
 
-function summaryOf({ teeth, missing }) {
-  const uncertain = teeth.filter((tooth) => tooth.uncertain).length;
+function countsOf({ teeth, missing }, numbering) {
+  const list = (numbers) => numbers.map((fdi) => numberIn(numbering, fdi)).sort((a, b) => a - b).join(", ");
+  const uncertain = list(teeth.filter((tooth) => tooth.uncertain).map(({ fdi }) => fdi));
   const found = `${teeth.length} ${teeth.length === 1 ? "tooth" : "teeth"} found`;
-  return `${found}, ${missing.length} missing${uncertain ? `, ${uncertain} uncertain` : ""}`;
+  return [uncertain ? `${found} (uncertain: ${uncertain})` : found, `Missing: ${list(missing) || "none"}`];
 }
 
-function wordFor({ code, severity }) {
-  return OTHER_REMEDIES[code] ?? WORDS[severity];
-}
-
-function finding(told) {
-  const { severity, message, value, limit } = told;
-  // Of what is or is not so, a figure tells nobody anything.
-  const isMeasured = severity !== "error" && value !== limit;
-  const measured = isMeasured ? [html("small", {}, `Measured ${short(value)}, limit ${short(limit)}`)] : [];
-  return html("li", { class: severity }, html("strong", {}, wordFor(told)), html("p", {}, message), ...measured);
-}
-
-function short(number) {
-  return String(Number(number.toPrecision(3)));
+function finding({ code, severity, message }, answer) {
+  const isTurned = ERRORS[code]?.kind === "turn" && degreesToUpright(answer) !== 0;
+  const paragraphs = isTurned ? [message, "Shown turned here; save it upright."] : [message];
+  const title = html("strong", {}, ERRORS[code]?.title ?? "Warning");
+  return html("li", { class: severity }, title, ...paragraphs.map((each) => html("p", {}, each)));
 }
