@@ -40,7 +40,8 @@ from benchmarks.places import REPOSITORY, RESULTS, commit
 from service.machine import processor_name, usable_cores
 from service.memory import keep_freed_memory
 from service.model.package import ModelPackage, choose_package
-from service.model.runtimes import OUTPUTS, PROVIDERS, run_in_place, run_with
+from service.model.prediction import OUTPUTS
+from service.model.runtimes import PROVIDERS, run_in_place, run_with
 
 RESULT: Final = RESULTS / "gpu.json"
 

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from service.model.package import Thresholds
+from service.model.prediction import VIEWS, Prediction, View
 from service.model.prepare import ModelInput
-from service.model.session import VIEWS, Prediction, View
 from service.radiograph import Radiograph
 from service.segmentation import Finding, Severity
 

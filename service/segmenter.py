@@ -15,8 +15,9 @@ from service.model.engine import Engine, Ticket
 from service.model.interpret import Labels, confidences, find_teeth
 from service.model.outline import locate, outline_teeth, to_radiograph
 from service.model.package import ModelPackage
+from service.model.prediction import Prediction, View
 from service.model.prepare import ModelInput, prepare
-from service.model.session import Prediction, View, open_lanes
+from service.model.session import open_lanes
 from service.model.turn import TURNED, turn_back, turn_upright
 from service.parallel import beside
 from service.radiograph import Radiograph, decode

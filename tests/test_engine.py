@@ -13,8 +13,9 @@ import pytest
 from service.errors import NotReady, TimedOut
 from service.model.engine import Abandoned, Engine, Ticket
 from service.model.package import ModelPackage
+from service.model.prediction import Prediction
 from service.model.runtimes import load
-from service.model.session import Prediction, Session, open_lanes, open_session
+from service.model.session import Session, open_lanes, open_session
 from training.phantom import draw_phantom
 
 Pixels = npt.NDArray[np.uint8]

@@ -10,8 +10,8 @@ from service.dentition.fdi import FDI_NUMBERS
 from service.model.interpret import confidences, find_teeth
 from service.model.outline import locate, outline_teeth, to_radiograph
 from service.model.package import Thresholds
+from service.model.prediction import EVIDENCE_CELL, Prediction
 from service.model.prepare import ModelInput
-from service.model.session import EVIDENCE_CELL, Prediction
 from service.segmentation import Box
 
 CLASSES = (0, *FDI_NUMBERS)

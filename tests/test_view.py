@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.findings import measure_clearance
+from service.model.prediction import VIEWS, Prediction
 from service.model.prepare import Fit, prepare
-from service.model.session import VIEWS, Prediction
 from training.config import Augmentation
 from training.foreign import draw_foreign, read_foreign
 from training.gather import SOURCES, Source, gather

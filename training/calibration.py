@@ -17,7 +17,7 @@ import numpy.typing as npt
 from service.errors import SetupError
 from service.model.interpret import confidences, find_teeth
 from service.model.package import Calibration, CalibrationMethod, Thresholds
-from service.model.session import Prediction
+from service.model.prediction import Prediction
 from training.metrics import right_teeth
 from training.reliability import JudgedTooth, expected_calibration_error, kept_at, reliability_bins
 from training.thresholds import CLASSES, Labels

@@ -28,9 +28,10 @@ from service.model.package import (
     load_package,
     read_manifest,
 )
+from service.model.prediction import Prediction
 from service.model.prepare import Fit, prepare
 from service.model.runtimes import PROVIDERS, run_with
-from service.model.session import Prediction, Session, open_session
+from service.model.session import Session, open_session
 from service.render.encode import encode_png
 from training.calibration import CALIBRATION, calibrate, judge_teeth
 from training.checkpoint import CONFIG, is_package, load_network

@@ -10,7 +10,7 @@ from service.dentition.fdi import FDI_NUMBERS
 from service.findings import measure_clearance, measure_plausibility
 from service.model.interpret import find_teeth
 from service.model.package import Thresholds
-from service.model.session import Prediction
+from service.model.prediction import Prediction
 from training.data.samples import DataError
 from training.metrics import ToothAgreement, dice, match_teeth
 

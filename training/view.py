@@ -15,8 +15,8 @@ import numpy.typing as npt
 import torch
 
 from service.dentition.fdi import FDI_NUMBERS
+from service.model.prediction import VIEWS, View
 from service.model.prepare import Fit, prepare
-from service.model.session import VIEWS, View
 from training.augment import augment
 from training.config import Augmentation
 from training.foreign import Picture, cut_out, draw_foreign, vary

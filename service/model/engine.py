@@ -22,7 +22,8 @@ import numpy.typing as npt
 
 from service.errors import Busy, NotReady, TimedOut
 from service.latency import Clock
-from service.model.session import Prediction, Session
+from service.model.prediction import Prediction
+from service.model.session import Session
 
 _USUALLY_FEW: Final = 1.5
 """Requests under way for each core, on average, up to which a handful is taken to have come together by chance."""

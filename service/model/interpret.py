@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from service.dentition.arrangement import Numbering, arrange
 from service.model.package import Thresholds
-from service.model.session import EVIDENCE_CELL, EVIDENCE_STEPS, Prediction
+from service.model.prediction import EVIDENCE_CELL, EVIDENCE_STEPS, Prediction
 from service.segmentation import Box
 
 Labels = npt.NDArray[np.uint8]

@@ -8,8 +8,8 @@ import numpy.typing as npt
 
 from service.model.interpret import NEIGHBOURHOOD, Labels, find_boxes
 from service.model.package import Thresholds
+from service.model.prediction import Prediction
 from service.model.prepare import ModelInput
-from service.model.session import Prediction
 from service.segmentation import Box, Tooth
 
 _MARGIN: Final = 3

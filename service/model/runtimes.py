@@ -19,6 +19,7 @@ import numpy.typing as npt
 import onnxruntime
 
 from service.errors import ModelPackageError, ProviderUnavailable
+from service.model.prediction import OUTPUTS
 
 onnxruntime.disable_telemetry_events()  # on Windows; elsewhere `service.telemetry` has done it
 
@@ -29,8 +30,6 @@ OnProcessor = Literal["cpu", "openvino"]
 Run = Callable[[npt.NDArray[np.uint8]], list[npt.NDArray[Any]]]
 """Prepared pictures `(batch, height, width)` `uint8` to the tensors `OUTPUTS`, each with the batch first; OpenVINO
 takes one picture at a time."""
-
-OUTPUTS: Final = ("tooth", "foreground", "confidence", "distance", "view", "evidence")
 
 PROVIDERS: Final[dict[Choice, str]] = {
     "cpu": "CPUExecutionProvider",

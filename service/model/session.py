@@ -1,7 +1,6 @@
-"""The model as it is run: what it says of a picture, and a session on the provider that was asked for, or none."""
+"""A loaded model: a session on the provider that was asked for, or none."""
 
-from dataclasses import dataclass
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -9,42 +8,11 @@ import numpy.typing as npt
 from service.errors import ModelPackageError
 from service.machine import usable_cores
 from service.model.package import ModelFile, ModelPackage
+from service.model.prediction import Prediction
 from service.model.runtimes import PROVIDERS, Choice, OnProcessor, Run, load
-
-View = Literal["panoramic", "upside-down", "left-side-down", "right-side-down", "foreign"]
-
-VIEWS: Final[tuple[View, ...]] = get_args(View)
-"""What a picture can show, in the order of the graph's output `view`: a panoramic, one that lies on its head or on the
-left or right side of the picture as it should be, or something else."""
-
-EVIDENCE_CELL: Final = 4
-EVIDENCE_STEPS: Final = 42
-"""Bytes end at six natural logarithms: the network is too sure of itself where it errs to be heard beyond."""
 
 _GPU_BATCHES: Final = (1, 2, 4, 8, 16)
 """Few sizes, since a GPU looks for its best way anew for each."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Prediction:
-    """What the model says of one picture; maps are `(height, width)` of the model's input, `uint8`.
-
-    Attributes:
-        tooth: for each pixel the most probable tooth, as the index of its class (never 0).
-        foreground: probability that the pixel is tooth, times 255.
-        confidence: probability of the class `tooth`, times 255.
-        distance: how far the network's features lie from those of the training pictures; about 1 for those.
-        view: probability of each of `VIEWS`.
-        evidence: `(rows, columns, 32)`, for each cell of `EVIDENCE_CELL` pixels a side how little it looks like each
-            tooth: minus the natural logarithm of the tooth's probability among the teeth, times `EVIDENCE_STEPS`.
-    """
-
-    tooth: npt.NDArray[np.uint8]
-    foreground: npt.NDArray[np.uint8]
-    confidence: npt.NDArray[np.uint8]
-    distance: float
-    view: tuple[float, ...]
-    evidence: npt.NDArray[np.uint8]
 
 
 class Session:

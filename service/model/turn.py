@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from service.model.prediction import Prediction, View
 from service.model.prepare import ModelInput
-from service.model.session import Prediction, View
 
 _UPRIGHT: Final[Mapping[View, int]] = {
     "upside-down": cv2.ROTATE_180,
