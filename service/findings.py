@@ -5,13 +5,12 @@ from typing import Final
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from service.model.package import Thresholds
 from service.model.prediction import VIEWS, Prediction, View
 from service.model.prepare import ModelInput
 from service.radiograph import Radiograph
-from service.segmentation import Finding, Severity
+from service.segmentation import Finding, Labels, Picture, Severity
 
 _RING: Final = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (13, 13))
 
@@ -52,7 +51,7 @@ class Plausibility:
         return sure and self.distance <= thresholds.max_distance
 
 
-def measure_plausibility(labels: npt.NDArray[np.uint8], prediction: Prediction) -> Plausibility:
+def measure_plausibility(labels: Labels, prediction: Prediction) -> Plausibility:
     """Measure a reading of a picture.
 
     Args:
@@ -64,7 +63,7 @@ def measure_plausibility(labels: npt.NDArray[np.uint8], prediction: Prediction) 
     return Plausibility(teeth, certainty, prediction.distance, prediction.view[_PANORAMIC], measure_clearance(labels))
 
 
-def measure_clearance(labels: npt.NDArray[np.uint8]) -> float:
+def measure_clearance(labels: Labels) -> float:
     """How far the outermost tooth is from the picture's side, as a share of its width or height; 1 without teeth."""
     height, width = labels.shape
     x, y, across, down = cv2.boundingRect((labels > 0).view(np.uint8))
@@ -78,7 +77,7 @@ def likely_view(prediction: Prediction) -> View:
     return VIEWS[int(np.argmax(prediction.view))]
 
 
-def tooth_contrast(labels: npt.NDArray[np.uint8], pixels: npt.NDArray[np.uint8]) -> float:
+def tooth_contrast(labels: Labels, pixels: Picture) -> float:
     """How much brighter teeth are than what surrounds them, as a share of the grey range; negative in a negative.
 
     Args:

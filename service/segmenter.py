@@ -12,7 +12,7 @@ from service.memory import keep_freed_memory
 from service.model.check import check_known_answer
 from service.model.choose import choose_session
 from service.model.engine import Engine, Ticket
-from service.model.interpret import Labels, confidences, find_teeth
+from service.model.interpret import confidences, find_teeth
 from service.model.outline import locate, outline_teeth, to_radiograph
 from service.model.package import ModelPackage
 from service.model.prediction import Prediction, View
@@ -23,7 +23,7 @@ from service.parallel import beside
 from service.radiograph import Radiograph, decode
 from service.render.draw import MaskKind, draw_mask, draw_overlay
 from service.render.encode import OverlayFormat, encode_overlay, encode_png
-from service.segmentation import Segmentation
+from service.segmentation import Labels, Segmentation
 from service.settings import Settings
 from service.tuning import choose_way
 

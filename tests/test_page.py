@@ -185,7 +185,7 @@ def test_a_picture_with_an_error_is_to_be_taken_again_and_the_page_says_why_firs
     page: Page, phantom_png: bytes
 ) -> None:
     findings = [
-        {"code": "a", "severity": "info", "message": "The midline is off.", "value": 0.04, "limit": 0.03},
+        {"code": "a", "severity": "warning", "message": "The midline is off.", "value": 0.04, "limit": 0.03},
         {"code": "b", "severity": "error", "message": "The picture is not a panoramic.", "value": 1.0, "limit": 0.5},
     ]
     answer_with(page, quality={"suitable": False, "findings": findings})

@@ -2,12 +2,12 @@
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from service.errors import ModelPackageError, ProviderUnavailable
 from service.model.interpret import find_teeth
 from service.model.package import ModelPackage
 from service.model.session import Session
+from service.segmentation import Picture
 
 
 def check_known_answer(package: ModelPackage, session: Session) -> None:
@@ -35,7 +35,7 @@ def check_known_answer(package: ModelPackage, session: Session) -> None:
         )
 
 
-def _read(package: ModelPackage, name: str) -> npt.NDArray[np.uint8]:
+def _read(package: ModelPackage, name: str) -> Picture:
     height, width = package.manifest.input.height, package.manifest.input.width
     picture = cv2.imread(str(package.folder / name), cv2.IMREAD_GRAYSCALE)
     if picture is None or picture.shape != (height, width):

@@ -18,12 +18,12 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from service.errors import Busy, NotReady, TimedOut
 from service.latency import Clock
 from service.model.prediction import Prediction
 from service.model.session import Session
+from service.segmentation import Picture
 
 _USUALLY_FEW: Final = 1.5
 """Requests under way for each core, on average, up to which a handful is taken to have come together by chance."""
@@ -84,7 +84,7 @@ class Ticket:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Entry:
-    pixels: npt.NDArray[np.uint8]
+    pixels: Picture
     ticket: Ticket
     entered: float = field(default_factory=time.perf_counter)
     answer: "Future[Prediction]" = field(default_factory=Future)
@@ -159,7 +159,7 @@ class Engine:
         with self._counting:
             self._under_way -= 1
 
-    def predict(self, pixels: npt.NDArray[np.uint8], ticket: Ticket) -> Prediction:
+    def predict(self, pixels: Picture, ticket: Ticket) -> Prediction:
         """Wait for the model's word on a prepared picture, `(height, width)` `uint8`; counts `queue` and `infer`.
 
         Raises:

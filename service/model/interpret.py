@@ -11,9 +11,7 @@ import numpy.typing as npt
 from service.dentition.arrangement import Numbering, arrange
 from service.model.package import Thresholds
 from service.model.prediction import EVIDENCE_CELL, EVIDENCE_STEPS, Prediction
-from service.segmentation import Box
-
-Labels = npt.NDArray[np.uint8]
+from service.segmentation import Box, Labels
 
 _MOST_TEETH: Final = 64
 """Pieces that can be teeth; only of pictures that show no jaw there are more."""

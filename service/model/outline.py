@@ -6,11 +6,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from service.model.interpret import NEIGHBOURHOOD, Labels, find_boxes
+from service.model.interpret import NEIGHBOURHOOD, find_boxes
 from service.model.package import Thresholds
 from service.model.prediction import Prediction
 from service.model.prepare import ModelInput
-from service.segmentation import Box, Tooth
+from service.segmentation import Box, Labels, Tooth
 
 _MARGIN: Final = 3
 """Pixels of the model's input by which a tooth's smooth edge may lie outside of its own: a rim, blurred, enlarged."""

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from service.model.shrink import shrink
-from service.segmentation import Box, Grey
+from service.segmentation import Box, Grey, Picture
 
 _GRAIN_SAMPLES = 320
 """Along the longer side, about how many pixels are looked at to find where a picture lies among other things."""
@@ -60,7 +60,7 @@ class ModelInput:
             1 where it has more than 8 bits, since decoding spreads these over the range that they fill.
     """
 
-    pixels: npt.NDArray[np.uint8]
+    pixels: Picture
     content: Box
     grey_range: float
 
@@ -153,7 +153,7 @@ def _percentiles(line: Grey, *percentages: float) -> list[float]:
     return found
 
 
-def _stretch(pixels: npt.NDArray[np.generic], low: float, high: float) -> npt.NDArray[np.uint8]:
+def _stretch(pixels: npt.NDArray[np.generic], low: float, high: float) -> Picture:
     """Grey values from `low` to `high` spread over 0..255; a picture of one value becomes black."""
     scale = 255.0 / max(high - low, 1e-6)
     stretched = np.rint((pixels.astype(np.float32) - np.float32(low)) * np.float32(scale))

@@ -3,8 +3,8 @@
 import { cannotBeRead } from "./dentition.js";
 import { byId, html } from "./dom.js";
 
-const SEVERITIES = ["error", "warning", "info"];
-const WORDS = { error: "Take again", warning: "Warning", info: "Note" };
+const SEVERITIES = ["error", "warning"];
+const WORDS = { error: "Take again", warning: "Warning" };
 
 // Errors that another exposure would not mend.
 const OTHER_REMEDIES = { "upside-down": "Turn it", sideways: "Turn it", "not-a-panoramic": "Cannot be read" };
