@@ -92,7 +92,7 @@ def main() -> None:
                 for way, run in ways.items():
                     times.setdefault((stage, way), []).append(_processor_ms(run))
     session = open_session(package, "cpu", 1)
-    pixels = prepare(answer.radiograph.pixels, package.manifest.input.fit()).pixels[np.newaxis]
+    pixels = prepare(answer.radiograph.pixels, package.manifest.input).pixels[np.newaxis]
     times["network", "ONNX Runtime, one thread"] = [
         _processor_ms(lambda: session.run(pixels)) for _ in range(3 * rounds)
     ]
@@ -175,7 +175,7 @@ def _decoding(picture: bytes, answer: Answer) -> Iterator[tuple[str, Ways]]:
 
 def _preparing(answer: Answer, segmenter: Segmenter) -> Iterator[tuple[str, Ways]]:
     pixels = answer.radiograph.pixels
-    fit = segmenter.package.manifest.input.fit()
+    fit = segmenter.package.manifest.input
     yield (
         "shrink",
         {

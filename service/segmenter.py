@@ -90,7 +90,7 @@ class Segmenter:
         self.package = package
         self._settings = settings
         self._manifest = package.manifest
-        self._fit = package.manifest.input.fit()
+        self._fit = package.manifest.input
         self.way = choose_way(package, settings)
         self._chosen = choose_session(
             package, settings.provider, self.way.threads, self.way.spinning, self.way.provider

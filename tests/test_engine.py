@@ -26,7 +26,7 @@ PATIENCE_S = 600.0
 def pictures(package: ModelPackage) -> list[Pixels]:
     from service.model.prepare import prepare
 
-    return [prepare(draw_phantom(seed).pixels, package.manifest.input.fit()).pixels for seed in range(5)]
+    return [prepare(draw_phantom(seed).pixels, package.manifest.input).pixels for seed in range(5)]
 
 
 @pytest.fixture(scope="module")

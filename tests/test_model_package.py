@@ -26,6 +26,8 @@ from service.model.prepare import prepare
 from service.model.session import Session, open_session
 from training.phantom import Phantom
 
+INPUT = {"height": 256, "width": 512, "low_percentile": 0.5, "high_percentile": 99.5}
+
 
 @pytest.fixture
 def copied(package: ModelPackage, tmp_path: Path) -> Path:
@@ -83,8 +85,26 @@ def test_a_table_of_confidences_that_makes_no_sense_is_refused(
 
 @pytest.mark.parametrize(
     "changes",
-    [{"classes": [0, 11, 11]}, {"classes": [11, 12]}, {"classes": [0, 51]}, {"surprise": 1}, {"files": []}],
-    ids=["twice", "without background", "no permanent tooth", "unknown key", "no files"],
+    [
+        {"classes": [0, 11, 11]},
+        {"classes": [11, 12]},
+        {"classes": [0, 51]},
+        {"surprise": 1},
+        {"files": []},
+        {"input": {**INPUT, "surprise": 1}},
+        {"input": {**INPUT, "height": 0}},
+        {"input": {"height": 256, "width": 512}},
+    ],
+    ids=[
+        "twice",
+        "without background",
+        "no permanent tooth",
+        "unknown key",
+        "no files",
+        "unknown key of a part",
+        "no height",
+        "no percentiles",
+    ],
 )
 def test_a_manifest_that_says_something_else_is_refused(copied: Path, changes: dict[str, object]) -> None:
     edit_manifest(copied, **changes)
@@ -158,7 +178,7 @@ def test_tensors_that_keep_their_places_give_the_same_answers(
     """The way to a GPU, here in the processor's own memory, where there are no graphs to be had."""
     session = onnxruntime.InferenceSession(package.folder / package.manifest.files[0].path)
     anyhow, in_place = runtimes.run_with(session), runtimes.run_in_place(session, "cpu", graphs=graphs)
-    upright = prepare(phantom.pixels, package.manifest.input.fit()).pixels[np.newaxis]
+    upright = prepare(phantom.pixels, package.manifest.input).pixels[np.newaxis]
     mirrored = upright[:, :, ::-1]
     batches = [upright, mirrored, np.concatenate([upright, mirrored]), upright]
     answers = [in_place(batch) for batch in batches]
@@ -184,7 +204,7 @@ def test_a_gpu_is_asked_by_one_thread_whoever_asks() -> None:
 
 
 def test_every_runtime_for_processors_finds_the_same_teeth(package: ModelPackage, phantom: Phantom) -> None:
-    pixels = prepare(phantom.pixels, package.manifest.input.fit()).pixels
+    pixels = prepare(phantom.pixels, package.manifest.input).pixels
     found = [
         find_teeth(session.run(pixels[np.newaxis])[0], package.manifest.classes, package.manifest.thresholds)
         for session in (open_session(package, "cpu"), open_session(package, "openvino"))

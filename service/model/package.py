@@ -35,19 +35,6 @@ class ModelFile(_Part):
     providers: tuple[str, ...] = Field(min_length=1)
 
 
-class InputFit(_Part):
-    """How a radiograph is fitted to the model; see `service.model.prepare.Fit`."""
-
-    height: int = Field(gt=0)
-    width: int = Field(gt=0)
-    low_percentile: float = Field(ge=0, le=100)
-    high_percentile: float = Field(ge=0, le=100)
-
-    def fit(self) -> Fit:
-        """The same as the value that preparing takes."""
-        return Fit(self.height, self.width, self.low_percentile, self.high_percentile)
-
-
 class Thresholds(_Part):
     """What turns probabilities into teeth, and measurements into findings; chosen on the validation split.
 
@@ -149,7 +136,7 @@ class Manifest(_Part):
     version: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")
     licence: str
     files: tuple[ModelFile, ...] = Field(min_length=1)
-    input: InputFit
+    input: Fit
     classes: tuple[int, ...]
     thresholds: Thresholds
     calibration: Calibration

@@ -7,10 +7,12 @@ its grey values are stretched so that two fixed percentiles become black and whi
 """
 
 from dataclasses import dataclass
+from typing import Annotated, ClassVar
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+from pydantic import ConfigDict, Field
 
 from service.model.shrink import shrink
 from service.segmentation import Box, Grey, Picture
@@ -34,19 +36,29 @@ _LARGEST_FRAME = 0.35
 """A frame that would leave less than this share of a side is no frame but a picture without content."""
 
 
+_Percentile = Annotated[float, Field(ge=0, le=100)]
+
+
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """How a radiograph becomes the model's input.
+    """How a radiograph becomes the model's input; checked where a manifest is read.
 
     Attributes:
         height, width: of the model's input, in pixels.
         low_percentile, high_percentile: the grey values that become black and white, 0..100.
     """
 
-    height: int
-    width: int
-    low_percentile: float = 0.5
-    high_percentile: float = 99.5
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    height: Annotated[int, Field(gt=0)]
+    width: Annotated[int, Field(gt=0)]
+    low_percentile: _Percentile
+    high_percentile: _Percentile
+
+
+def fit_to(height: int, width: int) -> Fit:
+    """The fit to a model's input of a size, as models are trained with it."""
+    return Fit(height, width, low_percentile=0.5, high_percentile=99.5)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

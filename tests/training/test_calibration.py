@@ -129,7 +129,7 @@ def test_the_answer_tells_what_the_packages_table_makes_of_the_mean_probability(
     segmenter, package, phantom, phantom_png
 ):
     answer = segmenter.segment(phantom_png, Wanted(), Ticket(60)).segmentation
-    picture = prepare(phantom.pixels, package.manifest.input.fit()).pixels
+    picture = prepare(phantom.pixels, package.manifest.input).pixels
     (prediction,) = segmenter.engine.session.run(picture[np.newaxis])
     raw = confidences(
         find_teeth(prediction, package.manifest.classes, package.manifest.thresholds),
