@@ -12,7 +12,7 @@ from service.memory import keep_freed_memory
 from service.model.check import check_known_answer
 from service.model.choose import choose_session
 from service.model.engine import Engine, Ticket
-from service.model.interpret import confidences, find_teeth
+from service.model.interpret import find_teeth, mean_probabilities
 from service.model.outline import locate, outline_teeth, to_radiograph
 from service.model.package import ModelPackage
 from service.model.prediction import Prediction, View
@@ -215,7 +215,7 @@ class Segmenter:
 
     def _confidences(self, reading: _Reading) -> dict[int, float]:
         """For each FDI number that was found, the probability that the tooth is right."""
-        raw = confidences(reading.labels, reading.prediction, self._manifest.classes)
+        raw = mean_probabilities(reading.labels, reading.prediction, self._manifest.classes)
         told = self._manifest.calibration.probabilities(np.array(list(raw.values()), np.float64))
         return dict(zip(raw, told.tolist(), strict=True))
 

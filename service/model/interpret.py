@@ -158,7 +158,7 @@ def _touched(whole: Labels, piece: _Piece) -> int:
     return int(np.bincount(touched).argmax()) if touched.size else 0
 
 
-def confidences(labels: Labels, prediction: Prediction, classes: tuple[int, ...]) -> dict[int, float]:
+def mean_probabilities(labels: Labels, prediction: Prediction, classes: tuple[int, ...]) -> dict[int, float]:
     """For each FDI number in `labels`, the mean probability of the number over the tooth's pixels.
 
     A pixel for which the model has another number counts as nothing. How often a tooth of that probability is right is
