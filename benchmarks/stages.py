@@ -36,7 +36,7 @@ from starlette.requests import Request
 from benchmarks.load import FORM_TYPE, form
 from benchmarks.pictures import full_size_pictures
 from benchmarks.places import RESULTS, processor_kind
-from service.api.schemas import rounded, segment_answer, to_json
+from service.api.schemas import segment_answer, to_json
 from service.api.uploads import UploadRoom, file_of, read_body
 from service.machine import processor_name
 from service.model.engine import Ticket
@@ -85,7 +85,7 @@ def main() -> None:
             **dict(_preparing(answer, segmenter)),
             **dict(_interpreting(answer)),
             **dict(_rendering(answer)),
-            **dict(_telling(segmenter, answer, rounded(ticket.clock.read_ms()))),
+            **dict(_telling(segmenter, answer, ticket.clock.read_ms())),
         }
         for stage, ways in stages.items():
             for _ in range(rounds):

@@ -4,7 +4,6 @@ import json
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import wraps
 from importlib.metadata import version
 from pathlib import Path
@@ -16,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from service.api.schemas import rounded, segment_answer, to_json
+from service.api.schemas import segment_answer, to_json
 from service.doctor import examine
 from service.errors import PanosegError, RequestError, SetupError
 from service.model.engine import Ticket
@@ -143,8 +142,7 @@ def segment(
                 progress.console.print(f"{path}: {error}", style="red", markup=False, soft_wrap=True)
                 refused += 1
                 continue
-            told = replace(answer, mask=None, overlay=None)  # they become files of their own
-            content = segment_answer(segmenter, told, rounded(ticket.clock.read_ms()))
+            content = segment_answer(segmenter, answer, ticket.clock.read_ms(), pictures=False)
             assert answer.mask is not None
             assert answer.overlay is not None
             (out / f"{path.stem}.json").write_bytes(to_json(content, for_people=True))

@@ -10,7 +10,6 @@ import structlog
 from fastapi import Depends, Request
 from prometheus_client import CollectorRegistry, Counter, Gauge, Info, ProcessCollector
 
-from service.api.schemas import rounded
 from service.api.uploads import UploadRoom, in_time, read_body
 from service.api.workers import Workers
 from service.errors import NotReady, ReloadFailed, SetupError, TimedOut
@@ -233,7 +232,7 @@ class ServiceState:
                     self.recorder.record_timed_out()
                 raise
             finally:
-                timings_ms = rounded(ticket.clock.read_ms())
+                timings_ms = ticket.clock.read_ms()
                 request.state.answer_headers = _answer_headers(segmenter, timings_ms)
             return segmenter, result, timings_ms
 
