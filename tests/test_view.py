@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.findings import measure_clearance
 from service.model.prediction import VIEWS, Prediction
 from service.model.prepare import fit_to, prepare
+from service.plausibility import measure_clearance
 from training.config import Augmentation
 from training.foreign import draw_foreign, read_foreign
 from training.gather import SOURCES, Source, gather

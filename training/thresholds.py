@@ -7,10 +7,10 @@ import numpy as np
 import numpy.typing as npt
 
 from service.dentition.fdi import FDI_NUMBERS
-from service.findings import measure_clearance, measure_plausibility
 from service.model.interpret import find_teeth
 from service.model.package import Thresholds
 from service.model.prediction import Prediction
+from service.plausibility import measure_clearance, measure_plausibility
 from training.data.samples import DataError
 from training.metrics import ToothAgreement, dice, match_teeth
 

@@ -38,6 +38,11 @@ class Prediction:
     view: tuple[float, ...]
     evidence: npt.NDArray[np.uint8]
 
+    @property
+    def likely_view(self) -> View:
+        """What the picture most probably shows."""
+        return VIEWS[int(np.argmax(self.view))]
+
 
 OUTPUTS: Final = tuple(field.name for field in fields(Prediction))
 """The graph's outputs, in its order."""
