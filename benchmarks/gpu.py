@@ -41,7 +41,8 @@ from service.machine import processor_name, usable_cores
 from service.memory import keep_freed_memory
 from service.model.package import ModelPackage, choose_package
 from service.model.prediction import OUTPUTS
-from service.model.runtimes import PROVIDERS, run_in_place, run_with
+from service.model.providers import EXECUTION_PROVIDERS
+from service.model.runtimes import run_in_place, run_with
 
 RESULT: Final = RESULTS / "gpu.json"
 
@@ -308,8 +309,10 @@ def _open(package: ModelPackage, way: Way, provider: str) -> _Timed:
         settings.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
         options = way.options
     # Without the fallback, an error is told and does not become a session on the processor.
-    session = _Timed(package.folder / file.path, settings, [(PROVIDERS[provider], options)], enable_fallback=0)
-    if session.get_providers()[0] != PROVIDERS[provider]:
+    session = _Timed(
+        package.folder / file.path, settings, [(EXECUTION_PROVIDERS[provider], options)], enable_fallback=0
+    )
+    if session.get_providers()[0] != EXECUTION_PROVIDERS[provider]:
         raise RuntimeError(f"the session holds {session.get_providers()}")
     return session
 

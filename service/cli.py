@@ -129,7 +129,7 @@ def segment(
         )
     _try_folder(out)
     segmenter = Segmenter(choose_package(settings.models, settings.model), settings)
-    for warning in segmenter.warnings:
+    for warning in segmenter.model.warnings:
         _errors.print(f"panoseg: {warning}", style="yellow", markup=False, soft_wrap=True)
     refused = 0
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

@@ -9,14 +9,12 @@ from service.errors import NotAPanoramic
 from service.findings import judge
 from service.latency import Clock
 from service.memory import keep_freed_memory
-from service.model.check import check_known_answer
-from service.model.choose import choose_session
 from service.model.engine import Engine, Ticket
 from service.model.interpret import mean_probabilities
 from service.model.outline import locate, outline_teeth, to_radiograph
 from service.model.package import ModelPackage
 from service.model.prepare import prepare
-from service.model.session import open_lanes
+from service.opening import open_model
 from service.parallel import beside
 from service.radiograph import Radiograph, decode
 from service.reading import Reading, read
@@ -24,7 +22,6 @@ from service.render.draw import MaskKind, draw_mask, draw_overlay
 from service.render.encode import OverlayFormat, encode_overlay, encode_png
 from service.segmentation import Segmentation
 from service.settings import Settings
-from service.tuning import choose_way
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +58,9 @@ class Answer:
 class Segmenter:
     """Segments radiographs with one loaded model; any number of threads may call it at once.
 
+    Attributes:
+        model: what runs, on what, and why.
+
     Raises:
         SetupError: the provider cannot run here, or the model does not give its known answer.
     """
@@ -72,25 +72,8 @@ class Segmenter:
         self.package = package
         self._settings = settings
         self._manifest = package.manifest
-        self.way = choose_way(package, settings)
-        self._chosen = choose_session(
-            package, settings.provider, self.way.threads, self.way.spinning, self.way.provider
-        )
-        session, alongside = self._chosen.session, None
-        if session.on_processor and self.way.threads > 1:
-            alongside = open_lanes(package, session, self.way.threads)
-            check_known_answer(package, alongside)
-        self.engine = Engine(session, alongside, settings.max_requests)
-
-    @property
-    def why(self) -> str:
-        """Where provider and threads come from, in a few words."""
-        return "; ".join(filter(None, (self.way.reason, self._chosen.reason)))
-
-    @property
-    def warnings(self) -> list[str]:
-        """What an administrator should know: a GPU, OpenVINO or a tuning that is there and not used."""
-        return [warning for warning in (self._chosen.warning, self.way.warning) if warning]
+        self.model = open_model(package, settings)
+        self.engine = Engine(self.model.session, self.model.alongside, settings.max_requests)
 
     def segment(self, upload: bytes, wanted: Wanted, ticket: Ticket) -> Answer:
         """Find the teeth in a radiograph's file.

@@ -15,10 +15,10 @@ import cv2
 
 from service.errors import SetupError
 from service.machine import usable_cores
-from service.model.choose import PAUSE_S
 from service.model.engine import Ticket
 from service.model.package import ModelPackage
 from service.model.runtimes import is_installed
+from service.opening import PAUSE_S
 from service.segmenter import Segmenter, Wanted
 from service.settings import Settings
 from service.tuning import Ground, Measured, Tuning, Way

@@ -88,7 +88,7 @@ def evaluate(package_folder: Path, config_path: Path, split: str, out: Path | No
     samples = getattr(load_splits(source, names=(split,)), split)
     with closing(open_segmenter(load_package(package_folder))) as segmenter:
         scores = score_all(segmenter, samples, f"reading {split}")
-        file, provider = segmenter.engine.session.file, segmenter.engine.session.provider
+        file, provider = segmenter.engine.session.file, segmenter.engine.session.execution_provider
     summary = {
         "command": f"panoseg evaluate {package_folder} --config {config_path} --split {split}"
         + (f" --out {out}" if out else ""),

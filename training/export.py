@@ -29,7 +29,8 @@ from service.model.package import (
 )
 from service.model.prediction import Prediction
 from service.model.prepare import fit_to, prepare
-from service.model.runtimes import PROVIDERS, run_with
+from service.model.providers import EXECUTION_PROVIDERS
+from service.model.runtimes import run_with
 from service.model.session import Session, open_session
 from service.render.encode import encode_png
 from training.calibration import CALIBRATION, calibrate, judge_teeth
@@ -277,4 +278,6 @@ def _predict(onnx: Path, precision: Precision, pictures: npt.NDArray[np.uint8]) 
 
 
 def _describe(onnx: Path, precision: Precision) -> ModelFile:
-    return ModelFile(path=onnx.name, sha256=file_sha256(onnx), precision=precision, providers=tuple(PROVIDERS.values()))
+    return ModelFile(
+        path=onnx.name, sha256=file_sha256(onnx), precision=precision, providers=tuple(EXECUTION_PROVIDERS.values())
+    )

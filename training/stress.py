@@ -51,7 +51,7 @@ def stress(package_folder: Path, config_path: Path, split: str, out: Path | None
             describe(one, before, _score_changed(segmenter, samples, one))
             for one in track(STRESSES, f"changing and reading {split}")
         ]
-        file, provider = segmenter.engine.session.file, segmenter.engine.session.provider
+        file, provider = segmenter.engine.session.file, segmenter.engine.session.execution_provider
     summary = {
         "command": f"panoseg evaluate {package_folder} --config {config_path} --split {split} --stress"
         + (f" --out {out}" if out else ""),

@@ -82,7 +82,7 @@ async def ready(state: State) -> Ready:
         version=version("panoseg"),
         model=model_answer(segmenter),
         uptime_s=round(state.uptime_s, 3),
-        warnings=segmenter.warnings,
+        warnings=list(segmenter.model.warnings),
     )
 
 

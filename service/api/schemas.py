@@ -173,7 +173,7 @@ def model_answer(segmenter: Segmenter) -> Model:
         name=manifest.name,
         version=manifest.version,
         sha256=session.file.sha256,
-        provider=session.provider,
+        provider=session.execution_provider,
         precision=session.file.precision,
     )
 

@@ -173,21 +173,22 @@ class ServiceState:
 
     def _take(self, segmenter: Segmenter) -> None:
         """Have a loaded model answer from now on."""
-        session, manifest = segmenter.engine.session, segmenter.package.manifest
+        model, manifest = segmenter.model, segmenter.package.manifest
+        session = model.session
         self._segmenter = segmenter
-        self._model.info({"name": manifest.name, "version": manifest.version, "provider": session.provider})
+        self._model.info({"name": manifest.name, "version": manifest.version, "provider": session.execution_provider})
         self.recorder.target_ms = self.settings.latency_target_ms or (
             _PROCESSOR_TARGET_MS if session.on_processor else _GPU_TARGET_MS
         )
-        for warning in segmenter.warnings:
+        for warning in model.warnings:
             _log.warning("runtime", message=warning)
         _log.info(
             "ready",
             model=f"{manifest.name}/{manifest.version}",
-            provider=session.provider,
-            threads=segmenter.way.threads,
-            chosen=segmenter.why,
-            **({"spinning": segmenter.way.spinning} if session.choice == "cpu" else {}),
+            provider=session.execution_provider,
+            threads=model.threads,
+            chosen=model.reason,
+            **({"spinning": model.spinning} if session.provider == "cpu" else {}),
         )
 
     async def stop(self) -> None:

@@ -24,14 +24,14 @@ def check_known_answer(package: ModelPackage, session: Session) -> None:
     try:
         predictions = [each for count in sizes for each in session.run(pixels.repeat(count, 0))]
     except Exception as error:  # the runtimes' own errors have nothing else in common
-        said, *_ = str(error).splitlines() or [type(error).__name__]
-        raise ProviderUnavailable(f"{session.provider} cannot run the model here: {said}") from error
+        reason, *_ = str(error).splitlines() or [type(error).__name__]
+        raise ProviderUnavailable(f"{session.execution_provider} cannot run the model here: {reason}") from error
     found = (find_teeth(prediction, manifest.classes, manifest.thresholds) for prediction in predictions)
     agreement = min(float((teeth == labels).mean()) for teeth in found)
     if agreement < known.min_agreement:
         raise ModelPackageError(
-            f"{package.folder} does not give its known answer on {session.provider}: {agreement:.1%} of the pixels "
-            f"agree, and {known.min_agreement:.1%} must. The file or the runtime is not what it was."
+            f"{package.folder} does not give its known answer on {session.execution_provider}: {agreement:.1%} of the "
+            f"pixels agree, and {known.min_agreement:.1%} must. The file or the runtime is not what it was."
         )
 
 

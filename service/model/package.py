@@ -27,7 +27,7 @@ class _Part(BaseModel):
 
 
 class ModelFile(_Part):
-    """One ONNX file: where it lies in the package, and which providers it is for, the best first."""
+    """One ONNX file: where it lies in the package, and which execution providers it is for, the best first."""
 
     path: str = Field(pattern=r"^[\w.-]+$")
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
@@ -162,9 +162,9 @@ class ModelPackage:
     folder: Path
     manifest: Manifest
 
-    def file_for(self, provider: str) -> ModelFile | None:
+    def file_for(self, execution_provider: str) -> ModelFile | None:
         """The file that is for a provider; None where the package has none."""
-        return next((file for file in self.manifest.files if provider in file.providers), None)
+        return next((file for file in self.manifest.files if execution_provider in file.providers), None)
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -9,7 +9,8 @@ from service.errors import ModelPackageError
 from service.machine import usable_cores
 from service.model.package import ModelFile, ModelPackage
 from service.model.prediction import Prediction
-from service.model.runtimes import PROVIDERS, Choice, OnProcessor, Run, load
+from service.model.providers import EXECUTION_PROVIDERS, ProcessorProvider, Provider
+from service.model.runtimes import Run, load
 
 _GPU_BATCHES: Final = (1, 2, 4, 8, 16)
 """Few sizes, since a GPU looks for its best way anew for each."""
@@ -20,7 +21,7 @@ class Session:
 
     Attributes:
         file: which of the package's files runs.
-        choice: what holds the model.
+        provider: what holds the model.
         lanes: how many threads may run it at once.
         batches: how many pictures it takes at once, ascending; another number is filled up to the next of these.
     """
@@ -29,26 +30,26 @@ class Session:
         self,
         run: Run,
         file: ModelFile,
-        choice: Choice = "cpu",
+        provider: Provider = "cpu",
         *,
         lanes: int = 1,
         batches: tuple[int, ...] = (1,),
     ) -> None:
         self._run = run
         self.file = file
-        self.choice = choice
+        self.provider = provider
         self.lanes = lanes
         self.batches = batches
 
     @property
-    def provider(self) -> str:
-        """The name of what holds the model, as manifests and answers have it."""
-        return PROVIDERS[self.choice]
+    def execution_provider(self) -> str:
+        """The provider as manifests and answers call it."""
+        return EXECUTION_PROVIDERS[self.provider]
 
     @property
     def on_processor(self) -> bool:
         """Whether the processor does the arithmetic."""
-        return self.choice in get_args(OnProcessor)
+        return self.provider in get_args(ProcessorProvider)
 
     def run(self, pixels: npt.NDArray[np.uint8]) -> list[Prediction]:
         """Predict for prepared pictures, `(count, height, width)` `uint8`."""
@@ -75,7 +76,7 @@ def _refuse(_: npt.NDArray[np.uint8]) -> list[npt.NDArray[Any]]:
 
 
 def open_session(
-    package: ModelPackage, choice: Choice, threads: int | None = None, spinning: bool = True, lanes: int = 1
+    package: ModelPackage, provider: Provider, threads: int | None = None, spinning: bool = True, lanes: int = 1
 ) -> Session:
     """Load a package's model on the provider that is asked for.
 
@@ -88,11 +89,12 @@ def open_session(
         ProviderUnavailable: the provider is not installed, or it is and cannot run here.
         ModelPackageError: the package has no file for the provider, or the file cannot be loaded.
     """
-    file = package.file_for(PROVIDERS[choice])
+    file = package.file_for(EXECUTION_PROVIDERS[provider])
     if file is None:
-        raise ModelPackageError(f"{package.folder} has no file for {PROVIDERS[choice]}.")
-    run = load(package.folder / file.path, choice, threads or usable_cores(), spinning, lanes)
-    return Session(run, file, choice, lanes=lanes, batches=(1,) if choice in get_args(OnProcessor) else _GPU_BATCHES)
+        raise ModelPackageError(f"{package.folder} has no file for {EXECUTION_PROVIDERS[provider]}.")
+    run = load(package.folder / file.path, provider, threads or usable_cores(), spinning, lanes)
+    batches = (1,) if provider in get_args(ProcessorProvider) else _GPU_BATCHES
+    return Session(run, file, provider, lanes=lanes, batches=batches)
 
 
 def open_lanes(package: ModelPackage, session: Session, count: int) -> Session:
@@ -100,4 +102,4 @@ def open_lanes(package: ModelPackage, session: Session, count: int) -> Session:
 
     Reading one picture with every core is soonest, yet costs more of their time than reading each with one core.
     """
-    return open_session(package, session.choice, count, spinning=False, lanes=count)
+    return open_session(package, session.provider, count, spinning=False, lanes=count)
