@@ -42,7 +42,7 @@ from service.memory import keep_freed_memory
 from service.model.package import ModelPackage, choose_package
 from service.model.prediction import OUTPUTS
 from service.model.providers import EXECUTION_PROVIDERS
-from service.model.runtimes import run_in_place, run_with
+from service.model.runtimes import run_bound, run_with
 
 RESULT: Final = RESULTS / "gpu.json"
 
@@ -269,7 +269,7 @@ def _measure_way(chosen: argparse.Namespace) -> None:
     session = _open(package, way, chosen.provider)
     opened = {"session_s": round(time.perf_counter() - begin, 2), "cudnn": _cudnn_version()}
     _tell(opened | {"nodes_on_processor": _on_processor(session)} if chosen.provider == "cuda" else opened)
-    run = run_in_place(session, chosen.provider, graphs=way.graphs)  # type: ignore[arg-type]
+    run = run_bound(session, chosen.provider, graphs=way.graphs)  # type: ignore[arg-type]
     known, reference = _known_picture(package), np.load(chosen.reference)
     threshold = 255 * package.manifest.thresholds.foreground
     for count in (1, 2) if chosen.quick else way.batches:

@@ -115,12 +115,12 @@ class Segmenter:
             return mask() if mask else None, overlay_file
 
     def _interpret(self, radiograph: Radiograph, reading: Reading) -> Segmentation:
-        places = locate(reading.labels)
+        boxes = locate(reading.labels)
         height, width = radiograph.pixels.shape
         labels = to_radiograph(
-            reading.labels, places, reading.prediction, reading.model_input, height, width, reading.thresholds
+            reading.labels, boxes, reading.prediction, reading.model_input, height, width, reading.thresholds
         )
-        teeth = outline_teeth(labels, places, reading.model_input, self._confidences(reading))
+        teeth = outline_teeth(labels, boxes, reading.model_input, self._confidences(reading))
         return Segmentation(labels, teeth, judge(radiograph, reading))
 
     def _confidences(self, reading: Reading) -> dict[int, float]:

@@ -176,16 +176,16 @@ def test_what_is_asked_for_runs_or_nothing_does(package: ModelPackage) -> None:
 
 
 @pytest.mark.parametrize("graphs", [False, True])
-def test_tensors_that_keep_their_places_give_the_same_answers(
+def test_tensors_that_are_bound_to_memory_give_the_same_answers(
     package: ModelPackage, phantom: Phantom, graphs: bool
 ) -> None:
     """The way to a GPU, here in the processor's own memory, where there are no graphs to be had."""
     session = onnxruntime.InferenceSession(package.folder / package.manifest.files[0].path)
-    anyhow, in_place = runtimes.run_with(session), runtimes.run_in_place(session, "cpu", graphs=graphs)
+    anyhow, bound = runtimes.run_with(session), runtimes.run_bound(session, "cpu", graphs=graphs)
     upright = prepare(phantom.pixels, package.manifest.input).pixels[np.newaxis]
     mirrored = upright[:, :, ::-1]
     batches = [upright, mirrored, np.concatenate([upright, mirrored]), upright]
-    answers = [in_place(batch) for batch in batches]
+    answers = [bound(batch) for batch in batches]
     for batch, answer in zip(batches, answers, strict=True):
         for expected, found in zip(anyhow(batch), answer, strict=True):
             np.testing.assert_array_equal(found, expected)

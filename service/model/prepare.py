@@ -156,13 +156,13 @@ def _count_frame(lines: Grey, tolerance: float) -> int:
 def _percentiles(line: Grey, *percentages: float) -> list[float]:
     """As NumPy's, with its linear interpolation, but without what it needs for other dtypes and axes."""
     ordered = np.sort(line)
-    found = []
+    percentiles = []
     for percentage in percentages:
-        place = percentage / 100 * (len(ordered) - 1)
-        below = int(place)
+        index = percentage / 100 * (len(ordered) - 1)
+        below = int(index)
         low, high = float(ordered[below]), float(ordered[min(below + 1, len(ordered) - 1)])
-        found.append(low + (place - below) * (high - low))
-    return found
+        percentiles.append(low + (index - below) * (high - low))
+    return percentiles
 
 
 def _stretch(pixels: npt.NDArray[np.generic], low: float, high: float) -> Picture:

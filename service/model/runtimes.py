@@ -78,13 +78,13 @@ def load(path: Path, provider: Provider, threads: int, spinning: bool, lanes: in
     if provider == "cpu":
         return run_with(_load_with_onnxruntime(path, provider, threads // lanes, spinning))
     if provider == "tensorrt":
-        return in_one_thread(run_in_place(_load_with_onnxruntime(path, provider, threads, spinning), "cuda"))
+        return in_one_thread(run_bound(_load_with_onnxruntime(path, provider, threads, spinning), "cuda"))
     try:
         session, graphs = _load_with_onnxruntime(path, provider, threads, spinning, _NHWC | _GRAPHS), True
     except ProviderUnavailable:
         # The provider makes no graph of a model with work for the processor in it, such as one in eight bits.
         session, graphs = _load_with_onnxruntime(path, provider, threads, spinning, _NHWC), False
-    return in_one_thread(run_in_place(session, "cuda", graphs=graphs))
+    return in_one_thread(run_bound(session, "cuda", graphs=graphs))
 
 
 def in_one_thread(run: Run) -> Run:
@@ -97,10 +97,10 @@ def in_one_thread(run: Run) -> Run:
     return lambda pixels: _ASKS_THE_GPU.submit(run, pixels).result()
 
 
-def run_in_place(session: onnxruntime.InferenceSession, device: Literal["cpu", "cuda"], *, graphs: bool = False) -> Run:
-    """A session of ONNX Runtime, for one thread at a time, whose tensors keep their places in a device's memory.
+def run_bound(session: onnxruntime.InferenceSession, device: Literal["cpu", "cuda"], *, graphs: bool = False) -> Run:
+    """A session of ONNX Runtime, for one thread at a time, whose tensors are bound to memory of a device.
 
-    For each size of batch they are taken once (IO binding). Nothing but the pictures goes up, nothing but the outputs
+    For each size of batch it is taken once (IO binding). Nothing but the pictures goes up, nothing but the outputs
     comes down, and no request waits for memory.
 
     Args:
@@ -109,26 +109,26 @@ def run_in_place(session: onnxruntime.InferenceSession, device: Literal["cpu", "
     """
 
     @cache
-    def take_places(count: int) -> _Places:
-        return _Places(session, device, count, graphs)
+    def bind(count: int) -> _BoundTensors:
+        return _BoundTensors(session, device, count, graphs)
 
-    return lambda pixels: take_places(len(pixels)).run(pixels)
+    return lambda pixels: bind(len(pixels)).run(pixels)
 
 
-class _Places:
-    """Where a session's tensors lie, for one size of batch: in the device's memory, and in memory that it reaches."""
+class _BoundTensors:
+    """A session's tensors for one size of batch: in the device's memory, and in memory that it reaches."""
 
     def __init__(self, session: onnxruntime.InferenceSession, device: str, count: int, graphs: bool) -> None:
         self._session = session
         self._binding = session.io_binding()
         self._options = onnxruntime.RunOptions() if graphs else None
         if self._options:
-            # A graph has its tensors' shapes and places in it, so another size needs another.
+            # A graph has its tensors' shapes and addresses in it, so another size needs another.
             self._options.add_run_config_entry("gpu_graph_id", str(count))
         (pixels,) = session.get_inputs()
-        self._pixels = _Place(pixels, device, count)
+        self._pixels = _BoundTensor(pixels, device, count)
         self._binding.bind_ortvalue_input(pixels.name, self._pixels.value)
-        self._outputs = {tensor.name: _Place(tensor, device, count) for tensor in session.get_outputs()}
+        self._outputs = {tensor.name: _BoundTensor(tensor, device, count) for tensor in session.get_outputs()}
         for name, output in self._outputs.items():
             self._binding.bind_ortvalue_output(name, output.value)
 
@@ -143,7 +143,7 @@ class _Places:
         return [output.array.copy() for output in outputs]
 
 
-class _Place:
+class _BoundTensor:
     """A tensor on a device, and the same in this process's memory; on a processor, to test this on, the two are one.
 
     Attributes:
