@@ -65,7 +65,7 @@ def _machine() -> Iterator[Fact]:
 
 
 def _runtime() -> Iterator[Fact]:
-    installed = [f"{name} {found}" for name in _WHEELS if (found := _installed(name))]
+    installed = [f"{name} {release}" for name in _WHEELS if (release := _installed(name))]
     yield Fact("ONNX Runtime", "installed", ", ".join(installed))
     if len(installed) > 1:
         yield Fact("ONNX Runtime", "clash", "they overwrite each other; keep one and install it anew")
@@ -83,8 +83,8 @@ def _installed(name: str) -> str | None:
 
 def _gpu() -> Iterator[Fact]:
     yield Fact("GPU", "device", "an NVIDIA device is there" if has_gpu() else "no NVIDIA device is there")
-    taken = _cuda_of_driver()
-    yield Fact("GPU", "driver", f"takes CUDA up to {taken}" if taken else "libcuda.so.1 cannot be loaded, so none")
+    newest = _cuda_of_driver()
+    yield Fact("GPU", "driver", f"takes CUDA up to {newest}" if newest else "libcuda.so.1 cannot be loaded, so none")
     built = getattr(importlib.import_module("onnxruntime.capi.build_and_package_info"), "cuda_version", "")
     yield Fact("GPU", "ONNX Runtime", f"is built for CUDA {built}" if built else "is built without CUDA")
 
@@ -118,8 +118,8 @@ def _providers(package: ModelPackage) -> Iterator[Fact]:
             state = "works"
         except SetupError as error:
             state = f"not here. {error}"
-        taken = f"{file.path} ({file.precision})" if file else "no file"
-        yield Fact("providers", provider, f"{taken}: {state}")
+        described = f"{file.path} ({file.precision})" if file else "no file"
+        yield Fact("providers", provider, f"{described}: {state}")
 
 
 def _outcome(package: ModelPackage, settings: Settings) -> Iterator[Fact]:

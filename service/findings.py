@@ -58,8 +58,8 @@ def _turned(view: View) -> Finding:
 
 
 def _few_teeth(teeth: int, limit: int) -> Finding:
-    found = "Few teeth were found" if teeth else "No teeth were found"
-    text = f"{found}; where the patient has more, the picture is cut off or of poor quality."
+    how_many = "Few teeth were found" if teeth else "No teeth were found"
+    text = f"{how_many}; where the patient has more, the picture is cut off or of poor quality."
     return _finding("few-teeth", "warning", text, teeth, limit)
 
 

@@ -96,8 +96,8 @@ class Segmentation:
     @property
     def missing(self) -> tuple[int, ...]:
         """FDI numbers of the 32 permanent teeth that were not found."""
-        found = {tooth.fdi for tooth in self.teeth}
-        return tuple(fdi for fdi in FDI_NUMBERS if fdi not in found)
+        present = {tooth.fdi for tooth in self.teeth}
+        return tuple(fdi for fdi in FDI_NUMBERS if fdi not in present)
 
     @property
     def tooth_fraction(self) -> float:

@@ -77,8 +77,8 @@ class Settings(BaseSettings):
 def unknown_variables() -> list[str]:
     """Variables of the environment that look like settings and are none, such as misspelt ones."""
     prefix = Settings.model_config["env_prefix"]
-    named = (name for name in sorted(os.environ) if name.startswith(prefix))
-    return [name for name in named if name.removeprefix(prefix).lower() not in Settings.model_fields]
+    variables = (name for name in sorted(os.environ) if name.startswith(prefix))
+    return [name for name in variables if name.removeprefix(prefix).lower() not in Settings.model_fields]
 
 
 def describe() -> str:

@@ -44,8 +44,7 @@ def tune(package: ModelPackage, settings: Settings, rounds: int, tell: Callable[
     with ExitStack() as stack:
         segmenters = {}
         for way in ways():
-            chosen = {"provider": way.provider, "threads": way.threads, "spinning": way.spinning}
-            segmenters[way] = Segmenter(package, settings.model_copy(update=chosen))
+            segmenters[way] = Segmenter(package, settings.model_copy(update=way.model_dump()))
             stack.callback(segmenters[way].close)
         times: dict[Way, list[float]] = {way: [] for way in segmenters}
         for number in range(rounds + 1):

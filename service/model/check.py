@@ -26,8 +26,8 @@ def check_known_answer(package: ModelPackage, session: Session) -> None:
     except Exception as error:  # the runtimes' own errors have nothing else in common
         reason, *_ = str(error).splitlines() or [type(error).__name__]
         raise ProviderUnavailable(f"{session.execution_provider} cannot run the model here: {reason}") from error
-    found = (find_teeth(prediction, manifest.classes, manifest.thresholds) for prediction in predictions)
-    agreement = min(float((teeth == labels).mean()) for teeth in found)
+    answers = (find_teeth(prediction, manifest.classes, manifest.thresholds) for prediction in predictions)
+    agreement = min(float((answer == labels).mean()) for answer in answers)
     if agreement < known.min_agreement:
         raise ModelPackageError(
             f"{package.folder} does not give its known answer on {session.execution_provider}: {agreement:.1%} of the "

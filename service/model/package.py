@@ -222,15 +222,15 @@ def read_manifests(models: Path) -> tuple[list[tuple[Path, Manifest]], list[str]
 
     One that is just being copied there is damaged for a while, which is no reason to be silent about the others.
     """
-    found, faults = [], []
+    packages, faults = [], []
     for folder in find_packages(models):
         try:
             manifest = read_manifest(folder)
             _refuse_misplaced(folder, manifest)
-            found.append((folder, manifest))
+            packages.append((folder, manifest))
         except ModelPackageError as error:
             faults.append(str(error))
-    return found, faults
+    return packages, faults
 
 
 def choose_package(models: Path, wanted: str | None) -> ModelPackage:
