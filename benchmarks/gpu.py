@@ -40,7 +40,9 @@ from benchmarks.places import REPOSITORY, RESULTS, commit
 from service.machine import processor_name, usable_cores
 from service.memory import keep_freed_memory
 from service.model.package import ModelPackage, choose_package
-from service.model.runtimes import OUTPUTS, PROVIDERS, run_in_place, run_with
+from service.model.prediction import OUTPUTS
+from service.model.providers import EXECUTION_PROVIDERS
+from service.model.runtimes import run_bound, run_with
 
 RESULT: Final = RESULTS / "gpu.json"
 
@@ -267,7 +269,7 @@ def _measure_way(chosen: argparse.Namespace) -> None:
     session = _open(package, way, chosen.provider)
     opened = {"session_s": round(time.perf_counter() - begin, 2), "cudnn": _cudnn_version()}
     _tell(opened | {"nodes_on_processor": _on_processor(session)} if chosen.provider == "cuda" else opened)
-    run = run_in_place(session, chosen.provider, graphs=way.graphs)  # type: ignore[arg-type]
+    run = run_bound(session, chosen.provider, graphs=way.graphs)  # type: ignore[arg-type]
     picture, reference = _known_picture(package), np.load(chosen.reference)
     threshold = 255 * package.manifest.thresholds.foreground
     for count in (1, 2) if chosen.quick else way.batches:
@@ -307,8 +309,10 @@ def _open(package: ModelPackage, way: Way, provider: str) -> _Timed:
         settings.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
         options = way.options
     # Without the fallback, an error is told and does not become a session on the processor.
-    session = _Timed(package.folder / file.path, settings, [(PROVIDERS[provider], options)], enable_fallback=0)
-    if session.get_providers()[0] != PROVIDERS[provider]:
+    session = _Timed(
+        package.folder / file.path, settings, [(EXECUTION_PROVIDERS[provider], options)], enable_fallback=0
+    )
+    if session.get_providers()[0] != EXECUTION_PROVIDERS[provider]:
         raise RuntimeError(f"the session holds {session.get_providers()}")
     return session
 

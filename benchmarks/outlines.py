@@ -19,7 +19,8 @@ from benchmarks.reading import splits_of
 from service.machine import processor_name
 from service.model.interpret import find_teeth
 from service.model.package import Manifest, choose_package
-from service.model.session import Prediction, Session, open_session
+from service.model.prediction import Prediction
+from service.model.session import Session, open_session
 from service.settings import Settings
 from training.data import Sample
 from training.export import prepare_truths

@@ -18,7 +18,8 @@ from service.dentition.fdi import FDI_NUMBERS
 from service.machine import processor_name
 from service.model.interpret import find_teeth
 from service.model.package import ModelPackage, choose_package
-from service.model.session import Prediction, open_session
+from service.model.prediction import Prediction
+from service.model.session import open_session
 from service.settings import Settings
 from training.config import load_config
 from training.data import Splits, load_splits

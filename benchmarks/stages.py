@@ -36,7 +36,7 @@ from starlette.requests import Request
 from benchmarks.load import FORM_TYPE, form
 from benchmarks.pictures import full_size_pictures
 from benchmarks.places import RESULTS, processor_kind
-from service.api.schemas import rounded, segment_answer, to_json
+from service.api.schemas import segment_answer, to_json
 from service.api.uploads import UploadRoom, file_of, read_body
 from service.machine import processor_name
 from service.model.engine import Ticket
@@ -85,14 +85,14 @@ def main() -> None:
             **dict(_preparing(answer, segmenter)),
             **dict(_interpreting(answer)),
             **dict(_rendering(answer)),
-            **dict(_telling(segmenter, answer, rounded(ticket.clock.read_ms()))),
+            **dict(_telling(segmenter, answer, ticket.clock.read_ms())),
         }
         for stage, ways in stages.items():
             for _ in range(rounds):
                 for way, run in ways.items():
                     times.setdefault((stage, way), []).append(_processor_ms(run))
     session = open_session(package, "cpu", 1)
-    pixels = prepare(answer.radiograph.pixels, package.manifest.input.fit()).pixels[np.newaxis]
+    pixels = prepare(answer.radiograph.pixels, package.manifest.input).pixels[np.newaxis]
     times["network", "ONNX Runtime, one thread"] = [
         _processor_ms(lambda: session.run(pixels)) for _ in range(3 * rounds)
     ]
@@ -175,7 +175,7 @@ def _decoding(picture: bytes, answer: Answer) -> Iterator[tuple[str, Ways]]:
 
 def _preparing(answer: Answer, segmenter: Segmenter) -> Iterator[tuple[str, Ways]]:
     pixels = answer.radiograph.pixels
-    fit = segmenter.package.manifest.input.fit()
+    fit = segmenter.package.manifest.input
     yield (
         "shrink",
         {

@@ -1,10 +1,9 @@
-"""The command line of the service: serve, segment files without a server, list models."""
+"""The command line of the service: serve, segment files without a server, list models, doctor, tune, triton."""
 
 import json
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import wraps
 from importlib.metadata import version
 from pathlib import Path
@@ -16,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from service.api.schemas import rounded, segment_answer, to_json
+from service.api.schemas import segment_answer, to_json
 from service.doctor import examine
 from service.errors import PanosegError, RequestError, SetupError
 from service.model.engine import Ticket
@@ -105,8 +104,8 @@ def serve(
     log_level: Annotated[str | None, _option("log_level")] = None,
 ) -> None:
     """Run the service, with its page at /, until it is stopped (Ctrl-C or SIGTERM)."""
-    given = {name: value for name, value in locals().items() if value is not None}
-    if failed := run_service(Settings(**given)):
+    options = {name: value for name, value in locals().items() if value is not None}
+    if failed := run_service(Settings(**options)):
         _print_fault(failed)
         raise typer.Exit(_FAULT)
 
@@ -130,7 +129,7 @@ def segment(
         )
     _try_folder(out)
     segmenter = Segmenter(choose_package(settings.models, settings.model), settings)
-    for warning in segmenter.warnings:
+    for warning in segmenter.model.warnings:
         _errors.print(f"panoseg: {warning}", style="yellow", markup=False, soft_wrap=True)
     refused = 0
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -143,8 +142,7 @@ def segment(
                 progress.console.print(f"{path}: {error}", style="red", markup=False, soft_wrap=True)
                 refused += 1
                 continue
-            told = replace(answer, mask=None, overlay=None)  # they become files of their own
-            content = segment_answer(segmenter, told, rounded(ticket.clock.read_ms()))
+            content = segment_answer(segmenter, answer, ticket.clock.read_ms(), pictures=False)
             assert answer.mask is not None
             assert answer.overlay is not None
             (out / f"{path.stem}.json").write_bytes(to_json(content, for_people=True))
@@ -161,10 +159,10 @@ def segment(
 def models(as_json: Annotated[bool, typer.Option("--json", help="Print the manifests as JSON.")] = False) -> None:
     """List the model packages that can be served."""
     settings = Settings()
-    found, faults = read_manifests(settings.models)
-    if not found and not faults:
+    packages, faults = read_manifests(settings.models)
+    if not packages and not faults:
         choose_package(settings.models, None)  # says why there is none
-    _list_models([manifest for _, manifest in found], as_json)
+    _list_models([manifest for _, manifest in packages], as_json)
     for fault in faults:
         _print_fault(fault)
     if faults:
@@ -204,9 +202,9 @@ def tune(rounds: Annotated[int, typer.Option(min=1, help="Requests that each way
     """Measure how the model runs soonest on this machine's processor, and write it down for the service to use."""
     settings = Settings()
     _try_folder(settings.tuning.parent)
-    found = measure(choose_package(settings.models, settings.model), settings, rounds, typer.echo)
-    settings.tuning.write_text(found.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    typer.echo(f"{describe_way(found.best)}; written to {settings.tuning}. Restart or reload the service.")
+    result = measure(choose_package(settings.models, settings.model), settings, rounds, typer.echo)
+    settings.tuning.write_text(result.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    typer.echo(f"{describe_way(result.best)}; written to {settings.tuning}. Restart or reload the service.")
 
 
 @app.command()

@@ -13,7 +13,8 @@ import onnxruntime
 from service.errors import ModelPackageError, SetupError
 from service.machine import affine_cores, free_memory_mb, processor_name, quota, usable_cores
 from service.model.package import ModelPackage, choose_package, find_packages, load_package
-from service.model.runtimes import PROVIDERS, has_gpu
+from service.model.providers import EXECUTION_PROVIDERS
+from service.model.runtimes import has_gpu
 from service.model.session import open_session
 from service.segmenter import Segmenter
 from service.settings import Settings, unknown_variables
@@ -64,7 +65,7 @@ def _machine() -> Iterator[Fact]:
 
 
 def _runtime() -> Iterator[Fact]:
-    installed = [f"{name} {found}" for name in _WHEELS if (found := _installed(name))]
+    installed = [f"{name} {release}" for name in _WHEELS if (release := _installed(name))]
     yield Fact("ONNX Runtime", "installed", ", ".join(installed))
     if len(installed) > 1:
         yield Fact("ONNX Runtime", "clash", "they overwrite each other; keep one and install it anew")
@@ -82,8 +83,8 @@ def _installed(name: str) -> str | None:
 
 def _gpu() -> Iterator[Fact]:
     yield Fact("GPU", "device", "an NVIDIA device is there" if has_gpu() else "no NVIDIA device is there")
-    taken = _cuda_of_driver()
-    yield Fact("GPU", "driver", f"takes CUDA up to {taken}" if taken else "libcuda.so.1 cannot be loaded, so none")
+    newest = _cuda_of_driver()
+    yield Fact("GPU", "driver", f"takes CUDA up to {newest}" if newest else "libcuda.so.1 cannot be loaded, so none")
     built = getattr(importlib.import_module("onnxruntime.capi.build_and_package_info"), "cuda_version", "")
     yield Fact("GPU", "ONNX Runtime", f"is built for CUDA {built}" if built else "is built without CUDA")
 
@@ -110,15 +111,15 @@ def _models(settings: Settings) -> Iterator[Fact]:
 
 
 def _providers(package: ModelPackage) -> Iterator[Fact]:
-    for choice, provider in PROVIDERS.items():
-        file = package.file_for(provider)
+    for provider, execution_provider in EXECUTION_PROVIDERS.items():
+        file = package.file_for(execution_provider)
         try:
-            open_session(package, choice)
+            open_session(package, provider)
             state = "works"
         except SetupError as error:
             state = f"not here. {error}"
-        taken = f"{file.path} ({file.precision})" if file else "no file"
-        yield Fact("providers", choice, f"{taken}: {state}")
+        described = f"{file.path} ({file.precision})" if file else "no file"
+        yield Fact("providers", provider, f"{described}: {state}")
 
 
 def _outcome(package: ModelPackage, settings: Settings) -> Iterator[Fact]:
@@ -128,12 +129,13 @@ def _outcome(package: ModelPackage, settings: Settings) -> Iterator[Fact]:
     except SetupError as error:
         yield Fact(topic, "nothing", str(error), fault=True)
         return
-    session, way, manifest = segmenter.engine.session, segmenter.way, package.manifest
+    model, manifest = segmenter.model, package.manifest
+    session = model.session
     yield Fact(topic, "model", f"{manifest.name}/{manifest.version}, {session.file.path}; gives its known answer")
-    yield Fact(topic, "provider", f"{session.provider} ({segmenter.why})")
-    waiting = "spinning" if way.spinning else "waiting asleep"
-    threads = f"{way.threads}, {waiting}" if session.choice == "cpu" else f"{way.threads}"
+    yield Fact(topic, "provider", f"{session.execution_provider} ({model.reason})")
+    waiting = "spinning" if model.spinning else "waiting asleep"
+    threads = f"{model.threads}, {waiting}" if session.provider == "cpu" else f"{model.threads}"
     yield Fact(topic, "threads", threads)
-    for warning in segmenter.warnings:
+    for warning in model.warnings:
         yield Fact(topic, "warning", warning)
     segmenter.close()

@@ -44,8 +44,9 @@ class Clock:
         self._stages[name] += 1000.0 * seconds
 
     def read_ms(self) -> dict[str, float]:
-        """Milliseconds of each stage, and under `total` those since its file had arrived."""
-        return {**self._stages, TOTAL: 1000.0 * (time.perf_counter() - self._start)}
+        """Milliseconds of each stage to the microsecond, and under `total` those since its file had arrived."""
+        times_ms = {**self._stages, TOTAL: 1000.0 * (time.perf_counter() - self._start)}
+        return {stage: round(time_ms, 3) for stage, time_ms in times_ms.items()}
 
 
 @dataclass(frozen=True, slots=True)

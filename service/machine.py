@@ -55,7 +55,7 @@ def _groups_of(controller: str, groups: Path, own_groups: Path) -> list[Path]:
         lines = own_groups.read_text(encoding="utf-8").splitlines()
     except OSError:
         lines = []
-    found = [groups, groups / controller]
+    folders = [groups, groups / controller]
     for line in lines:
         _, controllers, path = line.split(":", 2)
         if controllers == "":
@@ -65,8 +65,8 @@ def _groups_of(controller: str, groups: Path, own_groups: Path) -> list[Path]:
         else:
             continue
         group = Path(path.lstrip("/"))
-        found += [mount / each for mount in mounts for each in (group, *group.parents)]
-    return found
+        folders += [mount / each for mount in mounts for each in (group, *group.parents)]
+    return folders
 
 
 def _quota_of(group: Path) -> float:

@@ -1,4 +1,4 @@
-"""The answer to a radiograph: which teeth stand where, what was noticed, and how long each step took."""
+"""The answer to a radiograph: which teeth stand where, and what was noticed; and the arrays that it is about."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,11 +8,16 @@ import numpy.typing as npt
 
 from service.dentition.fdi import FDI_NUMBERS, universal
 
-Severity = Literal["info", "warning", "error"]
-
+Severity = Literal["warning", "error"]
 
 Grey = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 """Grey values, `(height, width)`."""
+
+Picture = npt.NDArray[np.uint8]
+"""Grey values `(height, width)`, or red, green and blue `(height, width, 3)`."""
+
+Labels = npt.NDArray[np.uint8]
+"""The FDI number of each pixel, `(height, width)`, 0 where there is no tooth."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,20 +84,20 @@ class Segmentation:
     """Everything found in one radiograph, in pixels of the radiograph as sent.
 
     Attributes:
-        labels: `(height, width)` `uint8`; a pixel's FDI number, 0 where there is no tooth.
+        labels: in pixels of the radiograph as sent.
         teeth: in the order of their FDI numbers, one for each number that occurs in `labels`.
         findings: what was noticed about the picture.
     """
 
-    labels: npt.NDArray[np.uint8]
+    labels: Labels
     teeth: tuple[Tooth, ...]
     findings: tuple[Finding, ...]
 
     @property
     def missing(self) -> tuple[int, ...]:
         """FDI numbers of the 32 permanent teeth that were not found."""
-        found = {tooth.fdi for tooth in self.teeth}
-        return tuple(fdi for fdi in FDI_NUMBERS if fdi not in found)
+        present = {tooth.fdi for tooth in self.teeth}
+        return tuple(fdi for fdi in FDI_NUMBERS if fdi not in present)
 
     @property
     def tooth_fraction(self) -> float:

@@ -77,15 +77,16 @@ def serve(settings: Settings) -> str | None:
     def stop() -> None:
         server.should_exit = True
 
-    service = create_app(settings, on_failure=stop)
+    app = create_app(settings, on_failure=stop)
+    state: ServiceState = app.state.service
     config = uvicorn.Config(
-        service,
+        app,
         http=BoundedProtocol,
         log_config=None,
         access_log=False,
         server_header=False,
     )
-    server = _Server(config, service.state.service)
+    server = _Server(config, state)
     listener = _listen(settings)
     host, port = listener.getsockname()[:2]
     host = f"[{host}]" if ":" in host else host
@@ -93,7 +94,6 @@ def serve(settings: Settings) -> str | None:
         _log.warning("unknown setting", variable=variable, reason="nothing reads it")
     _log.info("listening", url=f"http://{host}:{port}/", version=version("panoseg"))
     server.run(sockets=[listener])
-    state: ServiceState = service.state.service
     _log.info("stopped", unfinished=state.under_way)
     if state.unfinished:
         # Python would wait for its threads, and a library that has a file with no end does not come back.
@@ -115,9 +115,9 @@ def _listen(settings: Settings) -> socket.socket:
             return socket.create_server(address)
         return socket.create_server(address, family=socket.AF_INET6, dualstack_ipv6=socket.has_dualstack_ipv6())
     except OSError as error:
-        told = {
+        advice = {
             errno.EADDRINUSE: "another program, perhaps another panoseg, has that port. Stop it, or set another port.",
             errno.EACCES: "ports below 1024 are not for everybody. Set another port.",
         }
-        why = told.get(error.errno or 0, f"{error.strerror}. Set another host or port.")
+        why = advice.get(error.errno or 0, f"{error.strerror}. Set another host or port.")
         raise SetupError(f"Cannot listen on {host}, port {settings.port}: {why}") from error

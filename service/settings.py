@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from service.model.choose import ProviderChoice
+from service.model.providers import Provider
 from service.radiograph import Limits
 
 _REPOSITORY = Path(__file__).resolve().parent.parent
@@ -30,7 +30,7 @@ class Settings(BaseSettings):
         default=None,
         description="Model to run, <name> or <name>/<version>; the newest of the first if not set.",
     )
-    provider: ProviderChoice = Field(
+    provider: Literal["auto", Provider] = Field(
         default="auto",
         description="What runs the model: auto, cpu, cuda, tensorrt or openvino; all but auto insist on it.",
     )
@@ -77,8 +77,8 @@ class Settings(BaseSettings):
 def unknown_variables() -> list[str]:
     """Variables of the environment that look like settings and are none, such as misspelt ones."""
     prefix = Settings.model_config["env_prefix"]
-    named = (name for name in sorted(os.environ) if name.startswith(prefix))
-    return [name for name in named if name.removeprefix(prefix).lower() not in Settings.model_fields]
+    variables = (name for name in sorted(os.environ) if name.startswith(prefix))
+    return [name for name in variables if name.removeprefix(prefix).lower() not in Settings.model_fields]
 
 
 def describe() -> str:

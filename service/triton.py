@@ -10,7 +10,7 @@ from pathlib import Path
 
 from service.errors import ModelPackageError, SetupError
 from service.model.package import ModelPackage
-from service.model.runtimes import PROVIDERS
+from service.model.providers import EXECUTION_PROVIDERS
 from service.model.signature import MAX_BATCH, Tensor, graph_input, graph_outputs
 
 
@@ -25,10 +25,10 @@ def write_triton_repository(package: ModelPackage, out: Path, gpu: bool) -> Path
         SetupError: the model is there already.
     """
     manifest = package.manifest
-    provider = PROVIDERS["cuda" if gpu else "cpu"]
-    file = package.file_for(provider)
+    execution_provider = EXECUTION_PROVIDERS["cuda" if gpu else "cpu"]
+    file = package.file_for(execution_provider)
     if file is None:
-        raise ModelPackageError(f"{package.folder} has no file for {provider}.")
+        raise ModelPackageError(f"{package.folder} has no file for {execution_provider}.")
     if not manifest.version.isdigit() or int(manifest.version) < 1:
         raise ModelPackageError(f"Triton's versions are whole numbers from 1 on, and this one is {manifest.version}.")
     folder = out / manifest.name

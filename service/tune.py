@@ -15,10 +15,10 @@ import cv2
 
 from service.errors import SetupError
 from service.machine import usable_cores
-from service.model.choose import PAUSE_S
 from service.model.engine import Ticket
 from service.model.package import ModelPackage
 from service.model.runtimes import is_installed
+from service.opening import PAUSE_S
 from service.segmenter import Segmenter, Wanted
 from service.settings import Settings
 from service.tuning import Ground, Measured, Tuning, Way
@@ -44,8 +44,7 @@ def tune(package: ModelPackage, settings: Settings, rounds: int, tell: Callable[
     with ExitStack() as stack:
         segmenters = {}
         for way in ways():
-            chosen = {"provider": way.provider, "threads": way.threads, "spinning": way.spinning}
-            segmenters[way] = Segmenter(package, settings.model_copy(update=chosen))
+            segmenters[way] = Segmenter(package, settings.model_copy(update=way.model_dump()))
             stack.callback(segmenters[way].close)
         times: dict[Way, list[float]] = {way: [] for way in segmenters}
         for number in range(rounds + 1):

@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from service.errors import SetupError
 from service.machine import affine_cores, processor_name, usable_cores
 from service.model.package import ModelPackage
-from service.model.runtimes import OnProcessor, is_installed
+from service.model.providers import ProcessorProvider
+from service.model.runtimes import is_installed
 from service.settings import Settings
 
 
@@ -44,7 +45,7 @@ class Ground(_Part):
 class Way(_Part):
     """One way to run the model on the processor."""
 
-    provider: OnProcessor
+    provider: ProcessorProvider
     threads: int
     spinning: bool
 
@@ -75,7 +76,7 @@ class ChosenWay:
         warning: a sentence for the administrator where a tuning could not be used.
     """
 
-    provider: OnProcessor | None
+    provider: ProcessorProvider | None
     threads: int
     spinning: bool
     reason: str

@@ -51,6 +51,14 @@ def test_of_two_teeth_with_one_number_the_one_beside_the_gap_is_renumbered() -> 
     assert read([16, 14, 14, 13], centres, sure([16, 14, 14, 13])) == [16, 15, 14, 13]
 
 
+def test_a_second_tooth_of_one_number_has_that_of_the_empty_place_beside_it() -> None:
+    """The example that is worked through where the best path is looked for."""
+    evidence = sure([11, 11, 22])
+    evidence[1] = -20.0
+    evidence[1, [FDI_NUMBERS.index(11), FDI_NUMBERS.index(21)]] = np.log([0.6, 0.4])
+    assert read([11, 21, 22], in_a_row([11, 21, 22]), evidence) == [11, 21, 22]
+
+
 def test_a_doubtful_tooth_is_numbered_by_its_neighbours_and_their_distance() -> None:
     evidence = sure([36, 35, 34, 33])
     doubtful = np.where(np.isin(FDI_NUMBERS, LOWER), np.log(1 / 16), -6.0)

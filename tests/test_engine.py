@@ -13,8 +13,10 @@ import pytest
 from service.errors import NotReady, TimedOut
 from service.model.engine import Abandoned, Engine, Ticket
 from service.model.package import ModelPackage
+from service.model.prediction import Prediction
+from service.model.providers import Provider
 from service.model.runtimes import load
-from service.model.session import Prediction, Session, open_lanes, open_session
+from service.model.session import Session, open_lanes, open_session
 from training.phantom import draw_phantom
 
 Pixels = npt.NDArray[np.uint8]
@@ -25,7 +27,7 @@ PATIENCE_S = 600.0
 def pictures(package: ModelPackage) -> list[Pixels]:
     from service.model.prepare import prepare
 
-    return [prepare(draw_phantom(seed).pixels, package.manifest.input.fit()).pixels for seed in range(5)]
+    return [prepare(draw_phantom(seed).pixels, package.manifest.input).pixels for seed in range(5)]
 
 
 @pytest.fixture(scope="module")
@@ -86,11 +88,11 @@ def same(one: Prediction, other: Prediction) -> bool:
     return bool(np.array_equal(one.tooth, other.tooth) and np.array_equal(one.foreground, other.foreground))
 
 
-@pytest.mark.parametrize("choice", ["cpu", "openvino"])
+@pytest.mark.parametrize("provider", ["cpu", "openvino"])
 def test_pictures_that_arrive_together_are_each_read_as_if_alone(
-    package: ModelPackage, pictures: list[Pixels], choice: str
+    package: ModelPackage, pictures: list[Pixels], provider: Provider
 ) -> None:
-    session = open_session(package, choice, threads=2)  # type: ignore[arg-type]
+    session = open_session(package, provider, threads=2)
     expected = [session.run(picture[np.newaxis])[0] for picture in pictures]
     with engine(session, open_lanes(package, session, 2)) as running, ThreadPoolExecutor(5) as callers:
         answers = list(callers.map(lambda picture: ask(running, picture), pictures * 4))
@@ -240,7 +242,7 @@ def test_a_model_that_is_closed_is_freed_by_who_closes_it(package: ModelPackage,
         ask(running, pictures[0])
         assert freed() is not None
     assert freed() is None
-    assert session.provider == "CPUExecutionProvider"  # an answer that is being written tells it still
+    assert session.execution_provider == "CPUExecutionProvider"  # an answer that is being written tells it still
 
 
 def until(holds: Callable[[], bool]) -> None:

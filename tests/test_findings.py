@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.dentition.fdi import FDI_NUMBERS
-from service.findings import Plausibility
 from service.model.engine import Ticket
+from service.plausibility import Plausibility
 from service.segmentation import Segmentation
 from service.segmenter import Segmenter, Wanted
 from training.foreign import cut_out, draw_foreign

@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.dentition.fdi import FDI_NUMBERS
-from service.model.interpret import confidences, find_teeth
+from service.model.interpret import find_teeth, mean_probabilities
 from service.model.outline import locate, outline_teeth, to_radiograph
 from service.model.package import Thresholds
+from service.model.prediction import EVIDENCE_CELL, Prediction
 from service.model.prepare import ModelInput
-from service.model.session import EVIDENCE_CELL, Prediction
 from service.segmentation import Box
 
 CLASSES = (0, *FDI_NUMBERS)
@@ -112,7 +112,7 @@ def test_nothing_found_is_an_answer_too() -> None:
     model_input = ModelInput(np.zeros((HEIGHT, WIDTH), np.uint8), Box(0, 0, 300, 200), 1.0)
     large = to_radiograph(labels, locate(labels), prediction, model_input, 200, 300, THRESHOLDS)
     assert not large.any()
-    assert outline_teeth(large, locate(labels), model_input, confidences(labels, prediction, CLASSES)) == ()
+    assert outline_teeth(large, locate(labels), model_input, mean_probabilities(labels, prediction, CLASSES)) == ()
 
 
 @given(
@@ -146,7 +146,7 @@ def test_outlines_boxes_and_areas_tell_of_the_same_pixels(size: tuple[int, int])
     prediction = predict((18, 3, 4, 14, 22), (17, 17, 6, 12, 22), (47, 20, 40, 15, 20))
     labels = find_teeth(prediction, CLASSES, THRESHOLDS)
     large = to_radiograph(labels, locate(labels), prediction, model_input, height, width, THRESHOLDS)
-    teeth = outline_teeth(large, locate(labels), model_input, confidences(labels, prediction, CLASSES))
+    teeth = outline_teeth(large, locate(labels), model_input, mean_probabilities(labels, prediction, CLASSES))
     assert [tooth.fdi for tooth in teeth] == [17, 18, 47]
     for tooth in teeth:
         mask = large == tooth.fdi

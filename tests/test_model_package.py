@@ -15,16 +15,21 @@ import numpy.typing as npt
 import onnxruntime
 import pytest
 
+from service import opening
 from service.errors import ModelPackageError, ProviderUnavailable
-from service.model import choose as choose_module
 from service.model import runtimes
 from service.model.check import check_known_answer
-from service.model.choose import Chosen, choose_session
 from service.model.interpret import find_teeth
 from service.model.package import ModelPackage, choose_package, find_packages, load_package, read_manifests
 from service.model.prepare import prepare
+from service.model.providers import Provider
 from service.model.session import Session, open_session
+from service.opening import OpenModel, open_model
+from service.settings import Settings
+from service.tuning import Ground, Tuning, Way
 from training.phantom import Phantom
+
+INPUT = {"height": 256, "width": 512, "low_percentile": 0.5, "high_percentile": 99.5}
 
 
 @pytest.fixture
@@ -33,8 +38,9 @@ def copied(package: ModelPackage, tmp_path: Path) -> Path:
     return Path(shutil.copytree(package.folder, tmp_path / package.manifest.name / package.manifest.version))
 
 
-def choose(package: ModelPackage) -> Chosen:
-    return choose_session(package, "auto", 1, False)
+def open_with(package: ModelPackage, provider: str = "auto", tuning: Path = Path("none.json")) -> OpenModel:
+    """With one thread, so that it is loaded once."""
+    return open_model(package, Settings(provider=provider, threads=1, spinning=False, tuning=tuning))
 
 
 def edit_manifest(folder: Path, **changes: object) -> None:
@@ -83,8 +89,26 @@ def test_a_table_of_confidences_that_makes_no_sense_is_refused(
 
 @pytest.mark.parametrize(
     "changes",
-    [{"classes": [0, 11, 11]}, {"classes": [11, 12]}, {"classes": [0, 51]}, {"surprise": 1}, {"files": []}],
-    ids=["twice", "without background", "no permanent tooth", "unknown key", "no files"],
+    [
+        {"classes": [0, 11, 11]},
+        {"classes": [11, 12]},
+        {"classes": [0, 51]},
+        {"surprise": 1},
+        {"files": []},
+        {"input": {**INPUT, "surprise": 1}},
+        {"input": {**INPUT, "height": 0}},
+        {"input": {"height": 256, "width": 512}},
+    ],
+    ids=[
+        "twice",
+        "without background",
+        "no permanent tooth",
+        "unknown key",
+        "no files",
+        "unknown key of a part",
+        "no height",
+        "no percentiles",
+    ],
 )
 def test_a_manifest_that_says_something_else_is_refused(copied: Path, changes: dict[str, object]) -> None:
     edit_manifest(copied, **changes)
@@ -143,25 +167,25 @@ def test_a_package_that_cannot_be_read_is_told_and_hides_no_other(copied: Path) 
 
 
 def test_what_is_asked_for_runs_or_nothing_does(package: ModelPackage) -> None:
-    assert open_session(package, "cpu").provider == "CPUExecutionProvider"
-    assert open_session(package, "openvino").provider == "OpenVINO"
-    for choice, provider in (("cuda", "CUDAExecutionProvider"), ("tensorrt", "TensorrtExecutionProvider")):
-        if provider not in onnxruntime.get_available_providers():
-            with pytest.raises(ProviderUnavailable, match=provider):
-                open_session(package, choice)  # type: ignore[arg-type]
+    assert open_session(package, "cpu").execution_provider == "CPUExecutionProvider"
+    assert open_session(package, "openvino").execution_provider == "OpenVINO"
+    for provider, execution_provider in (("cuda", "CUDAExecutionProvider"), ("tensorrt", "TensorrtExecutionProvider")):
+        if execution_provider not in onnxruntime.get_available_providers():
+            with pytest.raises(ProviderUnavailable, match=execution_provider):
+                open_session(package, provider)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("graphs", [False, True])
-def test_tensors_that_keep_their_places_give_the_same_answers(
+def test_tensors_that_are_bound_to_memory_give_the_same_answers(
     package: ModelPackage, phantom: Phantom, graphs: bool
 ) -> None:
     """The way to a GPU, here in the processor's own memory, where there are no graphs to be had."""
     session = onnxruntime.InferenceSession(package.folder / package.manifest.files[0].path)
-    anyhow, in_place = runtimes.run_with(session), runtimes.run_in_place(session, "cpu", graphs=graphs)
-    upright = prepare(phantom.pixels, package.manifest.input.fit()).pixels[np.newaxis]
+    anyhow, bound = runtimes.run_with(session), runtimes.run_bound(session, "cpu", graphs=graphs)
+    upright = prepare(phantom.pixels, package.manifest.input).pixels[np.newaxis]
     mirrored = upright[:, :, ::-1]
     batches = [upright, mirrored, np.concatenate([upright, mirrored]), upright]
-    answers = [in_place(batch) for batch in batches]
+    answers = [bound(batch) for batch in batches]
     for batch, answer in zip(batches, answers, strict=True):
         for expected, found in zip(anyhow(batch), answer, strict=True):
             np.testing.assert_array_equal(found, expected)
@@ -184,7 +208,7 @@ def test_a_gpu_is_asked_by_one_thread_whoever_asks() -> None:
 
 
 def test_every_runtime_for_processors_finds_the_same_teeth(package: ModelPackage, phantom: Phantom) -> None:
-    pixels = prepare(phantom.pixels, package.manifest.input.fit()).pixels
+    pixels = prepare(phantom.pixels, package.manifest.input).pixels
     found = [
         find_teeth(session.run(pixels[np.newaxis])[0], package.manifest.classes, package.manifest.thresholds)
         for session in (open_session(package, "cpu"), open_session(package, "openvino"))
@@ -196,14 +220,22 @@ def test_every_runtime_for_processors_finds_the_same_teeth(package: ModelPackage
 def test_left_to_itself_the_soonest_runtime_reads_and_says_why(
     package: ModelPackage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    chosen = choose(package)
-    assert chosen.session.provider in ("CPUExecutionProvider", "OpenVINO")
-    assert re.fullmatch(r"soonest when loaded: CPUExecutionProvider \d+ ms, OpenVINO \d+ ms", str(chosen.reason))
-    for preferred, provider in (("cpu", "CPUExecutionProvider"), ("openvino", "OpenVINO")):
-        assert choose_session(package, "auto", 1, False, preferred).session.provider == provider  # type: ignore[arg-type]
-    monkeypatch.setattr(choose_module, "is_installed", lambda _: False)
-    chosen = choose(package)
-    assert (chosen.session.provider, chosen.reason, chosen.warning) == ("CPUExecutionProvider", None, None)
+    model = open_with(package)
+    assert model.session.provider in ("cpu", "openvino")
+    times = r"soonest when loaded: CPUExecutionProvider \d+ ms, OpenVINO \d+ ms"
+    assert re.fullmatch(f"threads and spinning as set; {times}", model.reason)
+    monkeypatch.setattr(opening, "is_installed", lambda _: False)
+    model = open_with(package)
+    assert (model.session.provider, model.reason, model.warnings) == ("cpu", "threads and spinning as set", ())
+
+
+@pytest.mark.parametrize("provider", ["cpu", "openvino"])
+def test_left_to_itself_what_tuning_found_best_reads(package: ModelPackage, tmp_path: Path, provider: str) -> None:
+    best = Way(provider=provider, threads=1, spinning=False)  # type: ignore[arg-type]
+    tuning = Tuning(date="2030-01-01", ground=Ground.here(package), best=best, measured=())
+    path = tmp_path / "tuning.json"
+    path.write_text(tuning.model_dump_json())
+    assert open_with(package, tuning=path).session.provider == provider
 
 
 def test_a_gpu_that_fails_at_its_first_picture_is_passed_over_and_said_to_be(
@@ -214,21 +246,22 @@ def test_a_gpu_that_fails_at_its_first_picture_is_passed_over_and_said_to_be(
     def run_out(_: object) -> list[npt.NDArray[Any]]:
         raise onnxruntime.capi.onnxruntime_pybind11_state.Fail("CUDA failure 2: out of memory\nat line 1")
 
-    def open_session_on(package: ModelPackage, choice: runtimes.Choice, threads: int, spinning: bool) -> Session:
-        if choice == "cuda":
-            return Session(run_out, package.manifest.files[0], choice)
-        return on_processor(package, choice, threads, spinning)
+    def open_session_on(package: ModelPackage, provider: Provider, threads: int, spinning: bool) -> Session:
+        if provider == "cuda":
+            return Session(run_out, package.manifest.files[0], provider)
+        return on_processor(package, provider, threads, spinning)
 
-    monkeypatch.setattr(choose_module, "has_gpu", lambda: True)
-    monkeypatch.setattr(choose_module, "is_installed", lambda _: True)
-    monkeypatch.setattr(choose_module, "open_session", open_session_on)
-    chosen = choose(package)
-    assert chosen.session.on_processor
-    assert chosen.warning == (
-        "A GPU is there and is not used: CUDAExecutionProvider cannot run the model here: CUDA failure 2: out of memory"
+    monkeypatch.setattr(opening, "has_gpu", lambda: True)
+    monkeypatch.setattr(opening, "is_installed", lambda _: True)
+    monkeypatch.setattr(opening, "open_session", open_session_on)
+    model = open_with(package)
+    assert model.session.on_processor
+    assert model.warnings == (
+        "A GPU is there and is not used: "
+        "CUDAExecutionProvider cannot run the model here: CUDA failure 2: out of memory",
     )
     with pytest.raises(ProviderUnavailable, match="out of memory"):
-        choose_session(package, "cuda", 1, False)
+        open_with(package, "cuda")
 
 
 def test_openvino_that_cannot_read_the_model_is_passed_over_and_said_to_be(
@@ -238,28 +271,28 @@ def test_openvino_that_cannot_read_the_model_is_passed_over_and_said_to_be(
         raise RuntimeError("no such primitive")
 
     monkeypatch.setattr("openvino.Core.compile_model", refuse)
-    chosen = choose(package)
-    assert chosen.session.provider == "CPUExecutionProvider"
-    assert "OpenVINO is there and is not used" in str(chosen.warning)
+    model = open_with(package)
+    assert model.session.provider == "cpu"
+    assert "OpenVINO is there and is not used" in str(model.warnings)
     with pytest.raises(ModelPackageError, match="no such primitive"):
-        choose_session(package, "openvino", 1, False)
+        open_with(package, "openvino")
 
 
 def test_openvino_that_cannot_be_imported_is_passed_over_and_said_to_be(
     package: ModelPackage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "openvino", None)
-    monkeypatch.setattr(choose_module, "is_installed", lambda choice: choice == "openvino")
+    monkeypatch.setattr(opening, "is_installed", lambda provider: provider == "openvino")
     monkeypatch.setattr(runtimes, "is_installed", lambda _: True)
-    chosen = choose(package)
-    assert chosen.session.provider == "CPUExecutionProvider"
-    assert "OpenVINO is there and is not used: OpenVINO cannot run here" in str(chosen.warning)
+    model = open_with(package)
+    assert model.session.provider == "cpu"
+    assert "OpenVINO is there and is not used: OpenVINO cannot run here" in str(model.warnings)
 
 
 def test_openvino_that_is_not_installed_is_asked_for_in_vain(
     package: ModelPackage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runtimes, "is_installed", lambda choice: choice != "openvino")
+    monkeypatch.setattr(runtimes, "is_installed", lambda provider: provider != "openvino")
     with pytest.raises(ProviderUnavailable, match=r"OpenVINO is not installed; install panoseg\[cpu\]"):
         open_session(package, "openvino")
 
@@ -276,8 +309,8 @@ def test_a_provider_that_falls_away_without_a_word_is_noticed(
 
 
 def test_left_to_itself_a_gpu_that_is_not_used_is_told(package: ModelPackage, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert choose(package).warning is None
-    monkeypatch.setattr(choose_module, "has_gpu", lambda: True)
-    chosen = choose(package)
-    assert chosen.session.on_processor
-    assert "A GPU is there and is not used" in str(chosen.warning)
+    assert open_with(package).warnings == ()
+    monkeypatch.setattr(opening, "has_gpu", lambda: True)
+    model = open_with(package)
+    assert model.session.on_processor
+    assert "A GPU is there and is not used" in str(model.warnings)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from service.dentition.fdi import FDI_NUMBERS, mirrored
-from service.model.prepare import Fit, prepare
+from service.model.prepare import fit_to, prepare
 from service.radiograph import Limits, decode
 from training.phantom import draw_phantom, draw_samples
 
@@ -123,7 +123,7 @@ def test_greys_are_those_of_a_radiograph(phantom):
     assert low < 60
     assert 120 < high <= 255
     assert 50 < phantom.pixels.mean() < 150
-    assert prepare(phantom.pixels, Fit(256, 512)).grey_range > 0.4
+    assert prepare(phantom.pixels, fit_to(256, 512)).grey_range > 0.4
 
 
 def test_teeth_are_brighter_than_the_gap_between_the_rows(full):
@@ -137,7 +137,7 @@ def test_teeth_are_brighter_than_the_gap_between_the_rows(full):
 
 def test_the_whole_phantom_is_taken_for_content(phantom):
     height, width = phantom.pixels.shape
-    content = prepare(phantom.pixels, Fit(256, 512)).content
+    content = prepare(phantom.pixels, fit_to(256, 512)).content
     assert (content.width, content.height) == (width, height)
 
 

@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.model.prepare import Fit, find_content, prepare
+from service.model.prepare import find_content, fit_to, prepare
 from service.model.shrink import shrink
 from service.radiograph import Limits, decode
 from service.segmentation import Box
 from training.phantom import Phantom
 from training.stress_changes import STRESSES
 
-FIT = Fit(256, 512)
+FIT = fit_to(256, 512)
 
 BY_NAME = {change.name: change for change in STRESSES}
 

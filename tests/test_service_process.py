@@ -8,6 +8,8 @@ import subprocess
 import sys
 import threading
 import time
+import zlib
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
@@ -25,6 +27,8 @@ from tests.encoders import dicom
 from tests.running import REPOSITORY, running_service
 from training.phantom import Phantom
 
+PlainService = tuple[str, "subprocess.Popen[bytes]", Path]
+
 HALF_A_TIFF = bytes(cv2.imencode(".tif", np.eye(256, dtype=np.uint8))[1][:900])
 
 
@@ -39,6 +43,13 @@ def large_png(phantom: Phantom) -> bytes:
     large = cv2.resize(phantom.pixels, (7000, 3500), interpolation=cv2.INTER_LINEAR)
     noise = np.random.default_rng(3).integers(0, 20, large.shape, np.uint8)
     return cv2.imencode(".png", cv2.add(large, noise), [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
+
+
+@pytest.fixture(scope="module")
+def plain_service() -> Iterator[PlainService]:
+    """Address, process and log of a service for tests that neither set nor stop anything; empty is not set."""
+    with running_service(PANOSEG_MODEL="", PANOSEG_THREADS="") as running:
+        yield running
 
 
 @pytest.mark.parametrize("provider", ["cuda", "tensorrt"])
@@ -67,9 +78,9 @@ def test_an_address_that_is_taken_keeps_the_service_from_starting() -> None:
     assert f"Cannot listen on 127.0.0.1, port {port}: another program" in outcome.stderr
 
 
-def test_empty_settings_count_as_not_set() -> None:
-    with running_service(PANOSEG_MODEL="", PANOSEG_THREADS="") as (url, _, _):
-        assert httpx.get(f"{url}/health/ready").status_code == 200
+def test_empty_settings_count_as_not_set(plain_service: PlainService) -> None:
+    url, _, _ = plain_service
+    assert httpx.get(f"{url}/health/ready").status_code == 200
 
 
 def test_what_is_being_received_has_its_bounds(phantom_png: bytes) -> None:
@@ -124,11 +135,12 @@ def test_a_request_with_long_headers_is_answered(service_url: str) -> None:
     assert answer.status_code == 200
 
 
-def test_requests_that_wait_for_their_turn_are_the_queue(large_png: bytes) -> None:
+def test_requests_that_wait_for_their_turn_are_the_queue(plain_service: PlainService, large_png: bytes) -> None:
     count = usable_cores() + 4
     if count > 16:
         pytest.skip("the service has fewer places than this machine has cores")
-    with running_service() as (url, _, _), ThreadPoolExecutor(count) as callers:
+    url, _, _ = plain_service
+    with ThreadPoolExecutor(count) as callers:
         answers = [callers.submit(httpx.post, f"{url}/v1/mask", content=large_png, timeout=120) for _ in range(count)]
         deepest = 0
         while not all(answer.done() for answer in answers):
@@ -258,36 +270,32 @@ def test_what_a_stop_leaves_unanswered_is_told_so_and_is_no_fault(large_png: byt
         assert "Traceback" not in log.read_text()
 
 
-def test_logs_are_json_lines_without_names_from_the_request(phantom_png: bytes) -> None:
-    import json
-
-    with running_service() as (url, _, log):
-        httpx.post(f"{url}/v1/segment", files={"file": ("Jane_Doe_1970.png", phantom_png)}, timeout=30)
-        httpx.get(f"{url}/Jane_Doe_1970")
-        lines = log.read_text().splitlines()
+def test_logs_are_json_lines_without_names_from_the_request(plain_service: PlainService, phantom_png: bytes) -> None:
+    url, _, log = plain_service
+    httpx.post(f"{url}/v1/segment", files={"file": ("Jane_Doe_1970.png", phantom_png)}, timeout=30)
+    httpx.get(f"{url}/Jane_Doe_1970")
+    lines = log.read_text().splitlines()
     assert "Jane" not in "".join(lines)
     assert {json.loads(line)["event"] for line in lines} >= {"listening", "ready", "request"}
 
 
-def test_memory_does_not_follow_a_bomb() -> None:
+def test_memory_does_not_follow_a_bomb(plain_service: PlainService) -> None:
     bomb = cv2.imencode(".png", np.zeros((2, 2), np.uint8))[1].tobytes()
     header = bomb[:16] + (60000).to_bytes(4, "big") * 2 + bomb[24:29]
-    import zlib
-
     bomb = header + zlib.crc32(header[12:29]).to_bytes(4, "big") + bomb[33:]
-    with running_service() as (url, process, _):
+    url, process, _ = plain_service
 
-        def resident_mb() -> float:
-            pages = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1])
-            return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+    def resident_mb() -> float:
+        pages = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
-        if not Path("/proc/self/statm").exists():
-            pytest.skip("needs /proc to read a process's memory")
-        before = resident_mb()
-        for _ in range(5):
-            answer = httpx.post(f"{url}/v1/segment", content=bomb, timeout=30)
-            assert answer.json()["type"] == "urn:panoseg:problem:too-many-pixels"
-        assert resident_mb() - before < 150
+    if not Path("/proc/self/statm").exists():
+        pytest.skip("needs /proc to read a process's memory")
+    before = resident_mb()
+    for _ in range(5):
+        answer = httpx.post(f"{url}/v1/segment", content=bomb, timeout=30)
+        assert answer.json()["type"] == "urn:panoseg:problem:too-many-pixels"
+    assert resident_mb() - before < 150
 
 
 def test_work_that_does_not_end_is_answered_in_time_and_does_not_keep_the_service_from_stopping(

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.findings import measure_clearance
-from service.model.prepare import Fit, prepare
-from service.model.session import VIEWS, Prediction
+from service.model.prediction import VIEWS, Prediction
+from service.model.prepare import fit_to, prepare
+from service.plausibility import measure_clearance
 from training.config import Augmentation
 from training.foreign import draw_foreign, read_foreign
 from training.gather import SOURCES, Source, gather
@@ -24,7 +24,7 @@ from training.phantom import Phantom
 from training.thresholds import choose_thresholds
 from training.view import learn_views, make_examples
 
-FIT = Fit(64, 128)
+FIT = fit_to(64, 128)
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

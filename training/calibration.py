@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from service.errors import SetupError
-from service.model.interpret import confidences, find_teeth
+from service.model.interpret import find_teeth, mean_probabilities
 from service.model.package import Calibration, CalibrationMethod, Thresholds
-from service.model.session import Prediction
+from service.model.prediction import Prediction
 from training.metrics import right_teeth
 from training.pixels import Labels
 from training.reliability import JudgedTooth, expected_calibration_error, kept_at, reliability_bins
@@ -118,7 +118,9 @@ def judge_teeth(predictions: Sequence[Prediction], truths: Sequence[Labels], thr
     for picture, (prediction, truth) in enumerate(zip(predictions, truths, strict=True)):
         labels = find_teeth(prediction, CLASSES, thresholds)
         right = right_teeth(labels, truth)
-        rows += [(picture, fdi, raw, fdi in right) for fdi, raw in confidences(labels, prediction, CLASSES).items()]
+        rows += [
+            (picture, fdi, raw, fdi in right) for fdi, raw in mean_probabilities(labels, prediction, CLASSES).items()
+        ]
     picture, fdi, raw, right = np.array(rows, np.float64).reshape(-1, 4).T
     return FoundTeeth(picture.astype(np.intp), fdi.astype(np.intp), raw, right)
 

@@ -39,7 +39,7 @@ def describe_measurement(command: str, source: Data, session: Session) -> dict[s
         "file": session.file.path,
         "sha256": session.file.sha256,
         "data": describe_data(source),
-        "provider": session.provider,
+        "provider": session.execution_provider,
         "processor": processor_name(),
     }
 

@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -17,7 +17,6 @@ from service.model.check import check_known_answer
 from service.model.interpret import find_teeth
 from service.model.package import (
     MANIFEST,
-    InputFit,
     KnownAnswer,
     Manifest,
     ModelFile,
@@ -28,9 +27,11 @@ from service.model.package import (
     load_package,
     read_manifest,
 )
-from service.model.prepare import Fit, prepare
-from service.model.runtimes import PROVIDERS, run_with
-from service.model.session import Prediction, Session, open_session
+from service.model.prediction import Prediction
+from service.model.prepare import fit_to, prepare
+from service.model.providers import EXECUTION_PROVIDERS
+from service.model.runtimes import run_with
+from service.model.session import Session, open_session
 from service.render.encode import encode_png
 from training.calibration import CALIBRATION, calibrate, judge_teeth
 from training.checkpoint import CONFIG, is_package, load_network
@@ -113,7 +114,7 @@ def export(
         raise ConfigError(f"{run} tells tooth from background only; a package needs numbered teeth (classes: 33).")
     network = load_network(run, config)
     size = config.phases[-1]
-    fit = Fit(size.height, size.width)
+    fit = fit_to(size.height, size.width)
     others = read_foreign(foreign, fit) if foreign else []
     splits = number_splits(load_splits(config.data, names=("train", "val")), config)
     train_pictures, train_truths = prepare_truths(splits.train, size.height, size.width)
@@ -145,7 +146,7 @@ def export(
         version=version,
         licence=provenance.licence,
         files=(_describe(int8, "int8"),),
-        input=InputFit(**asdict(fit)),
+        input=fit,
         classes=CLASSES,
         thresholds=thresholds,
         calibration=calibrated.calibration,
@@ -247,7 +248,7 @@ def _write_known_answer(package: Path, manifest: Manifest) -> None:
     from training.phantom import draw_phantom
 
     known = manifest.known_answer
-    picture = prepare(draw_phantom(_KNOWN_SEED).pixels, manifest.input.fit()).pixels
+    picture = prepare(draw_phantom(_KNOWN_SEED).pixels, manifest.input).pixels
     (prediction,) = _predict(package / manifest.files[0].path, "int8", picture[np.newaxis])
     labels = find_teeth(prediction, manifest.classes, manifest.thresholds)
     (package / known.picture).write_bytes(encode_png(picture))
@@ -263,4 +264,6 @@ def _predict(onnx: Path, precision: Precision, pictures: npt.NDArray[np.uint8]) 
 
 
 def _describe(onnx: Path, precision: Precision) -> ModelFile:
-    return ModelFile(path=onnx.name, sha256=file_sha256(onnx), precision=precision, providers=tuple(PROVIDERS.values()))
+    return ModelFile(
+        path=onnx.name, sha256=file_sha256(onnx), precision=precision, providers=tuple(EXECUTION_PROVIDERS.values())
+    )

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from service.errors import SetupError
-from service.model.runtimes import OUTPUTS
-from service.model.session import EVIDENCE_CELL, EVIDENCE_STEPS
+from service.model.prediction import EVIDENCE_CELL, EVIDENCE_STEPS, OUTPUTS
 from training.network import ToothNetwork, scale_pixels
 from training.view import ViewRule
 

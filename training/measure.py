@@ -14,7 +14,7 @@ from rich.progress import track
 
 from service.model.interpret import find_teeth
 from service.model.package import file_sha256
-from service.model.session import VIEWS, Prediction
+from service.model.prediction import VIEWS, Prediction
 from training.checkpoint import BEST, CONFIG, LAST, epochs_done, load_network
 from training.config import Config, load_config
 from training.data import Sample, Splits, load_split

@@ -6,10 +6,10 @@ from typing import Final
 import numpy as np
 
 from service.dentition.fdi import FDI_NUMBERS
-from service.findings import measure_clearance, measure_plausibility
 from service.model.interpret import find_teeth
 from service.model.package import Thresholds
-from service.model.session import Prediction
+from service.model.prediction import Prediction
+from service.plausibility import measure_clearance, measure_plausibility
 from training.data.samples import DataError
 from training.metrics import ToothAgreement, dice, match_teeth
 from training.pixels import Labels

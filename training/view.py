@@ -15,8 +15,8 @@ import numpy.typing as npt
 import torch
 
 from service.dentition.fdi import FDI_NUMBERS
-from service.model.prepare import Fit, prepare
-from service.model.session import VIEWS, View
+from service.model.prediction import VIEWS, View
+from service.model.prepare import fit_to, prepare
 from training.augment import augment
 from training.config import Augmentation
 from training.foreign import cut_out, draw_foreign, vary
@@ -73,7 +73,7 @@ def make_examples(
         pictures, truths: of the training split, prepared; a truth is above 0 where there is tooth.
         foreign: prepared.
     """
-    fit = Fit(*pictures[0].shape)
+    fit = fit_to(*pictures[0].shape)
     made: list[tuple[Picture, View]] = []
     for index, (pixels, truth) in enumerate(zip(pictures, truths, strict=True)):
         generator = np.random.default_rng((_SEED, index))

@@ -1,6 +1,6 @@
 """What a server of another make does for a request: our model and our codecs, the answer that /v1/segment gives."""
 
-from service.api.schemas import rounded, segment_answer, to_json
+from service.api.schemas import segment_answer, to_json
 from service.model.engine import Ticket
 from service.model.package import choose_package
 from service.segmenter import Segmenter, Wanted
@@ -19,4 +19,4 @@ class Work:
         """JSON with polygons, mask and overlay of a radiograph's file."""
         ticket = Ticket(self._timeout_s)
         answer = self._segmenter.segment(upload, Wanted("binary", "jpeg"), ticket)
-        return to_json(segment_answer(self._segmenter, answer, rounded(ticket.clock.read_ms())))
+        return to_json(segment_answer(self._segmenter, answer, ticket.clock.read_ms()))

@@ -108,12 +108,12 @@ def _describe_answers(answers: dict[str, Any]) -> None:
     if "HTTPValidationError" in str(answers.get("422")):
         del answers["422"]
     for status, answer in answers.items():
-        told = ["X-Request-ID"]
+        names = ["X-Request-ID"]
         if "504" in answers:  # where there is work that may time out
-            told += ["Server-Timing", "X-Model"] + (["Retry-After"] if status == "503" else [])
+            names += ["Server-Timing", "X-Model"] + (["Retry-After"] if status == "503" else [])
         answer["headers"] = {
             name: {"description": _HEADERS[name], "schema": {"type": "string"}, "required": name == "X-Request-ID"}
-            for name in told
+            for name in names
         }
 
 
@@ -179,7 +179,7 @@ class _Envelope:
             # The route's own template, since a path that somebody typed may hold a name.
             route = getattr(scope.get("route"), "path", "other")
             self._state.requests.labels(route, str(status)).inc()
-            told = {"problem": scope["state"]["problem"]} if "problem" in scope["state"] else {}
+            problem = {"problem": scope["state"]["problem"]} if "problem" in scope["state"] else {}
             # Probes that are answered well would be all that a log holds.
             log = _log.debug if route in _PROBES and status == 200 else _log.info
             log(
@@ -188,6 +188,6 @@ class _Envelope:
                 method=scope["method"] if scope["method"] in ("GET", "POST", "HEAD", "OPTIONS") else "other",
                 route=route,
                 status=status,
-                **told,
+                **problem,
                 duration_ms=round(1000 * (time.perf_counter() - begin), 3),
             )

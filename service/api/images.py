@@ -113,13 +113,13 @@ async def overlay(
 
 def _accepted(accept: str) -> OverlayFormat:
     """What an `Accept` header would rather have (RFC 9110, 12.5.1), JPEG where it is all the same."""
-    shares: dict[str, float] = {}
+    weights: dict[str, float] = {}
     for each in accept.lower().split(","):
         kind, *parameters = (part.strip() for part in each.split(";"))
-        told = next((part[2:] for part in parameters if part.startswith("q=")), "1")
-        shares[kind] = float(told) if re.fullmatch(r"[01](\.\d{0,3})?", told) else 0.0
+        weight = next((part[2:] for part in parameters if part.startswith("q=")), "1")
+        weights[kind] = float(weight) if re.fullmatch(r"[01](\.\d{0,3})?", weight) else 0.0
     png, jpeg = (
-        next((shares[kind] for kind in (f"image/{name}", "image/*", "*/*") if kind in shares), 0.0)
+        next((weights[kind] for kind in (f"image/{name}", "image/*", "*/*") if kind in weights), 0.0)
         for name in ("png", "jpeg")
     )
     return "png" if png > jpeg else "jpeg"

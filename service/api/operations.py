@@ -36,10 +36,10 @@ _log: Final = structlog.get_logger("panoseg.service")
 def models(state: State) -> ModelsAnswer:
     """Every model package in the folder of models, with its metrics and licence; the log names those left out."""
     active = state.segmenter  # once, since another may take over meanwhile
-    found, faults = read_manifests(state.settings.models)
+    manifests, faults = read_manifests(state.settings.models)
     for fault in faults:
         _log.warning("model left out", reason=fault)
-    packages = [(manifest, folder == active.package.folder) for folder, manifest in found]
+    packages = [(manifest, folder == active.package.folder) for folder, manifest in manifests]
     return models_answer(packages, active.engine.session)
 
 
@@ -82,7 +82,7 @@ async def ready(state: State) -> Ready:
         version=version("panoseg"),
         model=model_answer(segmenter),
         uptime_s=round(state.uptime_s, 3),
-        warnings=segmenter.warnings,
+        warnings=list(segmenter.model.warnings),
     )
 
 

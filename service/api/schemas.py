@@ -173,25 +173,31 @@ def model_answer(segmenter: Segmenter) -> Model:
         name=manifest.name,
         version=manifest.version,
         sha256=session.file.sha256,
-        provider=session.provider,
+        provider=session.execution_provider,
         precision=session.file.precision,
     )
 
 
 def segment_answer(
-    segmenter: Segmenter, answer: Answer, timings_ms: dict[str, float], *, polygons: bool = True
+    segmenter: Segmenter,
+    answer: Answer,
+    timings_ms: dict[str, float],
+    *,
+    polygons: bool = True,
+    pictures: bool = True,
 ) -> SegmentAnswer:
     """An answer for the wire, under an id of its own.
 
     Args:
         segmenter: what gave it.
-        timings_ms: as `rounded` gives them.
-        polygons: whether outlines were asked for.
+        timings_ms: as the request's clock reads.
+        polygons: whether it holds the teeth's outlines.
+        pictures: whether it holds the mask and the overlay, where there are any.
     """
     radiograph, segmentation = answer.radiograph, answer.segmentation
     height, width = radiograph.pixels.shape
     uncertain = segmenter.package.manifest.thresholds.uncertain
-    told = SegmentAnswer(
+    content = SegmentAnswer(
         id=new_id(),
         image=Image(
             width=width,
@@ -205,24 +211,21 @@ def segment_answer(
         teeth=[_tooth(tooth, uncertain, polygons) for tooth in segmentation.teeth],
         missing=list(segmentation.missing),
         tooth_fraction=round(segmentation.tooth_fraction, 6),
-        quality=Quality(suitable=segmentation.suitable, findings=[_finding(found) for found in segmentation.findings]),
+        quality=Quality(
+            suitable=segmentation.suitable, findings=[_finding(finding) for finding in segmentation.findings]
+        ),
         timings_ms=timings_ms,
     )
-    if answer.mask is not None:
-        told["mask"] = _encoded(answer.mask)
-    if answer.overlay is not None:
-        told["overlay"] = _encoded(answer.overlay)
-    return told
+    if pictures and answer.mask is not None:
+        content["mask"] = _encoded(answer.mask)
+    if pictures and answer.overlay is not None:
+        content["overlay"] = _encoded(answer.overlay)
+    return content
 
 
 def to_json(answer: SegmentAnswer, for_people: bool = False) -> bytes:
     """The answer as it goes over the wire; for people, with line breaks."""
     return orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY | (orjson.OPT_INDENT_2 if for_people else 0))
-
-
-def rounded(timings_ms: dict[str, float]) -> dict[str, float]:
-    """Times to the microsecond, as they stand in the body and in `Server-Timing`."""
-    return {stage: round(value, 3) for stage, value in timings_ms.items()}
 
 
 def models_answer(packages: list[tuple[Manifest, bool]], active: Session) -> ModelsAnswer:
@@ -268,7 +271,7 @@ def _to_microseconds(stages: Mapping[str, Percentiles]) -> dict[str, Percentiles
 
 def _tooth(tooth: Tooth, uncertain: float, polygons: bool) -> ToothAnswer:
     box = tooth.bbox
-    told = ToothAnswer(
+    content = ToothAnswer(
         fdi=tooth.fdi,
         universal=tooth.universal,
         confidence=round(tooth.confidence, 4),
@@ -277,8 +280,8 @@ def _tooth(tooth: Tooth, uncertain: float, polygons: bool) -> ToothAnswer:
         bbox=(box.x, box.y, box.width, box.height),
     )
     if polygons:
-        told["polygons"] = tooth.polygons
-    return told
+        content["polygons"] = tooth.polygons
+    return content
 
 
 def _finding(finding: Finding) -> FindingAnswer:

@@ -10,7 +10,6 @@ import structlog
 from fastapi import Depends, Request
 from prometheus_client import CollectorRegistry, Counter, Gauge, Info, ProcessCollector
 
-from service.api.schemas import rounded
 from service.api.uploads import UploadRoom, in_time, read_body
 from service.api.workers import Workers
 from service.errors import NotReady, ReloadFailed, SetupError, TimedOut
@@ -174,21 +173,22 @@ class ServiceState:
 
     def _take(self, segmenter: Segmenter) -> None:
         """Have a loaded model answer from now on."""
-        session, manifest = segmenter.engine.session, segmenter.package.manifest
+        model, manifest = segmenter.model, segmenter.package.manifest
+        session = model.session
         self._segmenter = segmenter
-        self._model.info({"name": manifest.name, "version": manifest.version, "provider": session.provider})
+        self._model.info({"name": manifest.name, "version": manifest.version, "provider": session.execution_provider})
         self.recorder.target_ms = self.settings.latency_target_ms or (
             _PROCESSOR_TARGET_MS if session.on_processor else _GPU_TARGET_MS
         )
-        for warning in segmenter.warnings:
+        for warning in model.warnings:
             _log.warning("runtime", message=warning)
         _log.info(
             "ready",
             model=f"{manifest.name}/{manifest.version}",
-            provider=session.provider,
-            threads=segmenter.way.threads,
-            chosen=segmenter.why,
-            **({"spinning": segmenter.way.spinning} if session.choice == "cpu" else {}),
+            provider=session.execution_provider,
+            threads=model.threads,
+            chosen=model.reason,
+            **({"spinning": model.spinning} if session.provider == "cpu" else {}),
         )
 
     async def stop(self) -> None:
@@ -233,7 +233,7 @@ class ServiceState:
                     self.recorder.record_timed_out()
                 raise
             finally:
-                timings_ms = rounded(ticket.clock.read_ms())
+                timings_ms = ticket.clock.read_ms()
                 request.state.answer_headers = _answer_headers(segmenter, timings_ms)
             return segmenter, result, timings_ms
 

@@ -2,12 +2,12 @@
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from service.errors import ModelPackageError, ProviderUnavailable
 from service.model.interpret import find_teeth
 from service.model.package import ModelPackage
 from service.model.session import Session
+from service.segmentation import Picture
 
 
 def check_known_answer(package: ModelPackage, session: Session) -> None:
@@ -24,18 +24,18 @@ def check_known_answer(package: ModelPackage, session: Session) -> None:
     try:
         predictions = [each for count in sizes for each in session.run(pixels.repeat(count, 0))]
     except Exception as error:  # the runtimes' own errors have nothing else in common
-        said, *_ = str(error).splitlines() or [type(error).__name__]
-        raise ProviderUnavailable(f"{session.provider} cannot run the model here: {said}") from error
-    found = (find_teeth(prediction, manifest.classes, manifest.thresholds) for prediction in predictions)
-    agreement = min(float((teeth == labels).mean()) for teeth in found)
+        reason, *_ = str(error).splitlines() or [type(error).__name__]
+        raise ProviderUnavailable(f"{session.execution_provider} cannot run the model here: {reason}") from error
+    answers = (find_teeth(prediction, manifest.classes, manifest.thresholds) for prediction in predictions)
+    agreement = min(float((answer == labels).mean()) for answer in answers)
     if agreement < known.min_agreement:
         raise ModelPackageError(
-            f"{package.folder} does not give its known answer on {session.provider}: {agreement:.1%} of the pixels "
-            f"agree, and {known.min_agreement:.1%} must. The file or the runtime is not what it was."
+            f"{package.folder} does not give its known answer on {session.execution_provider}: {agreement:.1%} of the "
+            f"pixels agree, and {known.min_agreement:.1%} must. The file or the runtime is not what it was."
         )
 
 
-def _read(package: ModelPackage, name: str) -> npt.NDArray[np.uint8]:
+def _read(package: ModelPackage, name: str) -> Picture:
     height, width = package.manifest.input.height, package.manifest.input.width
     picture = cv2.imread(str(package.folder / name), cv2.IMREAD_GRAYSCALE)
     if picture is None or picture.shape != (height, width):

@@ -1,4 +1,4 @@
-"""The one owner of the model's sessions: takes prepared pictures in order, drops those nobody waits for, runs the rest.
+"""The owners of the model's sessions: they take prepared pictures in order, drop those nobody waits for, run the rest.
 
 A request takes a place or is refused at once; its picture becomes an entry of one queue. On a processor, as many
 threads as the model has take the next entries. As long as few requests are under way, pictures are read one after the
@@ -11,18 +11,17 @@ carries the instants it passed, so waiting and computing come apart exactly.
 import queue
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from service.errors import Busy, NotReady, TimedOut
 from service.latency import Clock
-from service.model.session import Prediction, Session
+from service.model.prediction import Prediction
+from service.model.session import Session
+from service.segmentation import Picture
 
 _USUALLY_FEW: Final = 1.5
 """Requests under way for each core, on average, up to which a handful is taken to have come together by chance."""
@@ -83,7 +82,7 @@ class Ticket:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Entry:
-    pixels: npt.NDArray[np.uint8]
+    pixels: Picture
     ticket: Ticket
     entered: float = field(default_factory=time.perf_counter)
     answer: "Future[Prediction]" = field(default_factory=Future)
@@ -100,9 +99,6 @@ class Engine:
 
     def __init__(self, session: Session, alongside: Session | None, max_requests: int) -> None:
         self._session = session
-        self._turns = threading.Condition()
-        self._every_core = False
-        self._one_core_each = 0
         self._alongside = alongside
         self._max_requests = max_requests
         self._under_way = 0
@@ -110,10 +106,18 @@ class Engine:
         self._usually_under_way = 0.0
         self._counting = threading.Lock()
         self._typical_s = 0.1
+        self._cores = threading.Condition()
+        self._one_has_every_core = False
+        self._have_one_core_each = 0
         self._entries: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
         self._closed = False
-        lanes = alongside.lanes if alongside else 1
-        self._owners = [threading.Thread(target=self._own, name=f"model-{lane}", daemon=True) for lane in range(lanes)]
+        if alongside:
+            self._owners = [
+                threading.Thread(target=self._read_one_by_one, args=(alongside,), name=f"model-{lane}", daemon=True)
+                for lane in range(alongside.lanes)
+            ]
+        else:
+            self._owners = [threading.Thread(target=self._read_in_batches, name="model-0", daemon=True)]
         for owner in self._owners:
             owner.start()
 
@@ -158,7 +162,7 @@ class Engine:
         with self._counting:
             self._under_way -= 1
 
-    def predict(self, pixels: npt.NDArray[np.uint8], ticket: Ticket) -> Prediction:
+    def predict(self, pixels: Picture, ticket: Ticket) -> Prediction:
         """Wait for the model's word on a prepared picture, `(height, width)` `uint8`; counts `queue` and `infer`.
 
         Raises:
@@ -188,29 +192,41 @@ class Engine:
         for session in filter(None, (self._session, self._alongside)):
             session.close()
 
-    def _own(self) -> None:
+    def _read_in_batches(self) -> None:
+        """The owner of a GPU, or of a model with one thread, whose batches are of one picture: takes all that wait."""
         while (first := self._entries.get()) is not None:
-            with self._turn() as session:
-                begin = time.perf_counter()
-                taken = (first, *self._take_waiting())
-                with self._counting:
-                    self._waiting -= len(taken)
-                entries = [entry for entry in taken if _is_awaited(entry)]
-                if not entries:
-                    continue
-                for entry in entries:
-                    entry.ticket.clock.add("queue", begin - entry.entered)
-                try:
-                    predictions = session.run(np.stack([entry.pixels for entry in entries]))
-                except BaseException as error:  # it belongs to the requests, not to this thread
-                    for entry in entries:
-                        entry.answer.set_exception(error)
-                    continue
-                elapsed = time.perf_counter() - begin
-            self._typical_s += 0.1 * (elapsed / len(entries) / session.lanes - self._typical_s)
-            for entry, prediction in zip(entries, predictions, strict=True):
-                entry.ticket.clock.add("infer", elapsed)
-                entry.answer.set_result(prediction)
+            self._read(self._session, [first, *self._take_waiting()])
+
+    def _read_one_by_one(self, alongside: Session) -> None:
+        """One of the owners of a processor: takes one picture at a time, and holds cores while it is read."""
+        while (entry := self._entries.get()) is not None:
+            every_core = self._hold_cores(alongside.lanes)
+            try:
+                self._read(self._session if every_core else alongside, [entry])
+            finally:
+                self._release_cores(every_core)
+
+    def _read(self, session: Session, taken: list[_Entry]) -> None:
+        """Have a session read what has been taken, but for what nobody waits for any more."""
+        begin = time.perf_counter()
+        with self._counting:
+            self._waiting -= len(taken)
+        entries = [entry for entry in taken if _is_awaited(entry)]
+        if not entries:
+            return
+        for entry in entries:
+            entry.ticket.clock.add("queue", begin - entry.entered)
+        try:
+            predictions = session.run(np.stack([entry.pixels for entry in entries]))
+        except BaseException as error:  # it belongs to the requests, not to this thread
+            for entry in entries:
+                entry.answer.set_exception(error)
+            return
+        elapsed = time.perf_counter() - begin
+        self._typical_s += 0.1 * (elapsed / len(entries) / session.lanes - self._typical_s)
+        for entry, prediction in zip(entries, predictions, strict=True):
+            entry.ticket.clock.add("infer", elapsed)
+            entry.answer.set_result(prediction)
 
     def _take_waiting(self) -> list[_Entry]:
         """What waits already and fits into one batch with an entry that has been taken."""
@@ -226,33 +242,31 @@ class Engine:
             taken.append(entry)
         return taken
 
+    def _hold_cores(self, cores: int) -> bool:
+        """Wait until there are cores for the next picture, and take them; whether it has every core, or one."""
+        with self._cores:
+            # Never both ways at once: threads that wait for each other wait long where others take their cores.
+            self._cores.wait_for(lambda: not self._one_has_every_core)
+            self._usually_under_way += _OF_THE_LATEST * (self._under_way - self._usually_under_way)
+            every_core = not self._have_one_core_each and self._are_few(cores)
+            if every_core:
+                self._one_has_every_core = True
+            else:
+                self._have_one_core_each += 1
+        return every_core
+
+    def _release_cores(self, every_core: bool) -> None:
+        with self._cores:
+            if every_core:
+                self._one_has_every_core = False
+            else:
+                self._have_one_core_each -= 1
+            self._cores.notify_all()
+
     def _are_few(self, cores: int) -> bool:
-        """Whether so few requests are under way that the one whose turn it is gets every core."""
+        """Whether so few requests are under way that the picture whose turn it is gets every core."""
         usually_few = self._usually_under_way <= _USUALLY_FEW * cores
         return self._under_way <= cores * (_A_HANDFUL if usually_few else 1)
-
-    @contextmanager
-    def _turn(self) -> Iterator[Session]:
-        """Wait until the cores are free for the next pictures; gives what is to read them."""
-        if self._alongside is None:
-            yield self._session
-            return
-        with self._turns:
-            # Never both ways at once: threads that wait for each other wait long where others take their cores.
-            self._turns.wait_for(lambda: not self._every_core)
-            self._usually_under_way += _OF_THE_LATEST * (self._under_way - self._usually_under_way)
-            every_core = not self._one_core_each and self._are_few(self._alongside.lanes)
-            self._every_core = every_core
-            self._one_core_each += not every_core
-        try:
-            yield self._session if every_core else self._alongside
-        finally:
-            with self._turns:
-                if every_core:
-                    self._every_core = False
-                else:
-                    self._one_core_each -= 1
-                self._turns.notify_all()
 
 
 def _is_awaited(entry: _Entry) -> bool:

@@ -10,16 +10,26 @@ import numpy.typing as npt
 
 from service.dentition.arrangement import Numbering, arrange
 from service.model.package import Thresholds
-from service.model.session import EVIDENCE_CELL, EVIDENCE_STEPS, Prediction
-from service.segmentation import Box
-
-Labels = npt.NDArray[np.uint8]
+from service.model.prediction import EVIDENCE_CELL, EVIDENCE_STEPS, Prediction
+from service.segmentation import Box, Labels
 
 _MOST_TEETH: Final = 64
 """Pieces that can be teeth; only of pictures that show no jaw there are more."""
 
 NEIGHBOURHOOD: Final = np.ones((3, 3), np.uint8)
 """A pixel and the eight around it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Piece:
+    """Connected pixels of one number: their box, and which pixels of it they are."""
+
+    box: Box
+    pixels: npt.NDArray[np.bool_]
+    area: int
+
+    def draw(self, numbers: npt.NDArray[np.uint8], number: int) -> None:
+        numbers[self.box.index][self.pixels] = number
 
 
 def find_teeth(
@@ -36,68 +46,101 @@ def find_teeth(
         classes: FDI numbers of the model's classes.
         numbering: what gives the teeth their numbers, as `arrange` does.
     """
-    tooth = prediction.foreground >= math.ceil(255 * thresholds.foreground)
-    labels = np.asarray(cv2.LUT(prediction.tooth, _numbers_of(classes)) * tooth, np.uint8)
-    boxes = find_boxes(labels)
-    ranked = [sorted(_pieces(labels, fdi, box), key=lambda piece: -piece.area) for fdi, box in boxes.items()]
-    large = [pieces[0].area for pieces in ranked if pieces[0].area >= thresholds.min_tooth_area]
-    typical = float(np.median(large)) if large else 0.0
-    least = thresholds.min_share_of_typical_area * typical
-    teeth: list[_Piece] = []
-    fragments: list[_Piece] = []
-    for pieces in ranked:
-        for rank, piece in enumerate(pieces):
-            alike = piece.area >= thresholds.min_tooth_area and (rank == 0 or piece.area >= max(least, 1))
-            (teeth if alike else fragments).append(piece)
-    teeth.sort(key=lambda piece: -piece.area)
-    fragments += teeth[_MOST_TEETH:]
-    del teeth[_MOST_TEETH:]
-    # Numbers of pieces, until each has its FDI number.
-    whole = np.zeros_like(labels)
-    for number, piece in enumerate(teeth, start=1):
-        piece.draw(whole, number)
-    for piece in reversed(teeth):
-        if piece.area < least and (neighbour := _touched(whole, piece)):
-            piece.draw(whole, neighbour)
-    # The largest first, so that a piece can lean on one that leans on a tooth.
-    for piece in sorted(fragments, key=lambda piece: -piece.area):
-        piece.draw(whole, _touched(whole, piece))
-    numbers = _number(whole, prediction.evidence, typical, numbering)
-    labels = np.asarray(cv2.LUT(whole, numbers), np.uint8)
-    # Second pieces of teeth that have their number already.
-    nameless = {} if numbers[1 : len(teeth) + 1].all() else find_boxes(whole)
-    for number, box in nameless.items():
-        for piece in [] if numbers[number] else _pieces(whole, number, box):
-            piece.draw(labels, _touched(labels, piece))
+    is_tooth = prediction.foreground >= math.ceil(255 * thresholds.foreground)
+    raw_labels = np.asarray(cv2.LUT(prediction.tooth, _numbers_of(classes)) * is_tooth, np.uint8)
+    by_number = [
+        sorted(_pieces(raw_labels, fdi, box), key=lambda piece: -piece.area)
+        for fdi, box in find_boxes(raw_labels).items()
+    ]
+    typical_area = _typical_area(by_number, thresholds)
+    least_area = thresholds.min_share_of_typical_area * typical_area
+    teeth, fragments = _part(by_number, thresholds.min_tooth_area, least_area)
+    numbered = _join(teeth, fragments, least_area, raw_labels.shape)
+    fdi_of = _number(numbered, prediction.evidence, typical_area, numbering)
+    labels = np.asarray(cv2.LUT(numbered, fdi_of), np.uint8)
+    if not fdi_of[1 : len(teeth) + 1].all():
+        _join_second_pieces(labels, numbered, fdi_of)
     return labels
 
 
-def _number(
-    whole: Labels, evidence: npt.NDArray[np.uint8], typical: float, numbering: Numbering
-) -> npt.NDArray[np.uint8]:
-    """The FDI number of each numbered piece, `(256,)`, 0 for one that has none.
+def _typical_area(by_number: list[list[_Piece]], thresholds: Thresholds) -> float:
+    """The median area of the teeth that are the largest piece of their number; 0 without teeth."""
+    areas = [pieces[0].area for pieces in by_number if pieces[0].area >= thresholds.min_tooth_area]
+    return float(np.median(areas)) if areas else 0.0
+
+
+def _part(by_number: list[list[_Piece]], min_tooth_area: int, least_area: float) -> tuple[list[_Piece], list[_Piece]]:
+    """Teeth, the largest first, and fragments.
 
     Args:
-        whole: numbers of pieces.
-        evidence: as `Prediction` has it.
-        typical: area of a tooth.
+        by_number: the pieces of each number, the largest first.
+        least_area: what a tooth has that is not the largest piece of its number.
     """
-    pixels = np.flatnonzero(whole > 0)
-    rows, columns = np.divmod(pixels, whole.shape[1])
-    of_pixel = whole.ravel()[pixels]
+    teeth: list[_Piece] = []
+    fragments: list[_Piece] = []
+    for pieces in by_number:
+        for rank, piece in enumerate(pieces):
+            alike = piece.area >= min_tooth_area and (rank == 0 or piece.area >= max(least_area, 1))
+            (teeth if alike else fragments).append(piece)
+    teeth.sort(key=lambda piece: -piece.area)
+    return teeth[:_MOST_TEETH], fragments + teeth[_MOST_TEETH:]
+
+
+def _join(
+    teeth: list[_Piece], fragments: list[_Piece], least_area: float, shape: tuple[int, ...]
+) -> npt.NDArray[np.uint8]:
+    """The number of each pixel's tooth, from 1 on in the order of `teeth`, fragments joined to the teeth they touch.
+
+    Args:
+        least_area: a tooth that has less is part of one that it touches.
+        shape: of the model's input.
+    """
+    numbered = np.zeros(shape, np.uint8)
+    for number, tooth in enumerate(teeth, start=1):
+        tooth.draw(numbered, number)
+    for tooth in reversed(teeth):
+        if tooth.area < least_area and (neighbour := _touched(numbered, tooth)):
+            tooth.draw(numbered, neighbour)
+    # The largest first, so that a piece can lean on one that leans on a tooth.
+    for fragment in sorted(fragments, key=lambda piece: -piece.area):
+        fragment.draw(numbered, _touched(numbered, fragment))
+    return numbered
+
+
+def _join_second_pieces(labels: Labels, numbered: npt.NDArray[np.uint8], fdi_of: npt.NDArray[np.uint8]) -> None:
+    """Draw what was given no number, second pieces of teeth that have theirs, as part of the tooth that it touches."""
+    for number, box in find_boxes(numbered).items():
+        if not fdi_of[number]:
+            for piece in _pieces(numbered, number, box):
+                piece.draw(labels, _touched(labels, piece))
+
+
+def _number(
+    numbered: npt.NDArray[np.uint8], evidence: npt.NDArray[np.uint8], typical_area: float, numbering: Numbering
+) -> npt.NDArray[np.uint8]:
+    """The FDI number of each tooth of `_join`, `(256,)`, 0 for one that has none.
+
+    Args:
+        numbered: as `_join` gives it.
+        evidence: as `Prediction` has it.
+        typical_area: of a tooth.
+    """
+    pixels = np.flatnonzero(numbered > 0)
+    rows, columns = np.divmod(pixels, numbered.shape[1])
+    of_pixel = numbered.ravel()[pixels]
     areas = np.bincount(of_pixel, minlength=256)
     present = np.flatnonzero(areas)
-    found = np.zeros(256, np.uint8)
+    fdi_of = np.zeros(256, np.uint8)
     if not present.size:
-        return found
+        return fdi_of
     across = np.bincount(of_pixel, columns, 256)[present] / areas[present]
     down = np.bincount(of_pixel, rows, 256)[present] / areas[present]
-    # Of each piece the cells whose middle it covers; of one that covers none, the cell that its own middle is in.
+    # Of each tooth the cells whose middle it covers; of one that covers none, the cell that its own middle is in.
     middle = slice(EVIDENCE_CELL // 2, None, EVIDENCE_CELL)
-    cells = whole[middle, middle]
+    cells = numbered[middle, middle]
     cell_rows, cell_columns = np.nonzero(cells)
     of_cell = np.concatenate([cells[cell_rows, cell_columns], present])
-    words = np.concatenate(
+    evidence_of_cell = np.concatenate(
         [
             evidence[cell_rows, cell_columns],
             evidence[(down / EVIDENCE_CELL).astype(int), (across / EVIDENCE_CELL).astype(int)],
@@ -105,30 +148,18 @@ def _number(
     )
     order = np.argsort(of_cell, kind="stable")
     starts = np.searchsorted(of_cell[order], present)
-    sums = np.add.reduceat(words[order].astype(np.int32), starts, axis=0)
+    sums = np.add.reduceat(evidence_of_cell[order].astype(np.int32), starts, axis=0)
     counts = np.diff([*starts, len(order)])
     logarithms = -sums / counts[:, None] / EVIDENCE_STEPS
-    substance = np.minimum(1.0, areas[present] / max(typical, 1.0))
-    found[present] = numbering(across / whole.shape[1], logarithms, substance)
-    return found
+    substance = np.minimum(1.0, areas[present] / max(typical_area, 1.0))
+    fdi_of[present] = numbering(across / numbered.shape[1], logarithms, substance)
+    return fdi_of
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Piece:
-    """Connected pixels of one number: their box, and which pixels of it they are."""
-
-    box: Box
-    pixels: npt.NDArray[np.bool_]
-    area: int
-
-    def draw(self, labels: Labels, fdi: int) -> None:
-        labels[self.box.index][self.pixels] = fdi
-
-
-def find_boxes(labels: Labels) -> dict[int, Box]:
+def find_boxes(numbers: npt.NDArray[np.uint8]) -> dict[int, Box]:
     """The smallest box around the pixels of each number but 0, in the order of the numbers."""
-    left, top, across, down = cv2.boundingRect(labels)
-    jaws = labels[top : top + down, left : left + across]
+    left, top, across, down = cv2.boundingRect(numbers)
+    jaws = numbers[top : top + down, left : left + across]
     boxes = {}
     for number in np.flatnonzero(np.bincount(jaws.ravel())).tolist():
         x, y, width, height = cv2.boundingRect((jaws == number).view(np.uint8))
@@ -137,22 +168,22 @@ def find_boxes(labels: Labels) -> dict[int, Box]:
     return boxes
 
 
-def _pieces(labels: Labels, fdi: int, box: Box) -> list[_Piece]:
+def _pieces(numbers: npt.NDArray[np.uint8], number: int, box: Box) -> list[_Piece]:
     """The pieces of a number that lies within a box."""
-    cut = (labels[box.index] == fdi).view(np.uint8)
-    _, numbered, statistics, _ = cv2.connectedComponentsWithStats(cut, connectivity=8)
+    cut = (numbers[box.index] == number).view(np.uint8)
+    _, of_pixel, statistics, _ = cv2.connectedComponentsWithStats(cut, connectivity=8)
     pieces = []
-    for number, (x, y, width, height, area) in enumerate(statistics[1:].tolist(), start=1):
-        pixels = numbered[y : y + height, x : x + width] == number
+    for piece, (x, y, width, height, area) in enumerate(statistics[1:].tolist(), start=1):
+        pixels = of_pixel[y : y + height, x : x + width] == piece
         pieces.append(_Piece(Box(box.x + x, box.y + y, width, height), pixels, area))
     return pieces
 
 
-def _touched(whole: Labels, piece: _Piece) -> int:
+def _touched(numbers: npt.NDArray[np.uint8], piece: _Piece) -> int:
     """The number of the other tooth that a piece touches most, 0 where it touches none."""
     box = piece.box
     top, left = max(0, box.y - 1), max(0, box.x - 1)
-    around = whole[top : box.y + box.height + 1, left : box.x + box.width + 1]
+    around = numbers[top : box.y + box.height + 1, left : box.x + box.width + 1]
     padded = np.zeros(around.shape, np.uint8)
     padded[box.y - top : box.y - top + box.height, box.x - left : box.x - left + box.width] = piece.pixels
     touched = around[cv2.dilate(padded, NEIGHBOURHOOD).view(bool) & ~padded.view(bool)]
@@ -160,7 +191,7 @@ def _touched(whole: Labels, piece: _Piece) -> int:
     return int(np.bincount(touched).argmax()) if touched.size else 0
 
 
-def confidences(labels: Labels, prediction: Prediction, classes: tuple[int, ...]) -> dict[int, float]:
+def mean_probabilities(labels: Labels, prediction: Prediction, classes: tuple[int, ...]) -> dict[int, float]:
     """For each FDI number in `labels`, the mean probability of the number over the tooth's pixels.
 
     A pixel for which the model has another number counts as nothing. How often a tooth of that probability is right is

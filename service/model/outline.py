@@ -4,13 +4,12 @@ from typing import Final
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from service.model.interpret import NEIGHBOURHOOD, Labels, find_boxes
+from service.model.interpret import NEIGHBOURHOOD, find_boxes
 from service.model.package import Thresholds
+from service.model.prediction import Prediction
 from service.model.prepare import ModelInput
-from service.model.session import Prediction
-from service.segmentation import Box, Tooth
+from service.segmentation import Box, Labels, Picture, Tooth
 
 _MARGIN: Final = 3
 """Pixels of the model's input by which a tooth's smooth edge may lie outside of its own: a rim, blurred, enlarged."""
@@ -23,17 +22,17 @@ def locate(labels: Labels) -> dict[int, Box]:
         labels: FDI numbers in pixels of the model's input, of which the boxes are, too.
     """
     height, width = labels.shape
-    places = {}
-    for fdi, box in find_boxes(labels).items():
-        top, left = max(0, box.y - _MARGIN), max(0, box.x - _MARGIN)
-        after_y, after_x = min(height, box.y + box.height + _MARGIN), min(width, box.x + box.width + _MARGIN)
-        places[fdi] = Box(left, top, after_x - left, after_y - top)
-    return places
+    boxes = {}
+    for fdi, tight in find_boxes(labels).items():
+        top, left = max(0, tight.y - _MARGIN), max(0, tight.x - _MARGIN)
+        after_y, after_x = min(height, tight.y + tight.height + _MARGIN), min(width, tight.x + tight.width + _MARGIN)
+        boxes[fdi] = Box(left, top, after_x - left, after_y - top)
+    return boxes
 
 
 def to_radiograph(
     labels: Labels,
-    places: dict[int, Box],
+    boxes: dict[int, Box],
     prediction: Prediction,
     model_input: ModelInput,
     height: int,
@@ -47,39 +46,39 @@ def to_radiograph(
 
     Args:
         labels: FDI numbers in pixels of the model's input.
-        places: where `locate` has them.
+        boxes: as `locate` gives them.
     """
     # A rim around the teeth, so that the smooth outline finds a number wherever it runs.
     numbers = np.asarray(cv2.copyTo(labels, labels, cv2.dilate(labels, NEIGHBOURHOOD)), np.uint8)
     foreground = prediction.foreground * (numbers > 0)
     labels_as_sent = np.zeros((height, width), np.uint8)
-    if not places:
+    if not boxes:
         return labels_as_sent
     content = model_input.content
     # What lies below all teeth, or to the right of them, need not be enlarged.
-    after_y = max(place.y + place.height for place in places.values())
-    after_x = max(place.x + place.width for place in places.values())
+    after_y = max(box.y + box.height for box in boxes.values())
+    after_x = max(box.x + box.width for box in boxes.values())
     step_y, step_x = content.height / labels.shape[0], content.width / labels.shape[1]
     nearest = cv2.resize(foreground[:after_y, :after_x], None, fx=step_x, fy=step_y, interpolation=cv2.INTER_LINEAR)
     # How close the nearest tooth is; where nothing is tooth, as close as none can be, so that no number comes there.
     cv2.threshold(nearest, 255 * thresholds.foreground - 0.5, 255, cv2.THRESH_BINARY_INV, nearest)
     inside = labels_as_sent[content.index]
-    for fdi, place in places.items():
-        box = _in_content(place, model_input)
-        area = box.index
-        closeness = _enlarge(numbers, fdi, place, box)
+    for fdi, box in boxes.items():
+        large_box = _in_content(box, model_input)
+        area = large_box.index
+        closeness = _enlarge(numbers, fdi, box, large_box)
         nearer = cv2.compare(closeness, nearest[area], cv2.CMP_GT)
         cv2.max(closeness, nearest[area], nearest[area])
         cv2.copyTo(np.full_like(nearer, fdi), nearer, inside[area])
     return labels_as_sent
 
 
-def _in_content(place: Box, model_input: ModelInput) -> Box:
+def _in_content(box: Box, model_input: ModelInput) -> Box:
     """A box of the model's input in pixels of the radiograph's content, rounded to whole ones."""
     height, width = model_input.pixels.shape
     content = model_input.content
-    left, right = _whole_pixels(place.x, place.x + place.width, content.width / width)
-    top, bottom = _whole_pixels(place.y, place.y + place.height, content.height / height)
+    left, right = _whole_pixels(box.x, box.x + box.width, content.width / width)
+    top, bottom = _whole_pixels(box.y, box.y + box.height, content.height / height)
     return Box(left, top, right - left, bottom - top)
 
 
@@ -89,36 +88,36 @@ def _whole_pixels(first: int, after: int, step: float) -> tuple[int, int]:
     return min(left, max(0, right - 1)), max(right, 1)
 
 
-def _enlarge(small: Labels, fdi: int, place: Box, box: Box) -> npt.NDArray[np.uint8]:
-    """How close each pixel of a box of the content is to a tooth, 0..255: its pixels, smoothed and enlarged.
+def _enlarge(small: Labels, fdi: int, box: Box, large_box: Box) -> Picture:
+    """How close each pixel of a box is to a tooth, 0..255: its pixels, smoothed and enlarged.
 
     That the box is rounded to whole pixels shifts a line between two teeth by half a pixel of the radiograph at most.
 
     Args:
         small: FDI numbers in pixels of the model's input.
-        place: the box, in those.
+        box, large_box: the same in those, and in pixels of the content.
     """
-    smooth = cv2.GaussianBlur((small[place.index] == fdi).view(np.uint8) * np.uint8(255), (3, 3), 0)
-    return np.asarray(cv2.resize(smooth, (box.width, box.height), interpolation=cv2.INTER_LINEAR), np.uint8)
+    smooth = cv2.GaussianBlur((small[box.index] == fdi).view(np.uint8) * np.uint8(255), (3, 3), 0)
+    return np.asarray(cv2.resize(smooth, (large_box.width, large_box.height), interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
 def outline_teeth(
-    labels: Labels, places: dict[int, Box], model_input: ModelInput, confidences: dict[int, float]
+    labels: Labels, boxes: dict[int, Box], model_input: ModelInput, confidences: dict[int, float]
 ) -> tuple[Tooth, ...]:
     """The teeth of a label map, in the order of their FDI numbers.
 
     Args:
         labels: FDI numbers, in pixels of the radiograph.
-        places: where `locate` has them, in pixels of the model's input.
+        boxes: as `locate` gives them, in pixels of the model's input.
         confidences: by FDI number; pixels of any other number are no tooth's.
     """
     content = model_input.content
     teeth = []
-    for fdi, place in places.items():
+    for fdi, box in boxes.items():
         if fdi not in confidences:
             continue
-        box = _in_content(place, model_input)
-        near = Box(content.x + box.x, content.y + box.y, box.width, box.height)
+        inside = _in_content(box, model_input)
+        near = Box(content.x + inside.x, content.y + inside.y, inside.width, inside.height)
         teeth.append(_outline_tooth(labels, fdi, near, confidences[fdi]))
     return tuple(tooth for tooth in teeth if tooth.area_px)
 

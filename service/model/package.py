@@ -27,25 +27,12 @@ class _Part(BaseModel):
 
 
 class ModelFile(_Part):
-    """One ONNX file: where it lies in the package, and which providers it is for, the best first."""
+    """One ONNX file: where it lies in the package, and which execution providers it is for, the best first."""
 
     path: str = Field(pattern=r"^[\w.-]+$")
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     precision: Precision
     providers: tuple[str, ...] = Field(min_length=1)
-
-
-class InputFit(_Part):
-    """How a radiograph is fitted to the model; see `service.model.prepare.Fit`."""
-
-    height: int = Field(gt=0)
-    width: int = Field(gt=0)
-    low_percentile: float = Field(ge=0, le=100)
-    high_percentile: float = Field(ge=0, le=100)
-
-    def fit(self) -> Fit:
-        """The same as the value that preparing takes."""
-        return Fit(self.height, self.width, self.low_percentile, self.high_percentile)
 
 
 class Thresholds(_Part):
@@ -149,7 +136,7 @@ class Manifest(_Part):
     version: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")
     licence: str
     files: tuple[ModelFile, ...] = Field(min_length=1)
-    input: InputFit
+    input: Fit
     classes: tuple[int, ...]
     thresholds: Thresholds
     calibration: Calibration
@@ -175,9 +162,9 @@ class ModelPackage:
     folder: Path
     manifest: Manifest
 
-    def file_for(self, provider: str) -> ModelFile | None:
+    def file_for(self, execution_provider: str) -> ModelFile | None:
         """The file that is for a provider; None where the package has none."""
-        return next((file for file in self.manifest.files if provider in file.providers), None)
+        return next((file for file in self.manifest.files if execution_provider in file.providers), None)
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -235,15 +222,15 @@ def read_manifests(models: Path) -> tuple[list[tuple[Path, Manifest]], list[str]
 
     One that is just being copied there is damaged for a while, which is no reason to be silent about the others.
     """
-    found, faults = [], []
+    packages, faults = [], []
     for folder in find_packages(models):
         try:
             manifest = read_manifest(folder)
             _refuse_misplaced(folder, manifest)
-            found.append((folder, manifest))
+            packages.append((folder, manifest))
         except ModelPackageError as error:
             faults.append(str(error))
-    return found, faults
+    return packages, faults
 
 
 def choose_package(models: Path, wanted: str | None) -> ModelPackage:

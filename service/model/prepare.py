@@ -7,13 +7,15 @@ its grey values are stretched so that two fixed percentiles become black and whi
 """
 
 from dataclasses import dataclass
+from typing import Annotated, ClassVar
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+from pydantic import ConfigDict, Field
 
 from service.model.shrink import shrink
-from service.segmentation import Box, Grey
+from service.segmentation import Box, Grey, Picture
 
 _GRAIN_SAMPLES = 320
 """Along the longer side, about how many pixels are looked at to find where a picture lies among other things."""
@@ -34,19 +36,29 @@ _LARGEST_FRAME = 0.35
 """A frame that would leave less than this share of a side is no frame but a picture without content."""
 
 
+_Percentile = Annotated[float, Field(ge=0, le=100)]
+
+
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """How a radiograph becomes the model's input.
+    """How a radiograph becomes the model's input; checked where a manifest is read.
 
     Attributes:
         height, width: of the model's input, in pixels.
         low_percentile, high_percentile: the grey values that become black and white, 0..100.
     """
 
-    height: int
-    width: int
-    low_percentile: float = 0.5
-    high_percentile: float = 99.5
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    height: Annotated[int, Field(gt=0)]
+    width: Annotated[int, Field(gt=0)]
+    low_percentile: _Percentile
+    high_percentile: _Percentile
+
+
+def fit_to(height: int, width: int) -> Fit:
+    """The fit to a model's input of a size, as models are trained with it."""
+    return Fit(height, width, low_percentile=0.5, high_percentile=99.5)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,7 +72,7 @@ class ModelInput:
             1 where it has more than 8 bits, since decoding spreads these over the range that they fill.
     """
 
-    pixels: npt.NDArray[np.uint8]
+    pixels: Picture
     content: Box
     grey_range: float
 
@@ -144,16 +156,16 @@ def _count_frame(lines: Grey, tolerance: float) -> int:
 def _percentiles(line: Grey, *percentages: float) -> list[float]:
     """As NumPy's, with its linear interpolation, but without what it needs for other dtypes and axes."""
     ordered = np.sort(line)
-    found = []
+    percentiles = []
     for percentage in percentages:
-        place = percentage / 100 * (len(ordered) - 1)
-        below = int(place)
+        index = percentage / 100 * (len(ordered) - 1)
+        below = int(index)
         low, high = float(ordered[below]), float(ordered[min(below + 1, len(ordered) - 1)])
-        found.append(low + (place - below) * (high - low))
-    return found
+        percentiles.append(low + (index - below) * (high - low))
+    return percentiles
 
 
-def _stretch(pixels: npt.NDArray[np.generic], low: float, high: float) -> npt.NDArray[np.uint8]:
+def _stretch(pixels: npt.NDArray[np.generic], low: float, high: float) -> Picture:
     """Grey values from `low` to `high` spread over 0..255; a picture of one value becomes black."""
     scale = 255.0 / max(high - low, 1e-6)
     stretched = np.rint((pixels.astype(np.float32) - np.float32(low)) * np.float32(scale))

@@ -19,26 +19,14 @@ import numpy.typing as npt
 import onnxruntime
 
 from service.errors import ModelPackageError, ProviderUnavailable
+from service.model.prediction import OUTPUTS
+from service.model.providers import EXECUTION_PROVIDERS, Provider
 
 onnxruntime.disable_telemetry_events()  # on Windows; elsewhere `service.telemetry` has done it
-
-Choice = Literal["cpu", "cuda", "tensorrt", "openvino"]
-
-OnProcessor = Literal["cpu", "openvino"]
 
 Run = Callable[[npt.NDArray[np.uint8]], list[npt.NDArray[Any]]]
 """Prepared pictures `(batch, height, width)` `uint8` to the tensors `OUTPUTS`, each with the batch first; OpenVINO
 takes one picture at a time."""
-
-OUTPUTS: Final = ("tooth", "foreground", "confidence", "distance", "view", "evidence")
-
-PROVIDERS: Final[dict[Choice, str]] = {
-    "cpu": "CPUExecutionProvider",
-    "cuda": "CUDAExecutionProvider",
-    "tensorrt": "TensorrtExecutionProvider",
-    "openvino": "OpenVINO",
-}
-"""What each choice is called in manifests and answers: by ONNX Runtime's own names, and OpenVINO."""
 
 _DTYPES: Final = {"tensor(uint8)": np.uint8, "tensor(float)": np.float32}
 """Of the model's tensors, by ONNX Runtime's names."""
@@ -62,14 +50,14 @@ _LIBRARIES: Final[dict[str, tuple[str, ...]]] = {
 """What a provider loads, to tell an administrator which of it is missing (onnxruntime-gpu 1.27 and later: CUDA 13)."""
 
 
-def is_installed(choice: Choice) -> bool:
-    """Whether the software for a choice is installed; whether it works shows only once a model is loaded."""
-    if choice == "openvino":
+def is_installed(provider: Provider) -> bool:
+    """Whether a provider's software is installed; whether it works shows only once a model is loaded."""
+    if provider == "openvino":
         return importlib.util.find_spec("openvino") is not None
-    return PROVIDERS[choice] in onnxruntime.get_available_providers()
+    return EXECUTION_PROVIDERS[provider] in onnxruntime.get_available_providers()
 
 
-def load(path: Path, choice: Choice, threads: int, spinning: bool, lanes: int) -> Run:
+def load(path: Path, provider: Provider, threads: int, spinning: bool, lanes: int) -> Run:
     """Load a model file.
 
     Args:
@@ -82,21 +70,21 @@ def load(path: Path, choice: Choice, threads: int, spinning: bool, lanes: int) -
         ProviderUnavailable: what was asked for is not installed, or it is and cannot run here.
         ModelPackageError: the file cannot be loaded.
     """
-    if not is_installed(choice):
-        extra = "gpu" if choice in ("cuda", "tensorrt") else "cpu"
-        raise ProviderUnavailable(f"{PROVIDERS[choice]} is not installed; install panoseg[{extra}].")
-    if choice == "openvino":
+    if not is_installed(provider):
+        extra = "gpu" if provider in ("cuda", "tensorrt") else "cpu"
+        raise ProviderUnavailable(f"{EXECUTION_PROVIDERS[provider]} is not installed; install panoseg[{extra}].")
+    if provider == "openvino":
         return _load_with_openvino(path, threads, lanes)
-    if choice == "cpu":
-        return run_with(_load_with_onnxruntime(path, choice, threads // lanes, spinning))
-    if choice == "tensorrt":
-        return in_one_thread(run_in_place(_load_with_onnxruntime(path, choice, threads, spinning), "cuda"))
+    if provider == "cpu":
+        return run_with(_load_with_onnxruntime(path, provider, threads // lanes, spinning))
+    if provider == "tensorrt":
+        return in_one_thread(run_bound(_load_with_onnxruntime(path, provider, threads, spinning), "cuda"))
     try:
-        session, graphs = _load_with_onnxruntime(path, choice, threads, spinning, _NHWC | _GRAPHS), True
+        session, graphs = _load_with_onnxruntime(path, provider, threads, spinning, _NHWC | _GRAPHS), True
     except ProviderUnavailable:
         # The provider makes no graph of a model with work for the processor in it, such as one in eight bits.
-        session, graphs = _load_with_onnxruntime(path, choice, threads, spinning, _NHWC), False
-    return in_one_thread(run_in_place(session, "cuda", graphs=graphs))
+        session, graphs = _load_with_onnxruntime(path, provider, threads, spinning, _NHWC), False
+    return in_one_thread(run_bound(session, "cuda", graphs=graphs))
 
 
 def in_one_thread(run: Run) -> Run:
@@ -109,10 +97,10 @@ def in_one_thread(run: Run) -> Run:
     return lambda pixels: _ASKS_THE_GPU.submit(run, pixels).result()
 
 
-def run_in_place(session: onnxruntime.InferenceSession, device: Literal["cpu", "cuda"], *, graphs: bool = False) -> Run:
-    """A session of ONNX Runtime, for one thread at a time, whose tensors keep their places in a device's memory.
+def run_bound(session: onnxruntime.InferenceSession, device: Literal["cpu", "cuda"], *, graphs: bool = False) -> Run:
+    """A session of ONNX Runtime, for one thread at a time, whose tensors are bound to memory of a device.
 
-    For each size of batch they are taken once (IO binding). Nothing but the pictures goes up, nothing but the outputs
+    For each size of batch it is taken once (IO binding). Nothing but the pictures goes up, nothing but the outputs
     comes down, and no request waits for memory.
 
     Args:
@@ -121,26 +109,26 @@ def run_in_place(session: onnxruntime.InferenceSession, device: Literal["cpu", "
     """
 
     @cache
-    def take_places(count: int) -> _Places:
-        return _Places(session, device, count, graphs)
+    def bind(count: int) -> _BoundTensors:
+        return _BoundTensors(session, device, count, graphs)
 
-    return lambda pixels: take_places(len(pixels)).run(pixels)
+    return lambda pixels: bind(len(pixels)).run(pixels)
 
 
-class _Places:
-    """Where a session's tensors lie, for one size of batch: in the device's memory, and in memory that it reaches."""
+class _BoundTensors:
+    """A session's tensors for one size of batch: in the device's memory, and in memory that it reaches."""
 
     def __init__(self, session: onnxruntime.InferenceSession, device: str, count: int, graphs: bool) -> None:
         self._session = session
         self._binding = session.io_binding()
         self._options = onnxruntime.RunOptions() if graphs else None
         if self._options:
-            # A graph has its tensors' shapes and places in it, so another size needs another.
+            # A graph has its tensors' shapes and addresses in it, so another size needs another.
             self._options.add_run_config_entry("gpu_graph_id", str(count))
         (pixels,) = session.get_inputs()
-        self._pixels = _Place(pixels, device, count)
+        self._pixels = _BoundTensor(pixels, device, count)
         self._binding.bind_ortvalue_input(pixels.name, self._pixels.value)
-        self._outputs = {tensor.name: _Place(tensor, device, count) for tensor in session.get_outputs()}
+        self._outputs = {tensor.name: _BoundTensor(tensor, device, count) for tensor in session.get_outputs()}
         for name, output in self._outputs.items():
             self._binding.bind_ortvalue_output(name, output.value)
 
@@ -155,7 +143,7 @@ class _Places:
         return [output.array.copy() for output in outputs]
 
 
-class _Place:
+class _BoundTensor:
     """A tensor on a device, and the same in this process's memory; on a processor, to test this on, the two are one.
 
     Attributes:
@@ -209,10 +197,10 @@ def run_with(session: onnxruntime.InferenceSession) -> Run:
 
 
 def _load_with_onnxruntime(
-    path: Path, choice: Choice, threads: int, spinning: bool, options: dict[str, str] | None = None
+    path: Path, provider: Provider, threads: int, spinning: bool, options: dict[str, str] | None = None
 ) -> onnxruntime.InferenceSession:
-    provider = PROVIDERS[choice]
-    if choice in ("cuda", "tensorrt"):
+    execution_provider = EXECUTION_PROVIDERS[provider]
+    if provider in ("cuda", "tensorrt"):
         onnxruntime.preload_dlls()
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = threads
@@ -221,13 +209,13 @@ def _load_with_onnxruntime(
     # Above warnings: a provider's refusal is told by the error that this module raises.
     settings.log_severity_level = 4
     try:
-        session = onnxruntime.InferenceSession(path, settings, [(provider, options or {})])
+        session = onnxruntime.InferenceSession(path, settings, [(execution_provider, options or {})])
     except Exception as error:
-        if choice == "cpu":
+        if provider == "cpu":
             raise ModelPackageError(f"{path} cannot be loaded: {error}") from error
-        raise ProviderUnavailable(_why_not(choice, f"ONNX Runtime says: {error}")) from error
-    if session.get_providers()[0] != provider:
-        raise ProviderUnavailable(_why_not(choice, "the session does not hold it"))
+        raise ProviderUnavailable(_why_not(provider, f"ONNX Runtime says: {error}")) from error
+    if session.get_providers()[0] != execution_provider:
+        raise ProviderUnavailable(_why_not(provider, "the session does not hold it"))
     return session
 
 
@@ -268,11 +256,11 @@ def _load_with_openvino(path: Path, threads: int, lanes: int) -> Run:
     return run
 
 
-def _why_not(choice: Choice, said: str) -> str:
-    missing = [library for library in _LIBRARIES.get(choice, ()) if not _loads(library)]
+def _why_not(provider: Provider, reason: str) -> str:
+    missing = [library for library in _LIBRARIES.get(provider, ()) if not _loads(library)]
     if missing:
-        said = f"{', '.join(missing)} is missing (see docker/README.md for what it needs)."
-    return f"{PROVIDERS[choice]} cannot run here: {said}"
+        reason = f"{', '.join(missing)} is missing (see docker/README.md for what it needs)."
+    return f"{EXECUTION_PROVIDERS[provider]} cannot run here: {reason}"
 
 
 def _loads(library: str) -> bool:

@@ -1,7 +1,6 @@
-"""The model as it is run: what it says of a picture, and a session on the provider that was asked for, or none."""
+"""A loaded model: a session on the provider that was asked for, or none."""
 
-from dataclasses import dataclass
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -9,42 +8,12 @@ import numpy.typing as npt
 from service.errors import ModelPackageError
 from service.machine import usable_cores
 from service.model.package import ModelFile, ModelPackage
-from service.model.runtimes import PROVIDERS, Choice, OnProcessor, Run, load
-
-View = Literal["panoramic", "upside-down", "left-side-down", "right-side-down", "foreign"]
-
-VIEWS: Final[tuple[View, ...]] = get_args(View)
-"""What a picture can show, in the order of the graph's output `view`: a panoramic, one that lies on its head or on the
-left or right side of the picture as it should be, or something else."""
-
-EVIDENCE_CELL: Final = 4
-EVIDENCE_STEPS: Final = 42
-"""Bytes end at six natural logarithms: the network is too sure of itself where it errs to be heard beyond."""
+from service.model.prediction import Prediction
+from service.model.providers import EXECUTION_PROVIDERS, ProcessorProvider, Provider
+from service.model.runtimes import Run, load
 
 _GPU_BATCHES: Final = (1, 2, 4, 8, 16)
 """Few sizes, since a GPU looks for its best way anew for each."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Prediction:
-    """What the model says of one picture; maps are `(height, width)` of the model's input, `uint8`.
-
-    Attributes:
-        tooth: for each pixel the most probable tooth, as the index of its class (never 0).
-        foreground: probability that the pixel is tooth, times 255.
-        confidence: probability of the class `tooth`, times 255.
-        distance: how far the network's features lie from those of the training pictures; about 1 for those.
-        view: probability of each of `VIEWS`.
-        evidence: `(rows, columns, 32)`, for each cell of `EVIDENCE_CELL` pixels a side how little it looks like each
-            tooth: minus the natural logarithm of the tooth's probability among the teeth, times `EVIDENCE_STEPS`.
-    """
-
-    tooth: npt.NDArray[np.uint8]
-    foreground: npt.NDArray[np.uint8]
-    confidence: npt.NDArray[np.uint8]
-    distance: float
-    view: tuple[float, ...]
-    evidence: npt.NDArray[np.uint8]
 
 
 class Session:
@@ -52,7 +21,7 @@ class Session:
 
     Attributes:
         file: which of the package's files runs.
-        choice: what holds the model.
+        provider: what holds the model.
         lanes: how many threads may run it at once.
         batches: how many pictures it takes at once, ascending; another number is filled up to the next of these.
     """
@@ -61,26 +30,26 @@ class Session:
         self,
         run: Run,
         file: ModelFile,
-        choice: Choice = "cpu",
+        provider: Provider = "cpu",
         *,
         lanes: int = 1,
         batches: tuple[int, ...] = (1,),
     ) -> None:
         self._run = run
         self.file = file
-        self.choice = choice
+        self.provider = provider
         self.lanes = lanes
         self.batches = batches
 
     @property
-    def provider(self) -> str:
-        """The name of what holds the model, as manifests and answers have it."""
-        return PROVIDERS[self.choice]
+    def execution_provider(self) -> str:
+        """The provider as manifests and answers call it."""
+        return EXECUTION_PROVIDERS[self.provider]
 
     @property
     def on_processor(self) -> bool:
         """Whether the processor does the arithmetic."""
-        return self.choice in get_args(OnProcessor)
+        return self.provider in get_args(ProcessorProvider)
 
     def run(self, pixels: npt.NDArray[np.uint8]) -> list[Prediction]:
         """Predict for prepared pictures, `(count, height, width)` `uint8`."""
@@ -107,7 +76,7 @@ def _refuse(_: npt.NDArray[np.uint8]) -> list[npt.NDArray[Any]]:
 
 
 def open_session(
-    package: ModelPackage, choice: Choice, threads: int | None = None, spinning: bool = True, lanes: int = 1
+    package: ModelPackage, provider: Provider, threads: int | None = None, spinning: bool = True, lanes: int = 1
 ) -> Session:
     """Load a package's model on the provider that is asked for.
 
@@ -120,11 +89,12 @@ def open_session(
         ProviderUnavailable: the provider is not installed, or it is and cannot run here.
         ModelPackageError: the package has no file for the provider, or the file cannot be loaded.
     """
-    file = package.file_for(PROVIDERS[choice])
+    file = package.file_for(EXECUTION_PROVIDERS[provider])
     if file is None:
-        raise ModelPackageError(f"{package.folder} has no file for {PROVIDERS[choice]}.")
-    run = load(package.folder / file.path, choice, threads or usable_cores(), spinning, lanes)
-    return Session(run, file, choice, lanes=lanes, batches=(1,) if choice in get_args(OnProcessor) else _GPU_BATCHES)
+        raise ModelPackageError(f"{package.folder} has no file for {EXECUTION_PROVIDERS[provider]}.")
+    run = load(package.folder / file.path, provider, threads or usable_cores(), spinning, lanes)
+    batches = (1,) if provider in get_args(ProcessorProvider) else _GPU_BATCHES
+    return Session(run, file, provider, lanes=lanes, batches=batches)
 
 
 def open_lanes(package: ModelPackage, session: Session, count: int) -> Session:
@@ -132,4 +102,4 @@ def open_lanes(package: ModelPackage, session: Session, count: int) -> Session:
 
     Reading one picture with every core is soonest, yet costs more of their time than reading each with one core.
     """
-    return open_session(package, session.choice, count, spinning=False, lanes=count)
+    return open_session(package, session.provider, count, spinning=False, lanes=count)

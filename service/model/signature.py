@@ -5,7 +5,7 @@ from typing import Final, Literal
 
 from service.dentition.fdi import FDI_NUMBERS
 from service.model.package import Manifest
-from service.model.session import EVIDENCE_CELL, VIEWS
+from service.model.prediction import EVIDENCE_CELL, VIEWS
 
 Datatype = Literal["UINT8", "FP32", "BYTES"]
 """Element types by their names in the Open Inference Protocol."""

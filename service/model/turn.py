@@ -6,47 +6,39 @@ from typing import Final
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from service.model.prediction import Prediction, View
 from service.model.prepare import ModelInput
-from service.model.session import Prediction, View
+from service.segmentation import Labels, Picture
 
-_UPRIGHT: Final[Mapping[View, int]] = {
-    "upside-down": cv2.ROTATE_180,
-    "left-side-down": cv2.ROTATE_90_CLOCKWISE,
-    "right-side-down": cv2.ROTATE_90_COUNTERCLOCKWISE,
-}
-_BACK: Final[Mapping[int, int]] = {
-    cv2.ROTATE_180: cv2.ROTATE_180,
-    cv2.ROTATE_90_CLOCKWISE: cv2.ROTATE_90_COUNTERCLOCKWISE,
-    cv2.ROTATE_90_COUNTERCLOCKWISE: cv2.ROTATE_90_CLOCKWISE,
-}
+_QUARTER_TURNS: Final[Mapping[View, int]] = {"right-side-down": 1, "upside-down": 2, "left-side-down": -1}
+"""How often a picture is turned by 90 degrees, against the clock, to lie upright."""
 
-_Map = npt.NDArray[np.uint8]
-
-TURNED: Final = frozenset(_UPRIGHT)
+TURNED: Final = frozenset(_QUARTER_TURNS)
 """The views that are a panoramic, but not upright."""
 
 
 def turn_upright(model_input: ModelInput, view: View) -> ModelInput:
     """The same picture as it would be had it been taken upright; of the same size, whatever way it is turned."""
-    return replace(model_input, pixels=_turn(model_input.pixels, _UPRIGHT[view], cv2.INTER_LINEAR))
+    return replace(model_input, pixels=_turn(model_input.pixels, _QUARTER_TURNS[view], cv2.INTER_LINEAR))
 
 
-def turn_back(labels: _Map, prediction: Prediction, view: View) -> tuple[_Map, Prediction]:
+def turn_back(labels: Labels, prediction: Prediction, view: View) -> tuple[Labels, Prediction]:
     """FDI numbers and prediction of a picture that `turn_upright` turned, as the picture itself lies."""
-    turn = _BACK[_UPRIGHT[view]]
+    back = -_QUARTER_TURNS[view]
     return (
-        _turn(labels, turn, cv2.INTER_NEAREST_EXACT),
+        _turn(labels, back, cv2.INTER_NEAREST_EXACT),
         replace(
             prediction,
-            tooth=_turn(prediction.tooth, turn, cv2.INTER_NEAREST_EXACT),
-            foreground=_turn(prediction.foreground, turn, cv2.INTER_LINEAR),
-            confidence=_turn(prediction.confidence, turn, cv2.INTER_LINEAR),
+            tooth=_turn(prediction.tooth, back, cv2.INTER_NEAREST_EXACT),
+            foreground=_turn(prediction.foreground, back, cv2.INTER_LINEAR),
+            confidence=_turn(prediction.confidence, back, cv2.INTER_LINEAR),
         ),
     )
 
 
-def _turn(plane: _Map, turn: int, interpolation: int) -> _Map:
+def _turn(plane: Picture, quarter_turns: int, interpolation: int) -> Picture:
+    """A plane turned, and stretched to the size that it had."""
     height, width = plane.shape
-    return np.asarray(cv2.resize(cv2.rotate(plane, turn), (width, height), interpolation=interpolation), np.uint8)
+    turned = cv2.resize(np.rot90(plane, quarter_turns), (width, height), interpolation=interpolation)
+    return np.asarray(turned, np.uint8)

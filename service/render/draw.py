@@ -10,12 +10,9 @@ from typing import Final, Literal
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from service.dentition.fdi import FDI_NUMBERS, universal
-from service.segmentation import Grey, Segmentation
-
-Picture = npt.NDArray[np.uint8]
+from service.segmentation import Grey, Picture, Segmentation
 
 MaskKind = Literal["binary", "fdi"]
 

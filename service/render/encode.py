@@ -4,13 +4,12 @@ import struct
 from typing import Final, Literal
 
 import cv2
-import numpy as np
-import numpy.typing as npt
 import simplejpeg
 from isal import isal_zlib
 
 from service.parallel import both
 from service.render.draw import Overlay
+from service.segmentation import Picture
 
 OverlayFormat = Literal["jpeg", "png"]
 
@@ -40,7 +39,7 @@ _QUICKEST: Final = 1
 """ISA-L's level at which it looks for runs at all; none of its others makes masks notably smaller."""
 
 
-def encode_png(picture: npt.NDArray[np.uint8]) -> bytes:
+def encode_png(picture: Picture) -> bytes:
     """A PNG file of a grey `(height, width)` or RGB `(height, width, 3)` picture."""
     if picture.ndim == 3:
         return cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), _PICTURE)[1].tobytes()
@@ -52,7 +51,7 @@ def encode_png(picture: npt.NDArray[np.uint8]) -> bytes:
     return b"".join((_SIGNATURE, *_chunk(b"IHDR", header), *_chunk(b"IDAT", compressed), *_chunk(b"IEND", b"")))
 
 
-def encode_jpeg(picture: npt.NDArray[np.uint8]) -> bytes:
+def encode_jpeg(picture: Picture) -> bytes:
     """A JPEG file, quality 90 with halved chroma, of an RGB `(height, width, 3)` picture."""
     encoded: bytes = simplejpeg.encode_jpeg(picture, quality=_JPEG_QUALITY, colorspace="RGB", colorsubsampling="420")
     return encoded

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 import training.calibration
 from service.model.engine import Ticket
-from service.model.interpret import confidences, find_teeth
+from service.model.interpret import find_teeth, mean_probabilities
 from service.model.package import choose_package, load_package
 from service.model.prepare import prepare
 from service.segmenter import Segmenter, Wanted
@@ -130,9 +130,9 @@ def test_the_answer_tells_what_the_packages_table_makes_of_the_mean_probability(
     segmenter, package, phantom, phantom_png
 ):
     answer = segmenter.segment(phantom_png, Wanted(), Ticket(60)).segmentation
-    picture = prepare(phantom.pixels, package.manifest.input.fit()).pixels
+    picture = prepare(phantom.pixels, package.manifest.input).pixels
     (prediction,) = segmenter.engine.session.run(picture[np.newaxis])
-    raw = confidences(
+    raw = mean_probabilities(
         find_teeth(prediction, package.manifest.classes, package.manifest.thresholds),
         prediction,
         package.manifest.classes,

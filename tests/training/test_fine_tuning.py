@@ -63,7 +63,7 @@ def test_the_network_taken_from_a_package_answers_as_its_file_does_also_while_it
     task = ToothTask(config, steps=1)
     task.network.load_state_dict(recover_network(package, config).state_dict())
     task.train()
-    pixels = np.stack([prepare(draw_phantom(seed).pixels, package.manifest.input.fit()).pixels for seed in (3, 4)])
+    pixels = np.stack([prepare(draw_phantom(seed).pixels, package.manifest.input).pixels for seed in (3, 4)])
     with torch.no_grad():
         probabilities = task.network(torch.from_numpy(pixels)).softmax(dim=1).numpy()
     for prediction, found in zip(open_session(package, "cpu").run(pixels), probabilities, strict=True):

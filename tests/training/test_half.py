@@ -61,7 +61,7 @@ def test_without_eight_bits_the_graph_gives_the_known_answer(form, float_graph, 
 
 def test_float16_reads_other_pictures_as_float32_does(float_graph, package) -> None:
     whole, half = open_graph(float_graph, package), open_graph(to_half(float_graph), package)
-    fit = package.manifest.input.fit()
+    fit = package.manifest.input
     noise = np.random.default_rng(0).integers(0, 256, (fit.height, fit.width), np.uint8)
     for pixels in (prepare(draw_phantom(11).pixels, fit).pixels, noise, np.zeros_like(noise)):
         (one,), (other,) = whole.run(pixels[np.newaxis]), half.run(pixels[np.newaxis])

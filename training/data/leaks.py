@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from service.model.prepare import Fit, prepare
+from service.model.prepare import fit_to, prepare
 from training.data.samples import DataError, Sample
 from training.data.splits import Splits
 
@@ -84,7 +84,7 @@ def hash_picture(pixels: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
     Args:
         pixels: `(height, width)` `uint8` or `uint16`.
     """
-    small = prepare(np.asarray(pixels), Fit(_SIDE, _SIDE)).pixels.astype(np.float32)
+    small = prepare(np.asarray(pixels), fit_to(_SIDE, _SIDE)).pixels.astype(np.float32)
     # Without the first row and column, which tell brightness and the shade from side to side.
     frequencies = cv2.dct(small)[1 : _FREQUENCIES + 1, 1 : _FREQUENCIES + 1]
     return np.packbits(frequencies > 0)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from service.model.prepare import Fit, prepare
+from service.model.prepare import fit_to, prepare
 from training.augment import augment
 from training.config import Config, Phase
 from training.data.samples import Sample, to_classes
@@ -85,7 +85,7 @@ def prepare_sample(
     sample: Sample, height: int, width: int, classes: int
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
     """A picture and its truth as the network sees them: both `(height, width)` `uint8`, the truth as classes."""
-    model_input = prepare(sample.pixels, Fit(height, width))
+    model_input = prepare(sample.pixels, fit_to(height, width))
     box = model_input.content
     cut = to_classes(sample.labels, classes)[box.index]
     # The pixel of the truth under the centre of each pixel of the input.

@@ -59,7 +59,7 @@ class _Numberer:
         if not lacks_numbers(sample.labels):
             return sample
         height, width = sample.labels.shape
-        model_input = prepare(sample.pixels, self._manifest.input.fit())
+        model_input = prepare(sample.pixels, self._manifest.input)
         rows, columns = (
             np.clip((np.arange(length) + 0.5 - begin) * size // extent, 0, size - 1).astype(np.intp)
             for length, begin, extent, size in (

@@ -1,13 +1,13 @@
 """What the Open Inference Protocol can run: the graph itself, and `radiograph`, the whole way from file to teeth."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
 from service.api.kserve.tensors import Inference, Values
-from service.api.schemas import rounded, segment_answer, to_json
+from service.api.schemas import segment_answer, to_json
 from service.errors import UnknownModel
 from service.model.engine import Ticket
 from service.model.signature import Tensor, graph_input, graph_outputs
@@ -82,7 +82,6 @@ def _segment_radiographs(segmenter: Segmenter, inference: Inference, ticket: Tic
         if answer.mask is not None:
             results["mask"].append(answer.mask)
         if "segmentation" in results:
-            told = replace(answer, mask=None)  # an output of its own
-            content = segment_answer(segmenter, told, rounded(ticket.clock.read_ms()))
+            content = segment_answer(segmenter, answer, ticket.clock.read_ms(), pictures=False)
             results["segmentation"].append(to_json(content))
     return results

@@ -131,14 +131,14 @@ async def _infer(request: Request, state: ServiceState, name: str, version: str 
         if not body:
             raise EmptyUpload("The request holds no bytes; send the tensors.")
         # The model may have been replaced while the body was read, and large JSON would hold up the event loop.
-        chosen = find_offered(segmenter, name, version)
-        inference = read_inference(body, header_length, chosen.takes, chosen.gives)
+        offered = find_offered(segmenter, name, version)
+        inference = read_inference(body, header_length, offered.takes, offered.gives)
         one_radiograph = name == RADIOGRAPH and len(inference.values) == 1
-        results = chosen.infer(segmenter, inference, ticket)
-        return write_inference(inference, chosen.name, chosen.version, chosen.gives, results)
+        results = offered.infer(segmenter, inference, ticket)
+        return write_inference(inference, offered.name, offered.version, offered.gives, results)
 
     try:
-        _, (told, behind), timings_ms = await state.answer(request, work, long=True)
+        _, (header, behind), timings_ms = await state.answer(request, work, long=True)
     except TimedOut:
         if one_radiograph:
             state.recorder.record_timed_out()
@@ -146,9 +146,9 @@ async def _infer(request: Request, state: ServiceState, name: str, version: str 
     if one_radiograph:
         state.recorder.record(timings_ms)
     if not behind:
-        return Response(told, media_type="application/json")
-    headers = {HEADER_LENGTH: str(len(told))}
-    return Response(told + behind, media_type="application/octet-stream", headers=headers)
+        return Response(header, media_type="application/json")
+    headers = {HEADER_LENGTH: str(len(header))}
+    return Response(header + behind, media_type="application/octet-stream", headers=headers)
 
 
 def _metadata(model: OfferedModel) -> ModelMetadata:

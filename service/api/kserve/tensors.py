@@ -143,11 +143,11 @@ def _wanted(request: InferRequest, gives: Sequence[Tensor]) -> dict[str, bool]:
             raise InvalidParameter("Outputs are not given as classes here; ask for the tensor.")
         _refuse_shared_memory(output.parameters)
     wishes = ((output.name, output.parameters.binary_data) for output in request.outputs)
-    chosen = {name: binary if wish is None else wish for name, wish in wishes}
-    for name, as_bytes in chosen.items():
+    outputs = {name: binary if wish is None else wish for name, wish in wishes}
+    for name, as_bytes in outputs.items():
         if not as_bytes and not by_name[name].in_json:
             raise InvalidParameter(f"{name} is no text; ask for it as bytes (binary_data).")
-    return chosen
+    return outputs
 
 
 def write_inference(
@@ -164,13 +164,13 @@ def write_inference(
         tensor = next(each for each in gives if each.name == output)
         raw = _to_bytes(results[output]) if binary else None
         behind.append(raw or b"")
-        told = OutputTensor(
+        output_tensor = OutputTensor(
             name=output,
             datatype=tensor.datatype,
             shape=[len(results[output]), *tensor.dims],
             parameters=None if raw is None else OutputParameters(binary_data_size=len(raw)),
         ).model_dump(exclude_none=True)
-        tensors.append(told if binary else {**told, "data": _flat(results[output])})
+        tensors.append(output_tensor if binary else {**output_tensor, "data": _flat(results[output])})
     answer = InferAnswer(model_name=name, model_version=version, id=inference.id, outputs=[])
     # An array becomes text without becoming a list: millions of Python's own numbers would hold up the event loop.
     content = {**answer.model_dump(exclude_none=True), "outputs": tensors}
