@@ -12,7 +12,7 @@ from service.model.outline import locate, outline_teeth, to_radiograph
 from service.model.package import Thresholds
 from service.model.prediction import EVIDENCE_CELL, Prediction
 from service.model.prepare import ModelInput
-from service.segmentation import Box
+from service.segmentation import Box, Labels, Tooth
 
 CLASSES = (0, *FDI_NUMBERS)
 
@@ -159,3 +159,44 @@ def test_outlines_boxes_and_areas_tell_of_the_same_pixels(size: tuple[int, int])
         drawn = np.zeros(large.shape, np.uint8)
         cv2.fillPoly(drawn, tooth.polygons, 1)
         assert ((drawn > 0) & mask).sum() > 0.95 * mask.sum()
+
+
+def outline(tooth: Labels) -> tuple[Labels, Tooth]:
+    """What is left of a drawn tooth, and its outline; the picture is of the model's own size."""
+    labels = tooth.copy()
+    model_input = ModelInput(np.zeros(labels.shape, np.uint8), Box(0, 0, 512, 256), 1.0)
+    (outlined,) = outline_teeth(labels, locate(labels), model_input, {11: 0.9})
+    return labels, outlined
+
+
+def test_an_outline_does_not_go_out_and_back_along_a_thread() -> None:
+    tooth = np.zeros((256, 512), np.uint8)
+    tooth[100:140, 200:220] = 11
+    solid = tooth.copy()
+    tooth[120, 220:230] = tooth[90:100, 210] = 11
+    labels, outlined = outline(tooth)
+    assert np.array_equal(labels, solid)
+    assert outlined.bbox == Box(200, 100, 20, 40)
+    assert [sorted(map(tuple, ring.tolist())) for ring in outlined.polygons] == [
+        [(200, 100), (200, 139), (219, 100), (219, 139)]
+    ]
+
+
+def test_specks_are_no_piece_of_a_tooth_and_a_half_of_it_is() -> None:
+    tooth = np.zeros((256, 512), np.uint8)
+    tooth[100:140, 200:220] = 11
+    tooth[142:180, 200:220] = 11
+    halves = tooth.copy()
+    tooth[120:122, 222:224] = 11
+    labels, outlined = outline(tooth)
+    assert np.array_equal(labels, halves)
+    assert outlined.area_px == np.count_nonzero(halves)
+    assert len(outlined.polygons) == 2
+
+
+def test_a_tooth_that_is_one_pixel_wide_stays_a_tooth() -> None:
+    tooth = np.zeros((256, 512), np.uint8)
+    tooth[100:140, 200] = 11
+    labels, outlined = outline(tooth)
+    assert np.array_equal(labels, tooth)
+    assert (outlined.area_px, outlined.bbox) == (40, Box(200, 100, 1, 40))

@@ -14,6 +14,9 @@ from service.segmentation import Box, Labels, Picture, Tooth
 _MARGIN: Final = 3
 """Pixels of the model's input by which a tooth's smooth edge may lie outside of its own: a rim, blurred, enlarged."""
 
+_SPECK: Final = 0.02
+"""Share of a tooth's largest piece below which another is no piece: enlarging leaves up to 0.006, jaws show 0.1."""
+
 
 def locate(labels: Labels) -> dict[int, Box]:
     """For each FDI number, in their order, a box that holds its tooth, and its edge where that is smoothed.
@@ -107,7 +110,7 @@ def outline_teeth(
     """The teeth of a label map, in the order of their FDI numbers.
 
     Args:
-        labels: FDI numbers, in pixels of the radiograph.
+        labels: FDI numbers, in pixels of the radiograph; threads and specks, which no outline could show, are cleared.
         boxes: as `locate` gives them, in pixels of the model's input.
         confidences: by FDI number; pixels of any other number are no tooth's.
     """
@@ -123,11 +126,40 @@ def outline_teeth(
 
 
 def _outline_tooth(labels: Labels, fdi: int, near: Box, confidence: float) -> Tooth:
-    cut = (labels[near.index] == fdi).view(np.uint8)
-    contours, _ = cv2.findContours(cut, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE, offset=(near.x, near.y))
-    x, y, width, height = cv2.boundingRect(cut)
+    area = labels[near.index]
+    cut = (area == fdi).view(np.uint8) * np.uint8(255)
+    tooth = _without_threads(cut)
+    contours, _ = cv2.findContours(tooth, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE, offset=(near.x, near.y))
+    if len(contours) > 1:
+        tooth = _without_specks(tooth)
+        contours, _ = cv2.findContours(tooth, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE, offset=(near.x, near.y))
+    if not contours:
+        tooth = cut
+    cv2.subtract(area, cv2.bitwise_xor(cut, tooth), area)
+    x, y, width, height = cv2.boundingRect(tooth)
     # A pixel's corner less or more is nothing in a large picture, and much of a tooth in a small one.
     tolerance = max(0.5, labels.shape[1] / 3000)
     polygons = (np.asarray(cv2.approxPolyDP(contour, tolerance, closed=True)[:, 0], np.int32) for contour in contours)
     rings = tuple(polygon for polygon in polygons if len(polygon) > 2)
-    return Tooth(fdi, confidence, cv2.countNonZero(cut), Box(x + near.x, y + near.y, width, height), rings)
+    return Tooth(fdi, confidence, cv2.countNonZero(tooth), Box(x + near.x, y + near.y, width, height), rings)
+
+
+def _without_threads(cut: Picture) -> Picture:
+    """A tooth without what is one pixel thin, along which its outline would go out and back and cross itself.
+
+    What stays are its squares of 2 x 2 pixels. The same by `cv2.erode` and `cv2.dilate` takes four times as long.
+    """
+    rimmed = cv2.copyMakeBorder(cut, 1, 1, 1, 1, cv2.BORDER_CONSTANT)
+    squares = cv2.bitwise_and(rimmed[:-1], rimmed[1:])
+    squares = cv2.bitwise_and(squares[:, :-1], squares[:, 1:])
+    covered = cv2.bitwise_or(squares[:-1], squares[1:])
+    return np.asarray(cv2.bitwise_or(covered[:, :-1], covered[:, 1:]), np.uint8)
+
+
+def _without_specks(tooth: Picture) -> Picture:
+    """A tooth without the pixels beside it that come of enlarging it."""
+    _, of_pixel, statistics, _ = cv2.connectedComponentsWithStats(tooth, connectivity=8)
+    areas = statistics[:, cv2.CC_STAT_AREA]
+    stays = areas >= _SPECK * areas[1:].max()
+    stays[0] = False
+    return np.where(stays[of_pixel], tooth, 0).astype(np.uint8)
