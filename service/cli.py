@@ -120,7 +120,8 @@ def segment(
     files: Annotated[
         list[Path],
         typer.Argument(
-            help="Radiographs (PNG, JPEG, TIFF, BMP or DICOM), or folders: all files right in them but hidden ones."
+            help="Radiographs (PNG, JPEG, TIFF, BMP or DICOM), or folders: all files right in them but hidden ones.",
+            readable=False,  # not asked of each by typer, which would stop at the first that may not be read
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for the answers.")],

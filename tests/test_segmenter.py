@@ -117,7 +117,7 @@ def test_a_file_that_may_not_be_read_is_named_and_the_others_answered(phantom_pn
         pytest.skip("this user may read everything")
     outcome = run_segment(*files, out=tmp_path / "out")
     files[1].parent.chmod(0o700)
-    assert outcome.exit_code == 1
+    assert outcome.exit_code == 1, outcome.output
     assert "locked.png: It cannot be read: Permission denied." in outcome.stderr
     assert "x.png: It cannot be read: Permission denied." in outcome.stderr
     assert names_in(tmp_path / "out") == answers_of("good")
