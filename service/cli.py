@@ -1,6 +1,7 @@
 """The command line of the service: serve, segment files without a server, list models, doctor, tune, triton."""
 
 import json
+import os
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -34,6 +35,9 @@ app: Final = typer.Typer(
 
 _FAULT: Final = 2
 """Exit code for whatever `PanosegError` tells."""
+
+_PASSED_OVER: Final = 1
+"""Exit code where some of the files that were given have no answer."""
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -114,44 +118,151 @@ def serve(
 @plain_errors
 def segment(
     files: Annotated[
-        list[Path], typer.Argument(help="Radiographs: PNG, JPEG, TIFF, BMP or DICOM.", exists=True, dir_okay=False)
+        list[Path],
+        typer.Argument(
+            help="Radiographs (PNG, JPEG, TIFF, BMP or DICOM), or folders: all files right in them but hidden ones.",
+            readable=False,  # not asked of each by typer, which would stop at the first that may not be read
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for the answers.")],
     opacity: Annotated[float, typer.Option(min=0, max=1, help="Of the overlay's colours.")] = 0.4,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Write over files that are in the way of answers.")
+    ] = False,
 ) -> None:
-    """Segment files without a server: of each a .json, a .mask.png and an .overlay.jpg, as the service would answer."""
+    """Segment files without a server: of each a .json, a .mask.png and an .overlay.jpg, as the service would answer.
+
+    Answers are called as their file is. Where files would share a name, it
+    holds what tells them apart: x.png.json and x.dcm.json, or, of patients'
+    folders, a-pano.json and b-pano.json.
+
+    Exit codes:
+    0: every file has its answers.
+    1: some files or folders could not be read, and are named; all others are done.
+    2: the run could not start, or an answer could not be written.
+    """
     settings = Settings()
-    names = Counter(path.stem for path in files)
-    if several := [name for name, count in names.items() if count > 1]:
-        raise SetupError(
-            f"Several of the files are called {several[0]}, and their answers would be one; "
-            "give them one after the other, each with an --out of its own."
-        )
+    found, faults = _find_files(files)
+    for path, fault in faults.items():
+        _print_passed_over(_errors, path, fault)
+    names = _name_answers(found)
+    _refuse_to_write_over(found, [answer for name in names.values() for answer in _answers(out, name)], overwrite)
     _try_folder(out)
     segmenter = Segmenter(choose_package(settings.models, settings.model), settings)
     for warning in segmenter.model.warnings:
         _errors.print(f"panoseg: {warning}", style="yellow", markup=False, soft_wrap=True)
-    refused = 0
+    done = 0
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=_errors) as progress:
-        for path in progress.track(files, description="segmenting"):
+        for path, name in progress.track(names.items(), description="segmenting"):
             ticket = Ticket(settings.timeout_s)
             try:
                 answer = segmenter.segment(path.read_bytes(), Wanted("binary", "jpeg", opacity), ticket)
-            except (RequestError, OSError) as error:
-                progress.console.print(f"{path}: {error}", style="red", markup=False, soft_wrap=True)
-                refused += 1
+            except RequestError as error:
+                _print_passed_over(progress.console, path, str(error))
+                continue
+            except OSError as error:
+                _print_passed_over(progress.console, path, f"It cannot be read: {error.strerror or error}.")
                 continue
             content = segment_answer(segmenter, answer, ticket.clock.read_ms(), pictures=False)
             assert answer.mask is not None
             assert answer.overlay is not None
-            (out / f"{path.stem}.json").write_bytes(to_json(content, for_people=True))
-            (out / f"{path.stem}.mask.png").write_bytes(answer.mask)
-            (out / f"{path.stem}.overlay.jpg").write_bytes(answer.overlay)
+            contents = (to_json(content, for_people=True), answer.mask, answer.overlay)
+            for file, data in zip(_answers(out, name), contents, strict=True):
+                file.write_bytes(data)
+            done += 1
     segmenter.close()
-    Console().print(f"{len(files) - refused} of {len(files)} segmented, in {out}", markup=False)
-    if refused:
-        raise typer.Exit(_FAULT)
+    passed_over = len(found) - done + len(faults)
+    Console().print(f"{done} of {done + passed_over} segmented, in {out}", markup=False)
+    if passed_over:
+        raise typer.Exit(_PASSED_OVER)
+
+
+def _print_passed_over(console: Console, path: Path, why: str) -> None:
+    console.print(f"{path}: {why}", style="red", markup=False, soft_wrap=True)
+
+
+def _find_files(paths: Sequence[Path]) -> tuple[list[Path], dict[Path, str]]:
+    """The files to segment, each once, with folders as the files in them; and of each path that gives none, why."""
+    found: dict[Path, Path] = {}
+    faults: dict[Path, str] = {}
+    for path in paths:
+        try:
+            path.stat()
+            files = _files_in(path) if path.is_dir() else [path]
+        except OSError as error:
+            faults[path] = f"It cannot be read: {error.strerror or error}."
+            continue
+        if not files:
+            faults[path] = "No files are in this folder; the folders in it are not looked into, so give them instead."
+        for file in files:
+            found.setdefault(_absolute(file), file)
+    return list(found.values()), faults
+
+
+def _files_in(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+
+
+def _absolute(path: Path) -> Path:
+    # Not Path.absolute(), which keeps "..", nor Path.resolve(), which would name a link's target.
+    return Path(os.path.abspath(path))  # noqa: PTH100
+
+
+def _name_answers(files: Sequence[Path]) -> dict[Path, str]:
+    """Of each file what its answers are called: its stem, or as much more of its path as tells it from the others.
+
+    Raises:
+        SetupError: nothing tells two of them apart.
+    """
+    names = {file: _possible_names(file) for file in files}
+    while True:
+        # Letter case does not count: on many systems X.json and x.json are one file.
+        counts = Counter(possible[0].casefold() for possible in names.values())
+        alike = [file for file, possible in names.items() if counts[possible[0].casefold()] > 1]
+        if not alike:
+            return {file: possible[0] for file, possible in names.items()}
+        longer = [file for file in alike if len(names[file]) > 1]
+        if not longer:
+            raise SetupError(
+                f"The answers of {alike[0]} and of another file would be called alike; "
+                "give them one after the other, each with an --out of its own."
+            )
+        for file in longer:
+            del names[file][0]
+
+
+def _possible_names(file: Path) -> list[str]:
+    """For a/b/x.png: x, x.png, b-x, b-x.png, a-b-x, a-b-x.png."""
+    folders = [folder.name for folder in _absolute(file).parents if folder.name]
+    fronts = ["".join(f"{name}-" for name in reversed(folders[:count])) for count in range(len(folders) + 1)]
+    return [front + name for front in fronts for name in (file.stem, file.name)]
+
+
+def _answers(out: Path, name: str) -> list[Path]:
+    return [out / f"{name}{ending}" for ending in (".json", ".mask.png", ".overlay.jpg")]
+
+
+def _refuse_to_write_over(files: Sequence[Path], answers: Sequence[Path], overwrite: bool) -> None:
+    """See that no answer takes the place of a file to segment, nor, unless that is wanted, of any other.
+
+    Raises:
+        SetupError: one would.
+    """
+    there = [answer for answer in answers if answer.exists()]
+    sources = {file.resolve() for file in files}
+    for answer in there:
+        if answer.resolve() in sources:
+            raise SetupError(
+                f"{answer} is one of the files to segment, and an answer would be written over it; "
+                "give another folder as --out."
+            )
+    if there and not overwrite:
+        more = f", and so are {len(there) - 1} more" if there[1:] else ""
+        raise SetupError(
+            f"{there[0]} is there already{more}; "
+            "give another folder as --out, or --overwrite to write over what is in the way."
+        )
 
 
 @app.command()

@@ -1,6 +1,7 @@
 """One way through: the same teeth from any container, from the command line as from the service."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import cv2
 import httpx
 import numpy as np
 import pytest
+from click.testing import Result
 from typer.testing import CliRunner
 
 from service.model.engine import Ticket
@@ -75,34 +77,160 @@ def test_the_command_line_answers_as_the_service_does(service_url: str, phantom_
     assert overlay.shape[:2] == (answer["image"]["height"], answer["image"]["width"])
 
 
+def run_segment(*arguments: object, out: Path) -> Result:
+    return CliRunner().invoke(app, ["segment", *map(str, arguments), "--out", str(out)])
+
+
+def names_in(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def answers_of(*names: str) -> set[str]:
+    return {f"{name}{ending}" for name in names for ending in (".json", ".mask.png", ".overlay.jpg")}
+
+
 def test_files_that_cannot_be_read_are_named_and_the_others_answered(phantom_png: bytes, tmp_path: Path) -> None:
     (tmp_path / "good.png").write_bytes(phantom_png)
     (tmp_path / "bad.png").write_bytes(phantom_png[:5000])
     whole = cv2.imencode(".tif", np.eye(256, dtype=np.uint8))[1]
     (tmp_path / "worse.tif").write_bytes(whole[: len(whole) // 2].tobytes())
-    files = [str(tmp_path / name) for name in ("bad.png", "worse.tif", "good.png")]
-    outcome = CliRunner().invoke(app, ["segment", *files, "--out", str(tmp_path / "out")])
-    assert outcome.exit_code == 2
-    assert outcome.stdout.startswith("1 of 3 segmented")
-    assert (tmp_path / "out" / "good.json").exists()
-    assert not (tmp_path / "out" / "bad.json").exists()
+    (tmp_path / "circle.png").symlink_to(tmp_path / "circle.png")
+    (tmp_path / "empty" / "deeper").mkdir(parents=True)
+    unread = [tmp_path / name for name in ("missing.png", "bad.png", "worse.tif", "circle.png", "empty")]
+    outcome = run_segment(*unread, tmp_path / "good.png", out=tmp_path / "out")
+    assert outcome.exit_code == 1
+    assert outcome.stdout.startswith("1 of 6 segmented")
+    for path in unread:
+        assert f"{path}: " in outcome.stderr
+    assert "missing.png: It cannot be read: No such file or directory." in outcome.stderr
+    assert names_in(tmp_path / "out") == answers_of("good")
+
+
+def test_a_file_that_may_not_be_read_is_named_and_the_others_answered(phantom_png: bytes, tmp_path: Path) -> None:
+    files = [tmp_path / "locked.png", tmp_path / "closed" / "x.png", tmp_path / "good.png"]
+    files[1].parent.mkdir()
+    for file in files:
+        file.write_bytes(phantom_png)
+    files[0].chmod(0)
+    files[1].parent.chmod(0)
+    if os.access(files[0], os.R_OK):
+        pytest.skip("this user may read everything")
+    outcome = run_segment(*files, out=tmp_path / "out")
+    files[1].parent.chmod(0o700)
+    assert outcome.exit_code == 1, outcome.output
+    assert "locked.png: It cannot be read: Permission denied." in outcome.stderr
+    assert "x.png: It cannot be read: Permission denied." in outcome.stderr
+    assert names_in(tmp_path / "out") == answers_of("good")
+
+
+def test_without_a_model_nothing_is_done_and_the_exit_code_is_another(
+    phantom_png: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "x.png").write_bytes(phantom_png)
+    monkeypatch.setenv("PANOSEG_MODELS", str(tmp_path / "modles"))
+    assert run_segment(tmp_path / "x.png", tmp_path / "missing.png", out=tmp_path / "out").exit_code == 2
+
+
+def test_a_folder_is_the_files_in_it(phantom_png: bytes, tmp_path: Path) -> None:
+    (tmp_path / "case" / "deeper").mkdir(parents=True)
+    for name in ("one.png", "two.png", ".hidden.png", "deeper/three.png"):
+        (tmp_path / "case" / name).write_bytes(phantom_png)
+    (tmp_path / "case" / "notes.txt").write_text("Came in with pain.")
+    outcome = run_segment(tmp_path / "case", tmp_path / "case" / "one.png", out=tmp_path / "out")
+    assert outcome.exit_code == 1
+    assert outcome.stdout.startswith("2 of 3 segmented")
+    assert "notes.txt: The file is no image of a known format" in outcome.stderr
+    assert names_in(tmp_path / "out") == answers_of("one", "two")
+
+
+def test_answers_are_called_by_what_tells_their_files_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = {
+        "other.png": "other",
+        # Of several folders.
+        "a/pano.png": "a-pano",
+        "b/pano.png": "b-pano",
+        "a/in/deep.png": "a-in-deep",
+        "b/in/deep.png": "b-in-deep",
+        # Of several endings.
+        "x.png": "x.png",
+        "x.dcm": "x.dcm",
+        # Of both.
+        "a/both.png": "a-both.png",
+        "a/both.dcm": "a-both.dcm",
+        "b/both.png": "b-both.png",
+        "b/both.dcm": "b-both.dcm",
+        # Where letter case does not count, these would be one.
+        "a/Case.png": "a-Case",
+        "b/case.png": "b-case",
+        # Called as another would be by its folder.
+        "a-like.bmp": "a-like.bmp",
+        "a/like.png": "a-like.png",
+        "b/like.png": "b-like",
+    }
+    monkeypatch.chdir(tmp_path)
+    widths = {file: 200 + count for count, file in enumerate(names)}
+    for file, width in widths.items():
+        Path(file).parent.mkdir(parents=True, exist_ok=True)
+        Path(file).write_bytes(cv2.imencode(".png", np.zeros((128, width), np.uint8))[1].tobytes())
+    outcome = run_segment(*names, "a/../other.png", out=tmp_path / "out")
+    assert outcome.exit_code == 0, outcome.output
+    assert names_in(tmp_path / "out") == answers_of(*names.values())
+    for file, name in names.items():
+        assert json.loads((tmp_path / "out" / f"{name}.json").read_text())["image"]["width"] == widths[file], file
 
 
 def test_files_whose_answers_would_be_one_are_refused_before_anything_is_written(tmp_path: Path) -> None:
-    files = [tmp_path / "one" / "x.png", tmp_path / "two" / "x.png"]
+    files = [tmp_path / "A" / "x.png", tmp_path / "a" / "x.png"]
     for file in files:
-        file.parent.mkdir()
+        file.parent.mkdir(exist_ok=True)
         file.write_bytes(b"any")
-    outcome = CliRunner().invoke(app, ["segment", *map(str, files), "--out", str(tmp_path / "out")])
+    if files[0].samefile(files[1]):
+        pytest.skip("letter case does not count here")
+    outcome = run_segment(*files, out=tmp_path / "out")
     assert outcome.exit_code == 2
-    assert "called x" in outcome.output
+    assert "would be called alike" in outcome.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_what_is_in_the_way_of_answers_stays_unless_it_may_be_written_over(phantom_png: bytes, tmp_path: Path) -> None:
+    files = [tmp_path / "one.png", tmp_path / "two.png"]
+    for file in files:
+        file.write_bytes(phantom_png)
+    truth = tmp_path / "two.mask.png"
+    truth.write_bytes(b"drawn by hand")
+    before = names_in(tmp_path)
+    refused = run_segment(*files, out=tmp_path)
+    assert refused.exit_code == 2
+    assert f"{truth} is there already; give" in refused.stderr
+    assert (names_in(tmp_path), truth.read_bytes()) == (before, b"drawn by hand")
+    assert run_segment(*files, "--overwrite", out=tmp_path).exit_code == 0
+    assert truth.read_bytes().startswith(b"\x89PNG")
+    assert f"{tmp_path / 'one.json'} is there already, and so are 5 more" in run_segment(*files, out=tmp_path).stderr
+
+
+def test_no_answer_takes_the_place_of_a_file_to_segment(phantom_png: bytes, tmp_path: Path) -> None:
+    (tmp_path / "case").mkdir()
+    for name in ("x.png", "x.mask.png"):
+        (tmp_path / "case" / name).write_bytes(phantom_png)
+    (tmp_path / "link").symlink_to(tmp_path / "case")
+    outcome = run_segment(tmp_path / "case", "--overwrite", out=tmp_path / "link")
+    assert outcome.exit_code == 2
+    assert "x.mask.png is one of the files to segment" in outcome.stderr
+    assert names_in(tmp_path / "case") == {"x.png", "x.mask.png"}
+    assert (tmp_path / "case" / "x.mask.png").read_bytes() == phantom_png
+
+
+def test_the_help_of_segment_tells_the_exit_codes() -> None:
+    told = CliRunner().invoke(app, ["segment", "--help"], env={"COLUMNS": "200"}).stdout
+    assert "0: every file has its answers." in told
+    assert "1: some files or folders could not be read" in told
+    assert "2: the run could not start" in told
 
 
 def test_a_folder_for_answers_that_cannot_be_made_is_said_before_any_work(tmp_path: Path) -> None:
     file = tmp_path / "x.png"
     file.write_bytes(b"any")
-    outcome = CliRunner().invoke(app, ["segment", str(file), "--out", str(file / "out")])
+    outcome = run_segment(file, out=file / "out")
     assert outcome.exit_code == 2
     assert "Nothing can be written into" in outcome.output
 
@@ -130,7 +258,7 @@ def test_a_folder_without_models_is_no_empty_list(tmp_path: Path, monkeypatch: p
 def test_a_file_that_cannot_be_written_is_told_in_a_line(phantom_png: bytes, tmp_path: Path) -> None:
     (tmp_path / "x.png").write_bytes(phantom_png)
     (tmp_path / "out" / "x.json").mkdir(parents=True)
-    outcome = CliRunner().invoke(app, ["segment", str(tmp_path / "x.png"), "--out", str(tmp_path / "out")])
+    outcome = run_segment(tmp_path / "x.png", "--overwrite", out=tmp_path / "out")
     assert outcome.exit_code == 2
     assert "x.json cannot be used: Is a directory" in outcome.output
 
