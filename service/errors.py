@@ -8,7 +8,7 @@
     │   ├── TooLarge               413   more bytes than the service takes
     │   ├── TooManyPixels          413   a declared size or side above the limit
     │   ├── TooSmall               422   a side shorter than 128 px
-    │   ├── InvalidParameter       422   a query value out of range
+    │   ├── InvalidParameter       422   a query value out of range, or a parameter that is not taken
     │   ├── NotAPanoramic          422   only where the caller asked to be strict
     │   ├── UnknownModel           404   a model that is not loaded was named
     │   ├── ReloadFailed           409   the model that was to take over cannot be served
@@ -88,7 +88,7 @@ class TooSmall(RequestError):
 
 
 class InvalidParameter(RequestError):
-    """A query value that is out of its range."""
+    """A query value that is out of its range, or a parameter that the route does not take."""
 
     slug = "invalid-parameter"
     status = 422

@@ -235,6 +235,25 @@ def test_what_is_wrong_is_told_as_a_problem(
     assert problem["detail"].endswith(".")
 
 
+@pytest.mark.parametrize(
+    ("query", "unknown", "taken"),
+    [
+        ("segment?include=mask&kind=fdi", "kind", "include, overlay_format, opacity, strict"),
+        ("segment?Strict=true", "Strict", "include, overlay_format, opacity, strict"),
+        ("mask?include=mask", "include", "kind, strict"),
+        ("overlay?overlay_format=png", "overlay_format", "format, opacity, strict"),
+    ],
+)
+def test_a_parameter_that_a_route_does_not_take_is_refused_and_those_that_it_takes_are_named(
+    client: httpx.Client, phantom_png: bytes, query: str, unknown: str, taken: str
+) -> None:
+    refused = client.post(f"/v1/{query}", content=phantom_png)
+    assert refused.status_code == 422
+    problem = refused.json()
+    assert problem["type"] == "urn:panoseg:problem:invalid-parameter"
+    assert problem["detail"] == f"/v1/{query.split('?')[0]} takes no parameter {unknown}; it takes {taken}."
+
+
 def test_a_page_that_is_not_there_and_a_wrong_method_are_problems_too(client: httpx.Client) -> None:
     for response, status in ((client.get("/v1/nothing"), 404), (client.get("/v1/segment"), 405)):
         assert response.status_code == status

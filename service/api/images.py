@@ -3,8 +3,9 @@
 import re
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
+from service.api.parameters import refuse_unknown_parameters
 from service.api.problems import IMAGE_PROBLEMS
 from service.api.schemas import SegmentAnswer, segment_answer, to_json
 from service.api.state import ServiceState, State
@@ -15,7 +16,7 @@ from service.render.draw import MaskKind
 from service.render.encode import OverlayFormat
 from service.segmenter import Answer, Segmenter, Wanted
 
-router: Final = APIRouter(prefix="/v1", tags=["radiographs"])
+router: Final = APIRouter(prefix="/v1", tags=["radiographs"], dependencies=[Depends(refuse_unknown_parameters)])
 
 _UPLOAD: Final[dict[str, Any]] = {
     "requestBody": {
