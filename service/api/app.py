@@ -144,7 +144,9 @@ class _Envelope:
             return
         begin = time.perf_counter()
         identity = request_id(Headers(scope=scope).get("x-request-id"))
-        scope.setdefault("state", {})["request_id"] = identity
+        structlog.contextvars.bind_contextvars(request_id=identity)  # for every line logged meanwhile
+        told: dict[str, object] = {}
+        scope.setdefault("state", {}).update(request_id=identity, log=told)
         status = 0
 
         async def send_with_id(message: Message) -> None:
@@ -179,15 +181,13 @@ class _Envelope:
             # The route's own template, since a path that somebody typed may hold a name.
             route = getattr(scope.get("route"), "path", "other")
             self._state.requests.labels(route, str(status)).inc()
-            problem = {"problem": scope["state"]["problem"]} if "problem" in scope["state"] else {}
             # Probes that are answered well would be all that a log holds.
             log = _log.debug if route in _PROBES and status == 200 else _log.info
             log(
                 "request",
-                request_id=identity,
                 method=scope["method"] if scope["method"] in ("GET", "POST", "HEAD", "OPTIONS") else "other",
                 route=route,
                 status=status,
-                **problem,
                 duration_ms=round(1000 * (time.perf_counter() - begin), 3),
+                **told,
             )

@@ -68,6 +68,7 @@ async def segment(
     )
     segmenter, answer, timings_ms = await _answer(request, state, wanted)
     content = segment_answer(segmenter, answer, timings_ms, polygons="polygons" in parts)
+    request.state.log["answer_id"] = content["id"]
     return Response(to_json(content), media_type="application/json")
 
 
@@ -135,4 +136,6 @@ async def _answer(request: Request, state: ServiceState, wanted: Wanted) -> tupl
 
     segmenter, answer, timings_ms = await state.answer(request, segment)
     state.recorder.record(timings_ms)
+    height, width = answer.radiograph.pixels.shape
+    request.state.log.update(format=answer.radiograph.format, width=width, height=height)
     return segmenter, answer, timings_ms
