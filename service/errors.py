@@ -32,11 +32,16 @@ class PanosegError(Exception):
 
 
 class RequestError(PanosegError):
-    """A fault of one request; `slug`, `status` and `title` are the contract's."""
+    """A fault of one request; `slug`, `status` and `title` are the contract's.
+
+    Attributes:
+        retry_after_s: whole seconds after which it is worth sending the same again, at least 1; None where it is not.
+    """
 
     slug: ClassVar[str]
     status: ClassVar[int]
     title: ClassVar[str]
+    retry_after_s: int | None = None
 
 
 class EmptyUpload(RequestError):
@@ -120,11 +125,7 @@ class ReloadFailed(RequestError):
 
 
 class Busy(RequestError):
-    """The bounded queue is full.
-
-    Attributes:
-        retry_after_s: whole seconds after which a place is likely to be free, at least 1.
-    """
+    """The bounded queue is full."""
 
     slug = "busy"
     status = 503
@@ -141,6 +142,7 @@ class NotReady(RequestError):
     slug = "not-ready"
     status = 503
     title = "The service is not ready"
+    retry_after_s = 5
 
 
 class TimedOut(RequestError):

@@ -78,6 +78,10 @@ def test_boxes_areas_and_polygons_tell_the_same_as_the_mask_of_numbers(
         assert dice(drawn > 0, mask) > 0.97
 
 
+def test_a_body_that_is_said_to_be_as_it_is_is_taken(client: httpx.Client, phantom_png: bytes) -> None:
+    assert client.post("/v1/mask", content=phantom_png, headers={"Content-Encoding": "Identity"}).status_code == 200
+
+
 def test_the_body_itself_and_a_form_part_are_the_same_upload(
     client: httpx.Client, answer: dict[str, Any], phantom_png: bytes
 ) -> None:
@@ -180,7 +184,9 @@ def test_an_answer_to_work_that_failed_tells_the_model_and_the_times(client: htt
 
 def test_every_answer_names_its_request(client: httpx.Client, phantom_png: bytes) -> None:
     assert client.get("/health/live", headers={"X-Request-ID": "ward-7.a_1"}).headers["x-request-id"] == "ward-7.a_1"
-    for strange in ("", "a" * 65, "<script>", "a b"):
+    braced = client.get("/health/live", headers={"X-Request-ID": "{3F2504E0-4F89-11D3-9A0C-0305E82C3301}"})
+    assert braced.headers["x-request-id"] == "3F2504E0-4F89-11D3-9A0C-0305E82C3301"
+    for strange in ("", "{}", "a" * 65, "<script>", "a b"):
         given_back = client.get("/health/live", headers={"X-Request-ID": strange}).headers["x-request-id"]
         assert re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", given_back)
     problem = client.post("/v1/segment", content=b"", headers={"X-Request-ID": "ward-8"})
@@ -255,7 +261,11 @@ def test_a_parameter_that_a_route_does_not_take_is_refused_and_those_that_it_tak
 
 
 def test_a_page_that_is_not_there_and_a_wrong_method_are_problems_too(client: httpx.Client) -> None:
-    for response, status in ((client.get("/v1/nothing"), 404), (client.get("/v1/segment"), 405)):
+    for response, status in (
+        (client.get("/v1/nothing"), 404),
+        (client.get("/v1/segment"), 405),
+        (client.post("/v1/segment/", content=b"x"), 404),
+    ):
         assert response.status_code == status
         assert response.headers["content-type"] == "application/problem+json"
 

@@ -247,6 +247,7 @@ def test_while_it_stops_whoever_asks_anew_is_told_so(large_png: bytes) -> None:
         for _ in range(3):
             ready = httpx.get(f"{url}/health/ready")
             assert (ready.status_code, ready.json()["type"]) == (503, "urn:panoseg:problem:not-ready")
+            assert ready.headers["retry-after"] == "5"
         refused = httpx.post(f"{url}/v1/mask", content=large_png, timeout=60)
         assert refused.json()["type"] == "urn:panoseg:problem:not-ready"
         assert {answer.result().status_code for answer in answers} <= {200, 503}

@@ -84,7 +84,7 @@ def install(app: FastAPI) -> None:
 async def answer_request_error(request: Request, error: Exception) -> JSONResponse:
     """The answer to a fault of one request."""
     assert isinstance(error, errors.RequestError)
-    headers = {"Retry-After": str(error.retry_after_s)} if isinstance(error, errors.Busy) else None
+    headers = {"Retry-After": str(error.retry_after_s)} if error.retry_after_s else None
     return problem(request, error.slug, error.status, error.title, str(error), headers)
 
 
