@@ -38,7 +38,7 @@ def test_what_does_not_arrive_in_time_is_told_what_helps() -> None:
         await asyncio.sleep(60)
         return b""
 
-    with pytest.raises(TimedOut, match="0.01 s: the network is slow.*PANOSEG_TIMEOUT_S"):
+    with pytest.raises(TimedOut, match=r"0\.01 s: the network is slow.*PANOSEG_TIMEOUT_S"):
         asyncio.run(in_time(never(), 0.01))
 
 
