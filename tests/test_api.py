@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from service.latency import STAGES
+from tests.running import REPOSITORY
 from training.metrics import dice, match_teeth
 from training.phantom import Phantom
 
@@ -49,6 +50,10 @@ def test_a_radiograph_is_answered_with_its_numbered_teeth(answer: dict[str, Any]
         "photometric_interpretation": "MONOCHROME2",
         "pixel_spacing_mm": None,
     }
+
+
+def test_an_answer_tells_which_service_gave_it(client: httpx.Client, answer: dict[str, Any]) -> None:
+    assert answer["service"] == {"version": client.get("/health/ready").json()["version"]}
 
 
 def test_the_mask_lies_on_the_teeth_in_pixels_of_the_picture_as_sent(answer: dict[str, Any], phantom: Phantom) -> None:
@@ -377,6 +382,8 @@ def test_the_description_is_complete_and_read_without_a_network(client: httpx.Cl
         assert {"400", "413", "415", "422", "503", "504"} <= set(route["responses"])
         assert "multipart/form-data" in route["requestBody"]["content"]
     schemas = description["components"]["schemas"]
+    table = re.findall(r"^\| (`.*`) \| (?:error|warning) \|", (REPOSITORY / "README.md").read_text(), re.MULTILINE)
+    assert schemas["FindingAnswer"]["properties"]["code"]["examples"] == re.findall("`([a-z-]+)`", " ".join(table))
     assert "Problem" in schemas
     referred = set(re.findall(r'"#/components/schemas/([^"]+)"', json.dumps(description)))
     assert referred <= set(schemas)
