@@ -8,7 +8,7 @@
     │   ├── TooLarge               413   more bytes than the service takes
     │   ├── TooManyPixels          413   a declared size or side above the limit
     │   ├── TooSmall               422   a side shorter than 128 px
-    │   ├── InvalidParameter       422   a query value out of range
+    │   ├── InvalidParameter       422   a query value out of range, or a parameter that is not taken
     │   ├── NotAPanoramic          422   only where the caller asked to be strict
     │   ├── UnknownModel           404   a model that is not loaded was named
     │   ├── ReloadFailed           409   the model that was to take over cannot be served
@@ -32,11 +32,16 @@ class PanosegError(Exception):
 
 
 class RequestError(PanosegError):
-    """A fault of one request; `slug`, `status` and `title` are the contract's."""
+    """A fault of one request; `slug`, `status` and `title` are the contract's.
+
+    Attributes:
+        retry_after_s: whole seconds after which it is worth sending the same again, at least 1; None where it is not.
+    """
 
     slug: ClassVar[str]
     status: ClassVar[int]
     title: ClassVar[str]
+    retry_after_s: int | None = None
 
 
 class EmptyUpload(RequestError):
@@ -88,7 +93,7 @@ class TooSmall(RequestError):
 
 
 class InvalidParameter(RequestError):
-    """A query value that is out of its range."""
+    """A query value that is out of its range, or a parameter that the route does not take."""
 
     slug = "invalid-parameter"
     status = 422
@@ -120,11 +125,7 @@ class ReloadFailed(RequestError):
 
 
 class Busy(RequestError):
-    """The bounded queue is full.
-
-    Attributes:
-        retry_after_s: whole seconds after which a place is likely to be free, at least 1.
-    """
+    """The bounded queue is full."""
 
     slug = "busy"
     status = 503
@@ -141,6 +142,7 @@ class NotReady(RequestError):
     slug = "not-ready"
     status = 503
     title = "The service is not ready"
+    retry_after_s = 5
 
 
 class TimedOut(RequestError):

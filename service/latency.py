@@ -136,7 +136,9 @@ class LatencyRecorder:
             "panoseg_within_target", "Requests answered within the latency target.", registry=registry
         )
         self._timed_out_counter = Counter(
-            "panoseg_timed_out", "Requests whose deadline passed before their answer.", registry=registry
+            "panoseg_timed_out",
+            "Requests whose deadline passed before their answer, of those whose upload had arrived by then.",
+            registry=registry,
         )
         Gauge("panoseg_target_seconds", "The latency target.", registry=registry).set_function(
             lambda: self.target_ms / 1000.0

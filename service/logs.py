@@ -12,6 +12,7 @@ _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARN
 def configure_logs(level: str) -> None:
     """Send the service's own lines, and those of the libraries below it, to standard error in one shape."""
     shape: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,  # the id of the request under way
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         # Without the frames' variables, which hold pixels, the file's bytes and the request's headers.

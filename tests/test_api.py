@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from service.latency import STAGES
+from tests.running import REPOSITORY
 from training.metrics import dice, match_teeth
 from training.phantom import Phantom
 
@@ -51,6 +52,10 @@ def test_a_radiograph_is_answered_with_its_numbered_teeth(answer: dict[str, Any]
     }
 
 
+def test_an_answer_tells_which_service_gave_it(client: httpx.Client, answer: dict[str, Any]) -> None:
+    assert answer["service"] == {"version": client.get("/health/ready").json()["version"]}
+
+
 def test_the_mask_lies_on_the_teeth_in_pixels_of_the_picture_as_sent(answer: dict[str, Any], phantom: Phantom) -> None:
     mask = decode_picture(base64.b64decode(answer["mask"]["data"]))
     assert mask.shape == phantom.pixels.shape
@@ -76,6 +81,10 @@ def test_boxes_areas_and_polygons_tell_the_same_as_the_mask_of_numbers(
         drawn = np.zeros(labels.shape, np.uint8)
         cv2.fillPoly(drawn, [np.array(ring, np.int32) for ring in tooth["polygons"]], 1)
         assert dice(drawn > 0, mask) > 0.97
+
+
+def test_a_body_that_is_said_to_be_as_it_is_is_taken(client: httpx.Client, phantom_png: bytes) -> None:
+    assert client.post("/v1/mask", content=phantom_png, headers={"Content-Encoding": "Identity"}).status_code == 200
 
 
 def test_the_body_itself_and_a_form_part_are_the_same_upload(
@@ -180,7 +189,9 @@ def test_an_answer_to_work_that_failed_tells_the_model_and_the_times(client: htt
 
 def test_every_answer_names_its_request(client: httpx.Client, phantom_png: bytes) -> None:
     assert client.get("/health/live", headers={"X-Request-ID": "ward-7.a_1"}).headers["x-request-id"] == "ward-7.a_1"
-    for strange in ("", "a" * 65, "<script>", "a b"):
+    braced = client.get("/health/live", headers={"X-Request-ID": "{3F2504E0-4F89-11D3-9A0C-0305E82C3301}"})
+    assert braced.headers["x-request-id"] == "3F2504E0-4F89-11D3-9A0C-0305E82C3301"
+    for strange in ("", "{}", "a" * 65, "<script>", "a b"):
         given_back = client.get("/health/live", headers={"X-Request-ID": strange}).headers["x-request-id"]
         assert re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", given_back)
     problem = client.post("/v1/segment", content=b"", headers={"X-Request-ID": "ward-8"})
@@ -235,8 +246,31 @@ def test_what_is_wrong_is_told_as_a_problem(
     assert problem["detail"].endswith(".")
 
 
+@pytest.mark.parametrize(
+    ("query", "unknown", "taken"),
+    [
+        ("segment?include=mask&kind=fdi", "kind", "include, overlay_format, opacity, strict"),
+        ("segment?Strict=true", "Strict", "include, overlay_format, opacity, strict"),
+        ("mask?include=mask", "include", "kind, strict"),
+        ("overlay?overlay_format=png", "overlay_format", "format, opacity, strict"),
+    ],
+)
+def test_a_parameter_that_a_route_does_not_take_is_refused_and_those_that_it_takes_are_named(
+    client: httpx.Client, phantom_png: bytes, query: str, unknown: str, taken: str
+) -> None:
+    refused = client.post(f"/v1/{query}", content=phantom_png)
+    assert refused.status_code == 422
+    problem = refused.json()
+    assert problem["type"] == "urn:panoseg:problem:invalid-parameter"
+    assert problem["detail"] == f"/v1/{query.split('?')[0]} takes no parameter {unknown}; it takes {taken}."
+
+
 def test_a_page_that_is_not_there_and_a_wrong_method_are_problems_too(client: httpx.Client) -> None:
-    for response, status in ((client.get("/v1/nothing"), 404), (client.get("/v1/segment"), 405)):
+    for response, status in (
+        (client.get("/v1/nothing"), 404),
+        (client.get("/v1/segment"), 405),
+        (client.post("/v1/segment/", content=b"x"), 404),
+    ):
         assert response.status_code == status
         assert response.headers["content-type"] == "application/problem+json"
 
@@ -348,6 +382,8 @@ def test_the_description_is_complete_and_read_without_a_network(client: httpx.Cl
         assert {"400", "413", "415", "422", "503", "504"} <= set(route["responses"])
         assert "multipart/form-data" in route["requestBody"]["content"]
     schemas = description["components"]["schemas"]
+    table = re.findall(r"^\| (`.*`) \| (?:error|warning) \|", (REPOSITORY / "README.md").read_text(), re.MULTILINE)
+    assert schemas["FindingAnswer"]["properties"]["code"]["examples"] == re.findall("`([a-z-]+)`", " ".join(table))
     assert "Problem" in schemas
     referred = set(re.findall(r'"#/components/schemas/([^"]+)"', json.dumps(description)))
     assert referred <= set(schemas)

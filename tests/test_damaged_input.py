@@ -1,5 +1,7 @@
 """Whatever is sent, it is a whole radiograph or an error that says what is wrong with it."""
 
+import base64
+import gzip
 import io
 import resource
 import struct
@@ -167,6 +169,15 @@ def test_what_is_no_image_is_unsupported_and_not_echoed(data):
         (with_pillow(NOISE, "JPEG2000"), "JPEG 2000"),
         (with_pillow(NOISE, "JPEG2000", no_jp2=True), "JPEG 2000"),
         (b"II+\0\x08\0\0\0" + bytes(40), "BigTIFF"),
+        (b"%PDF-1.7" + bytes(40), "PDF is not taken"),
+        (gzip.compress(b"x"), "Gzip is not taken"),
+        (b"PK\x03\x04" + bytes(60), "ZIP is not taken"),
+        (base64.b64encode(with_pillow(NOISE, "PNG")), "Base64 text"),
+        (base64.b64encode(with_pillow(NOISE, "JPEG")), "Base64 text"),
+        (b"data:image/png;base64," + base64.b64encode(with_pillow(NOISE, "PNG")), "data: URI"),
+        (dicom(NOISE)[128:], "DICOM without its preamble"),
+        (dicom(NOISE)[132:], "DICOM without its preamble"),
+        (b"\x08\0\x05\0\x0a\0\0\0ISO_IR 100" + bytes(40), "DICOM without its preamble"),
         (compressed(DEEP_NOISE, 12, JPEGLosslessSV1), "more than 8 bits"),
         (compressed(DEEP_NOISE, 12, JPEGLSLossless), "JPEG-LS"),
         (with_pillow(NOISE.astype(np.float32), "TIFF"), "fractional"),

@@ -146,6 +146,17 @@ def test_what_is_wrong_is_said_in_the_protocols_form(client, ask: Callable, comp
     assert raised.value.status().startswith("4")
 
 
+def test_which_picture_of_a_batch_is_wrong_is_said(client, phantom_png: bytes) -> None:
+    from tritonclient.utils import InferenceServerException
+
+    with pytest.raises(InferenceServerException) as raised:
+        client.infer("radiograph", [files(phantom_png, b"no picture")])
+    assert raised.value.message().startswith("Picture 2 of 2: The file is no image")
+    with pytest.raises(InferenceServerException) as raised:
+        client.infer("radiograph", [files(b"no picture")])
+    assert raised.value.message().startswith("The file is no image")
+
+
 def test_whoever_uses_no_client_gets_plain_json(service_url: str, package: ModelPackage) -> None:
     known = pixels(package)
     body = {

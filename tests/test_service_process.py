@@ -247,6 +247,7 @@ def test_while_it_stops_whoever_asks_anew_is_told_so(large_png: bytes) -> None:
         for _ in range(3):
             ready = httpx.get(f"{url}/health/ready")
             assert (ready.status_code, ready.json()["type"]) == (503, "urn:panoseg:problem:not-ready")
+            assert ready.headers["retry-after"] == "5"
         refused = httpx.post(f"{url}/v1/mask", content=large_png, timeout=60)
         assert refused.json()["type"] == "urn:panoseg:problem:not-ready"
         assert {answer.result().status_code for answer in answers} <= {200, 503}
@@ -277,6 +278,21 @@ def test_logs_are_json_lines_without_names_from_the_request(plain_service: Plain
     lines = log.read_text().splitlines()
     assert "Jane" not in "".join(lines)
     assert {json.loads(line)["event"] for line in lines} >= {"listening", "ready", "request"}
+
+
+def test_an_answer_is_found_in_the_log_by_its_id_with_what_was_sent_and_where_the_time_went(
+    plain_service: PlainService, phantom_png: bytes, phantom: Phantom
+) -> None:
+    url, _, log = plain_service
+    response = httpx.post(f"{url}/v1/segment", content=phantom_png, timeout=30)
+    answer = response.json()
+    httpx.get(f"{url}/v1/latency")  # the line is written once the answer has been sent
+    (line,) = [json.loads(line) for line in log.read_text().splitlines() if answer["id"] in line]
+    height, width = phantom.pixels.shape
+    assert (line["event"], line["answer_id"]) == ("request", answer["id"])
+    assert line["request_id"] == response.headers["x-request-id"]
+    assert (line["format"], line["width"], line["height"], line["bytes"]) == ("png", width, height, len(phantom_png))
+    assert line["timings_ms"] == answer["timings_ms"]
 
 
 def test_memory_does_not_follow_a_bomb(plain_service: PlainService) -> None:
@@ -321,7 +337,7 @@ def test_the_log_says_why_a_request_was_refused_and_holds_no_probes(phantom_png:
         assert httpx.get(f"{url}/health/ready").json()["version"] == version("panoseg")
         httpx.get(f"{url}/metrics")
         httpx.post(f"{url}/v1/segment", content=phantom_png[:-100], timeout=60)
-        httpx.post(f"{url}/v1/segment", content=HALF_A_TIFF, timeout=60)
+        httpx.post(f"{url}/v1/segment", content=HALF_A_TIFF, timeout=60, headers={"X-Request-ID": "half"})
         httpx.post(f"{url}/v2/models/other/infer", content=b"", timeout=60)
         process.terminate()
         assert process.wait(timeout=60) == 0
@@ -335,7 +351,10 @@ def test_the_log_says_why_a_request_was_refused_and_holds_no_probes(phantom_png:
         ("/v1/segment", "damaged-image"),
         ("/v2/models/{name}/infer", "unknown-model"),
     ]
-    assert any(line["event"].startswith("damaged image: tiff, ") for line in lines)
+    assert [line["event"][:21] for line in lines if line.get("request_id") == "half"] == [
+        "damaged image: tiff, ",
+        "request",
+    ]
     assert [line["variable"] for line in lines if line["event"] == "unknown setting"] == ["PANOSEG_PROVIDR"]
     assert [line["event"] for line in lines[-2:]] == ["stopping", "stopped"]
 

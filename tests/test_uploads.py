@@ -1,11 +1,13 @@
 """What is received is bounded, and a form is read whatever its maker had in mind."""
 
+import asyncio
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.api.uploads import UploadRoom, file_of
-from service.errors import Busy, EmptyUpload, InvalidParameter, TooLarge
+from service.api.uploads import UploadRoom, file_of, in_time
+from service.errors import Busy, EmptyUpload, InvalidParameter, TimedOut, TooLarge
 
 FORM = "multipart/form-data; boundary=line"
 
@@ -24,6 +26,20 @@ def test_a_file_comes_out_of_a_form_as_it_went_in(data: bytes) -> None:
 def test_a_form_of_very_many_parts_is_refused_at_once() -> None:
     with pytest.raises(InvalidParameter, match="100 parts"):
         file_of(form(*[("note", b"n")] * 100, ("file", b"x")), FORM, 1)
+
+
+def test_a_form_whose_boundary_is_not_told_is_told_who_sets_it() -> None:
+    with pytest.raises(InvalidParameter, match="names no boundary"):
+        file_of(form(("file", b"x")), "multipart/form-data", 1)
+
+
+def test_what_does_not_arrive_in_time_is_told_what_helps() -> None:
+    async def never() -> bytes:
+        await asyncio.sleep(60)
+        return b""
+
+    with pytest.raises(TimedOut, match=r"0\.01 s: the network is slow.*PANOSEG_TIMEOUT_S"):
+        asyncio.run(in_time(never(), 0.01))
 
 
 def test_a_body_without_a_form_is_the_file() -> None:

@@ -34,10 +34,11 @@ _WEB: Final = Path(__file__).resolve().parent.parent / "web"
 mimetypes.add_type("text/javascript", ".js")
 
 _HEADERS: Final = {
-    "X-Request-ID": "The caller's own, where it sent a sane one; the log has it too.",
+    "X-Request-ID": "The caller's own header of that name, where it is 1 to 64 letters, digits, dots, dashes or "
+    "underscores, braces around them left off; else a new one. The log has it too.",
     "Server-Timing": "Milliseconds of each stage and in total, once the work has begun.",
     "X-Model": "`name/version` of the model, once the work has begun.",
-    "Retry-After": "Seconds, with `busy`.",
+    "Retry-After": "Seconds, with `busy` and `not-ready`.",
 }
 
 _PROBES: Final = ("/health/live", "/health/ready", "/metrics", "/v2/health/live", "/v2/health/ready")
@@ -66,6 +67,7 @@ def create_app(settings: Settings, on_failure: Callable[[], None] = lambda: None
         summary="Finds and numbers the teeth on a panoramic dental radiograph. Not a medical device.",
         version=version("panoseg"),
         lifespan=lifespan,
+        redirect_slashes=False,  # to an upload a redirect is no answer: many clients do not send it again
     )
     app.state.service = state
     problems.install(app)
@@ -110,7 +112,9 @@ def _describe_answers(answers: dict[str, Any]) -> None:
     for status, answer in answers.items():
         names = ["X-Request-ID"]
         if "504" in answers:  # where there is work that may time out
-            names += ["Server-Timing", "X-Model"] + (["Retry-After"] if status == "503" else [])
+            names += ["Server-Timing", "X-Model"]
+        if status == "503":
+            names.append("Retry-After")
         answer["headers"] = {
             name: {"description": _HEADERS[name], "schema": {"type": "string"}, "required": name == "X-Request-ID"}
             for name in names
@@ -144,7 +148,9 @@ class _Envelope:
             return
         begin = time.perf_counter()
         identity = request_id(Headers(scope=scope).get("x-request-id"))
-        scope.setdefault("state", {})["request_id"] = identity
+        structlog.contextvars.bind_contextvars(request_id=identity)  # for every line logged meanwhile
+        told: dict[str, object] = {}
+        scope.setdefault("state", {}).update(request_id=identity, log=told)
         status = 0
 
         async def send_with_id(message: Message) -> None:
@@ -179,15 +185,13 @@ class _Envelope:
             # The route's own template, since a path that somebody typed may hold a name.
             route = getattr(scope.get("route"), "path", "other")
             self._state.requests.labels(route, str(status)).inc()
-            problem = {"problem": scope["state"]["problem"]} if "problem" in scope["state"] else {}
             # Probes that are answered well would be all that a log holds.
             log = _log.debug if route in _PROBES and status == 200 else _log.info
             log(
                 "request",
-                request_id=identity,
                 method=scope["method"] if scope["method"] in ("GET", "POST", "HEAD", "OPTIONS") else "other",
                 route=route,
                 status=status,
-                **problem,
                 duration_ms=round(1000 * (time.perf_counter() - begin), 3),
+                **told,
             )

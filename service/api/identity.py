@@ -18,5 +18,9 @@ def new_id() -> str:
 
 
 def request_id(sent: str | None) -> str:
-    """The caller's id where it is 1 to 64 letters, digits, dots, dashes or underscores; else a new one."""
-    return sent if sent and _SANE.fullmatch(sent) else new_id()
+    """The caller's id where it is 1 to 64 letters, digits, dots, dashes or underscores; else a new one.
+
+    Windows writes its ids in braces, which are left off.
+    """
+    bare = (sent or "").removeprefix("{").removesuffix("}")
+    return bare if _SANE.fullmatch(bare) else new_id()

@@ -3,8 +3,9 @@
 import re
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
+from service.api.parameters import refuse_unknown_parameters
 from service.api.problems import IMAGE_PROBLEMS
 from service.api.schemas import SegmentAnswer, segment_answer, to_json
 from service.api.state import ServiceState, State
@@ -15,7 +16,7 @@ from service.render.draw import MaskKind
 from service.render.encode import OverlayFormat
 from service.segmenter import Answer, Segmenter, Wanted
 
-router: Final = APIRouter(prefix="/v1", tags=["radiographs"])
+router: Final = APIRouter(prefix="/v1", tags=["radiographs"], dependencies=[Depends(refuse_unknown_parameters)])
 
 _UPLOAD: Final[dict[str, Any]] = {
     "requestBody": {
@@ -67,6 +68,7 @@ async def segment(
     )
     segmenter, answer, timings_ms = await _answer(request, state, wanted)
     content = segment_answer(segmenter, answer, timings_ms, polygons="polygons" in parts)
+    request.state.log["answer_id"] = content["id"]
     return Response(to_json(content), media_type="application/json")
 
 
@@ -134,4 +136,6 @@ async def _answer(request: Request, state: ServiceState, wanted: Wanted) -> tupl
 
     segmenter, answer, timings_ms = await state.answer(request, segment)
     state.recorder.record(timings_ms)
+    height, width = answer.radiograph.pixels.shape
+    request.state.log.update(format=answer.radiograph.format, width=width, height=height)
     return segmenter, answer, timings_ms

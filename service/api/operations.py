@@ -4,9 +4,10 @@ from importlib.metadata import version
 from typing import Annotated, Final
 
 import structlog
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Depends, Query, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from service.api.parameters import refuse_unknown_parameters
 from service.api.problems import describe
 from service.api.schemas import (
     LatencyAnswer,
@@ -19,12 +20,12 @@ from service.api.schemas import (
     models_answer,
 )
 from service.api.state import State
-from service.errors import NotReady, ReloadFailed
+from service.errors import InvalidParameter, NotReady, ReloadFailed
 from service.model.package import read_manifests
 
 router: Final = APIRouter(tags=["operations"])
 
-reload_router: Final = APIRouter(tags=["operations"])
+reload_router: Final = APIRouter(tags=["operations"], dependencies=[Depends(refuse_unknown_parameters)])
 """Only where the settings allow it: whoever reaches the service could have it load again and again."""
 
 _NOT_READY: Final = describe(NotReady)
@@ -46,7 +47,7 @@ def models(state: State) -> ModelsAnswer:
 @reload_router.post(
     "/v1/models/reload",
     summary="Replace the model without losing a request",
-    responses=describe(NotReady, ReloadFailed),
+    responses=describe(InvalidParameter, NotReady, ReloadFailed),
 )
 async def reload(
     state: State,

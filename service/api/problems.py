@@ -42,7 +42,7 @@ def problem(
     request: Request, slug: str, status: int, title: str, detail: str, headers: dict[str, str] | None = None
 ) -> JSONResponse:
     """A problem answer for a request; under `/v2` in the form of the protocol that is spoken there."""
-    request.state.problem = slug  # for the log
+    request.state.log["problem"] = slug
     if request.url.path.startswith("/v2"):
         return JSONResponse(ProtocolError(error=detail).model_dump(), status, headers)
     content = Problem(
@@ -84,7 +84,7 @@ def install(app: FastAPI) -> None:
 async def answer_request_error(request: Request, error: Exception) -> JSONResponse:
     """The answer to a fault of one request."""
     assert isinstance(error, errors.RequestError)
-    headers = {"Retry-After": str(error.retry_after_s)} if isinstance(error, errors.Busy) else None
+    headers = {"Retry-After": str(error.retry_after_s)} if error.retry_after_s else None
     return problem(request, error.slug, error.status, error.title, str(error), headers)
 
 
@@ -106,6 +106,6 @@ async def _answer_http_error(request: Request, error: Exception) -> JSONResponse
 
 async def answer_fault(request: Request, error: Exception) -> JSONResponse:
     """The answer to a fault that nobody foresaw; the trace goes to the log under the request's id."""
-    _log.error("fault", request_id=request.state.request_id, exc_info=error)
+    _log.error("fault", exc_info=error)
     detail = "Something went wrong inside the service; its log tells more under this request_id."
     return problem(request, "internal-error", 500, "Internal error", detail)

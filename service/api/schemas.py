@@ -5,7 +5,8 @@ loop, where it is made, for twice as long, even without their checks.
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, NotRequired
+from importlib.metadata import version
+from typing import Annotated, Any, Final, Literal, NotRequired
 
 import numpy as np
 import orjson
@@ -21,6 +22,17 @@ from service.radiograph import Format
 from service.segmentation import Finding, Severity, Tooth
 from service.segmenter import Answer, Segmenter
 
+_CODES: Final = [
+    "not-a-panoramic",
+    "upside-down",
+    "sideways",
+    "inverted",
+    "low-contrast",
+    "cropped",
+    "few-teeth",
+]
+"""Of the findings; examples in the description, since programs made from an enumeration would fail at a new one."""
+
 Ring = Annotated[
     np.ndarray[Any, np.dtype[np.int32]],
     InstanceOf(),
@@ -29,15 +41,29 @@ Ring = Annotated[
 """Points `(points, 2)`, which orjson writes as they are."""
 
 
-class Image(TypedDict):
-    """What the file says of itself."""
+class Service(TypedDict):
+    """Which panoseg gave the answer."""
 
-    width: int
-    height: int
+    version: str
+
+
+class Image(TypedDict):
+    """What the file says of itself; boxes, outlines, mask and overlay are in pixels of this picture."""
+
+    width: Annotated[
+        int, Field(description="Of the picture as viewers show it, with any EXIF or TIFF orientation applied.")
+    ]
+    height: Annotated[int, Field(description="As `width`, of the picture as viewers show it.")]
     format: Format
     bits_stored: int
     photometric_interpretation: str
-    pixel_spacing_mm: Annotated[tuple[float, float] | None, Field(description="Down, then across.")]
+    pixel_spacing_mm: Annotated[
+        tuple[float, float] | None,
+        Field(
+            description="Down, then across: DICOM's PixelSpacing, else ImagerPixelSpacing, which lies in the plane of "
+            "the detector and so is longer than in the patient; null where the file has neither."
+        ),
+    ]
 
 
 class Model(TypedDict):
@@ -64,7 +90,10 @@ class ToothAnswer(TypedDict):
     polygons: NotRequired[
         Annotated[
             tuple[Ring, ...],
-            Field(description="Outlines as rings of x, y; with `include=polygons`."),
+            Field(
+                description="With `include=polygons`: an outline for each separate piece, as a ring of x, y. Its "
+                "points are the centres of outermost pixels; holes are not told. Count pixels with `area_px`."
+            ),
         ]
     ]
 
@@ -72,7 +101,9 @@ class ToothAnswer(TypedDict):
 class FindingAnswer(TypedDict):
     """One thing noticed about the picture."""
 
-    code: Annotated[str, Field(examples=["low-contrast"])]
+    code: Annotated[
+        str, Field(description="More may come; take those that you do not know by their severity.", examples=_CODES)
+    ]
     severity: Severity
     message: str
     value: float
@@ -97,6 +128,7 @@ class SegmentAnswer(TypedDict):
     """The answer to a radiograph."""
 
     id: str
+    service: Service
     image: Image
     model: Model
     teeth: list[ToothAnswer]
@@ -105,7 +137,10 @@ class SegmentAnswer(TypedDict):
     quality: Quality
     mask: NotRequired[Encoded]
     overlay: NotRequired[Encoded]
-    timings_ms: dict[str, float]
+    timings_ms: Annotated[dict[str, float], Field(description="Of each stage, and `total`; more stages may come.")]
+
+
+_SERVICE: Final = Service(version=version("panoseg"))  # once, since it is read from a file
 
 
 class ModelAnswer(BaseModel):
@@ -158,7 +193,11 @@ class Ready(BaseModel):
 class Problem(BaseModel):
     """What is wrong (RFC 9457)."""
 
-    type: str = Field(examples=["urn:panoseg:problem:damaged-image"])
+    type: str = Field(
+        description="`urn:panoseg:problem:<slug>`. The slugs stand with the routes' answers; besides those: "
+        "`not-found` (404, no such page), `method-not-allowed` (405), `bad-request` (other faults of a request).",
+        examples=["urn:panoseg:problem:damaged-image"],
+    )
     title: str
     status: int
     detail: str
@@ -199,6 +238,7 @@ def segment_answer(
     uncertain = segmenter.package.manifest.thresholds.uncertain
     content = SegmentAnswer(
         id=new_id(),
+        service=_SERVICE,
         image=Image(
             width=width,
             height=height,

@@ -225,6 +225,7 @@ class ServiceState:
         with self.upload_room.share() as take:
             reading = read_body(request, self.settings.max_upload_mb, take)
             body = await in_time(reading, self.settings.timeout_s)
+            request.state.log["bytes"] = len(body)
             segmenter, ticket = self.segmenter, Ticket(self.settings.timeout_s, begun)
             try:
                 result = await self._workers.run(request, segmenter, ticket, partial(work, body), long=long)
@@ -234,6 +235,7 @@ class ServiceState:
                 raise
             finally:
                 timings_ms = ticket.clock.read_ms()
+                request.state.log["timings_ms"] = timings_ms
                 request.state.answer_headers = _answer_headers(segmenter, timings_ms)
             return segmenter, result, timings_ms
 

@@ -60,7 +60,7 @@ def file_of(body: bytes, content_type: str, max_mb: float) -> bytes:
         TooLarge: the file has more than `max_mb` MB.
         EmptyUpload: no bytes, or a form without a `file` part.
         DamagedImage: a form that ends early, or is none.
-        InvalidParameter: a form that has several `file` parts, or far too many of any.
+        InvalidParameter: a form without a boundary, or that has several `file` parts, or far too many of any.
     """
     kind, options = parse_options_header(content_type)
     data = _file_part(body, options.get(b"boundary")) if kind == b"multipart/form-data" else body
@@ -81,7 +81,10 @@ async def in_time(reading: Awaitable[bytes], timeout_s: float) -> bytes:
         async with asyncio.timeout(timeout_s):
             return await reading
     except TimeoutError:
-        raise TimedOut(f"The upload did not arrive within {timeout_s:g} s; send it again.") from None
+        raise TimedOut(
+            f"The upload did not arrive within {timeout_s:g} s: the network is slow. Send a smaller file, such as PNG "
+            "instead of BMP, or have PANOSEG_TIMEOUT_S raised."
+        ) from None
 
 
 async def read_body(request: Request, max_mb: float, take: Callable[[int], None]) -> bytes:
@@ -95,7 +98,7 @@ async def read_body(request: Request, max_mb: float, take: Callable[[int], None]
         Busy: too much is being received.
         TooLarge: more than `max_mb` MB and a few lines, found from the declared length or while reading.
     """
-    if request.headers.get("content-encoding", "identity") != "identity":
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise UnsupportedFormat("Compressed requests are not taken; send the body as it is.")
     # A form's own lines come on top of the file.
     limit = int(max_mb * 1e6) + 10_000
@@ -169,7 +172,7 @@ class _FormReader:
 def _file_part(body: bytes, boundary: bytes | None) -> bytes:
     damaged = "The form is damaged or ends early; send it as multipart/form-data with one part named `file`."
     if not boundary:
-        raise DamagedImage(damaged)
+        raise InvalidParameter("The Content-Type names no boundary of the form's parts; let your HTTP library set it.")
     reader = _FormReader()
     try:
         MultipartParser(boundary, reader.callbacks()).write(body)

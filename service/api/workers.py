@@ -1,6 +1,7 @@
 """The threads that do requests' work beside the event loop."""
 
 import asyncio
+import contextvars
 import threading
 import time
 from collections.abc import Callable
@@ -86,7 +87,8 @@ class Workers:
                 with self._counting:
                     self._at_work -= 1
 
-        working = asyncio.get_running_loop().run_in_executor(workers, begin)
+        # In the request's context, so that what the work logs bears its id.
+        working = asyncio.get_running_loop().run_in_executor(workers, contextvars.copy_context().run, begin)
         working.add_done_callback(lambda _: segmenter.engine.leave())
         gone = asyncio.create_task(_wait_for_disconnect(request))
         try:

@@ -11,6 +11,9 @@ _TAKEN: tuple[tuple[bytes, Format], ...] = (
     (b"MM\0*", "tiff"),
 )
 
+_BASE64 = "Base64 text instead of the file's own bytes"
+_BARE_DICOM = "DICOM without its preamble of 128 bytes and `DICM`"
+
 _NOT_TAKEN: tuple[tuple[int, bytes, str], ...] = (
     (0, b"GIF87a", "GIF"),
     (0, b"GIF89a", "GIF"),
@@ -26,6 +29,19 @@ _NOT_TAKEN: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL"),
     (0, b"II+\0", "BigTIFF"),
     (0, b"MM\0+", "BigTIFF"),
+    (0, b"%PDF", "PDF"),
+    (0, b"\x1f\x8b", "Gzip"),
+    (0, b"PK\x03\x04", "ZIP"),
+    (0, b"iVBORw0KGgo", _BASE64),
+    (0, b"/9j/", _BASE64),
+    (0, b"data:image", "A data: URI instead of the file's own bytes"),
+    # A data set from its first element on: of the file's own group, or of the group that identifies the image.
+    (0, b"DICM", _BARE_DICOM),
+    (0, b"\x02\0\0\0", _BARE_DICOM),
+    (0, b"\x08\0\0\0", _BARE_DICOM),
+    (0, b"\x08\0\x05\0", _BARE_DICOM),
+    (0, b"\x08\0\x08\0", _BARE_DICOM),
+    (0, b"\x08\0\x16\0", _BARE_DICOM),
 )
 """Offset, signature and name of formats that a technician may send and that are not taken."""
 

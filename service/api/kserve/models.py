@@ -8,7 +8,7 @@ import numpy as np
 
 from service.api.kserve.tensors import Inference, Values
 from service.api.schemas import segment_answer, to_json
-from service.errors import UnknownModel
+from service.errors import RequestError, UnknownModel
 from service.model.engine import Ticket
 from service.model.signature import Tensor, graph_input, graph_outputs
 from service.segmenter import Segmenter, Wanted
@@ -77,8 +77,13 @@ def _segment_radiographs(segmenter: Segmenter, inference: Inference, ticket: Tic
     """Of each radiograph's file the JSON of `/v1/segment`, and the FDI number of each pixel as PNG."""
     wanted = Wanted(mask="fdi" if "mask" in inference.outputs else None)
     results: dict[str, list[bytes]] = {name: [] for name in inference.outputs}
-    for upload in inference.values:
-        answer = segmenter.segment(bytes(upload), wanted, ticket)
+    for number, upload in enumerate(inference.values, 1):
+        try:
+            answer = segmenter.segment(bytes(upload), wanted, ticket)
+        except RequestError as error:
+            if len(inference.values) > 1:
+                error.args = (f"Picture {number} of {len(inference.values)}: {error}",)
+            raise
         if answer.mask is not None:
             results["mask"].append(answer.mask)
         if "segmentation" in results:

@@ -38,7 +38,7 @@ _ERRORS: Final[dict[int | str, dict[str, Any]]] = {
         (413, "The request or a radiograph is too large."),
         (415, "A radiograph is of no format that is taken."),
         (422, "The request is not of the protocol, or a picture is too small."),
-        (503, "Busy (with `Retry-After`), or no model is loaded."),
+        (503, "Busy, or no model is loaded; with `Retry-After`."),
         (504, "The deadline passed before the answer."),
     )
 }
