@@ -149,8 +149,8 @@ class _Envelope:
         begin = time.perf_counter()
         identity = request_id(Headers(scope=scope).get("x-request-id"))
         structlog.contextvars.bind_contextvars(request_id=identity)  # for every line logged meanwhile
-        told: dict[str, object] = {}
-        scope.setdefault("state", {}).update(request_id=identity, log=told)
+        line: dict[str, object] = {}  # what a route adds to the log
+        scope.setdefault("state", {}).update(request_id=identity, log=line)
         status = 0
 
         async def send_with_id(message: Message) -> None:
@@ -193,5 +193,5 @@ class _Envelope:
                 route=route,
                 status=status,
                 duration_ms=round(1000 * (time.perf_counter() - begin), 3),
-                **told,
+                **line,
             )
