@@ -12,7 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from service.dentition.fdi import universal
 from service.latency import STAGES
+from service.model.package import ModelPackage
+from tests.encoders import dicom
 from tests.running import REPOSITORY
 from training.metrics import dice, match_teeth
 from training.phantom import Phantom
@@ -389,3 +392,44 @@ def test_the_description_is_complete_and_read_without_a_network(client: httpx.Cl
     assert referred <= set(schemas)
     page = client.get("/docs").text
     assert not re.findall(r'(?:src|href)="(?:https?:)?//', page)
+
+
+def test_each_tooth_is_told_by_both_of_its_numbers_and_whether_it_is_uncertain(
+    answer: dict[str, Any], package: ModelPackage
+) -> None:
+    for tooth in answer["teeth"]:
+        assert tooth["universal"] == universal(tooth["fdi"])
+        assert tooth["uncertain"] == (tooth["confidence"] < package.manifest.thresholds.uncertain)
+
+
+def test_what_a_dicom_file_says_of_itself_is_told(client: httpx.Client, phantom: Phantom) -> None:
+    upload = dicom(phantom.pixels.astype(np.uint16) << 4, bits=12, PixelSpacing=[0.1, 0.2])
+    told = client.post("/v1/segment", content=upload).json()["image"]
+    assert (told["format"], told["bits_stored"], told["pixel_spacing_mm"]) == ("dicom", 12, [0.1, 0.2])
+
+
+def test_the_overlay_within_an_answer_is_as_it_was_asked_for(
+    client: httpx.Client, answer: dict[str, Any], phantom_png: bytes, phantom: Phantom
+) -> None:
+    asked = {"include": "overlay", "overlay_format": "png", "opacity": 0}
+    overlay = client.post("/v1/segment", params=asked, content=phantom_png).json()["overlay"]
+    assert (answer["overlay"]["media_type"], overlay["media_type"]) == ("image/jpeg", "image/png")
+    assert (decode_picture(base64.b64decode(overlay["data"])) == phantom.pixels[:, :, np.newaxis]).all()
+
+
+@pytest.mark.parametrize("path", ["/v1/mask", "/v1/overlay"])
+def test_strict_refuses_wherever_it_is_asked_for(client: httpx.Client, path: str) -> None:
+    noise = np.random.default_rng(1).integers(0, 255, (600, 1200), np.uint8)
+    upload = cv2.imencode(".png", noise)[1].tobytes()
+    assert client.post(path, content=upload).status_code == 200
+    assert client.post(path, params={"strict": True}, content=upload).status_code == 422
+
+
+def test_no_answer_is_taken_for_another_kind_than_it_says(client: httpx.Client, phantom_png: bytes) -> None:
+    for response in (client.get("/"), client.get("/v1/models"), client.post("/v1/mask", content=phantom_png)):
+        assert response.headers["x-content-type-options"] == "nosniff"
+
+
+def test_a_model_tells_the_height_and_width_that_it_reads(client: httpx.Client, package: ModelPackage) -> None:
+    (active,) = (model for model in client.get("/v1/models").json()["models"] if model["active"])
+    assert active["input_size"] == [package.manifest.input.height, package.manifest.input.width]

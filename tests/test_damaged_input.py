@@ -509,3 +509,13 @@ def test_a_bmp_of_a_kind_that_nobody_writes_is_unsupported(offset, value):
     data[offset] = value
     with pytest.raises(UnsupportedFormat, match="BMP"):
         decode(bytes(data), Limits())
+
+
+def test_a_tile_far_larger_than_the_picture_is_refused_without_memory():
+    short, long = 3, 4
+    entries = [(256, 200), (257, 200), (258, 8), (259, 1), (262, 1), (277, 1), (322, 60000), (323, 60000)]
+    directory = [(tag, short, 1, value) for tag, value in entries] + [(324, long, 1, 8), (325, long, 1, 100)]
+    packed = b"".join(struct.pack("<HHII", *entry) for entry in directory)
+    data = struct.pack("<2sHI", b"II", 42, 108) + bytes(100) + struct.pack("<H", len(directory)) + packed + bytes(4)
+    with pytest.raises(TooManyPixels):
+        decode(data, Limits())

@@ -1,6 +1,7 @@
 """Pictures that arrive together are read side by side or as a batch, each as if it were alone, and none is lost."""
 
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -10,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from service.errors import NotReady, TimedOut
+from service.errors import Busy, NotReady, TimedOut
 from service.model.engine import Abandoned, Engine, Ticket
 from service.model.package import ModelPackage
 from service.model.prediction import Prediction
@@ -252,3 +253,34 @@ def until(holds: Callable[[], bool]) -> None:
             return
         pause.wait(0.01)
     raise AssertionError("it never came to that")
+
+
+def test_a_deadline_counts_from_when_the_request_began() -> None:
+    Ticket(60, begun=time.perf_counter() - 50).check()
+    late = Ticket(60, begun=time.perf_counter() - 61)
+    assert late.remaining_s == 0
+    with pytest.raises(TimedOut):
+        late.check()
+
+
+def test_there_are_as_many_places_as_are_said_and_one_given_back_is_free(package: ModelPackage) -> None:
+    with engine(Session(Gate(package).run, package.manifest.files[0]), places=2) as running:
+        for _ in range(2):
+            running.admit()
+        with pytest.raises(Busy, match="All 2 places"):
+            running.admit()
+        running.leave()
+        running.admit()
+
+
+def test_a_batch_is_no_larger_than_the_largest_that_is_known_and_leaves_nothing_waiting(
+    package: ModelPackage, pictures: list[Pixels]
+) -> None:
+    with busy_gpu(package, pictures[0]) as (running, gate, callers, first), ThreadPoolExecutor(1) as another:
+        others = [callers.submit(ask, running, picture) for picture in pictures[1:]]
+        others.append(another.submit(ask, running, pictures[0]))
+        until(lambda: running.waiting == 5)
+        gate.opened.set()
+        wait([first, *others])
+        assert gate.sizes == [1, 4, 1]
+        assert running.waiting == 0

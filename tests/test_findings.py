@@ -10,9 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.dentition.fdi import FDI_NUMBERS
+from service.findings import judge
 from service.model.engine import Ticket
+from service.model.interpret import find_teeth, mean_probabilities
+from service.model.prepare import ModelInput, prepare
+from service.model.turn import turn_upright
 from service.plausibility import Plausibility
-from service.segmentation import Segmentation
+from service.radiograph import Radiograph
+from service.reading import Reading, read
+from service.segmentation import Box, Finding, Segmentation
 from service.segmenter import Segmenter, Wanted
 from training.foreign import cut_out, draw_foreign
 from training.metrics import dice, match_teeth
@@ -130,3 +136,73 @@ def test_radiographs_of_another_machine_are_told_apart_from_their_turned_and_cut
         assert "sideways" in codes(segment(segmenter, np.rot90(pixels)))
         cut = segment(segmenter, cut_out(pixels, np.random.default_rng(0)))
         assert "not-a-panoramic" in codes(cut)
+
+
+def test_a_reading_at_every_limit_is_a_panoramic_and_one_beyond_any_is_none(segmenter: Segmenter) -> None:
+    limits = segmenter.package.manifest.thresholds
+    plain = Plausibility(limits.few_teeth, limits.min_certainty, limits.max_distance, limits.min_panoramic, 0.1)
+    assert plain.holds(limits)
+    assert not replace(plain, certainty=limits.min_certainty - 0.01).holds(limits)
+    assert not replace(plain, distance=limits.max_distance + 0.01).holds(limits)
+    assert not replace(plain, panoramic=limits.min_panoramic - 0.01).holds(limits)
+    # Of a few teeth the numbers say little.
+    assert replace(plain, teeth=limits.few_teeth - 1, certainty=0.0).holds(limits)
+
+
+@pytest.mark.parametrize(
+    ("code", "severity"),
+    [("not-a-panoramic", "error"), ("low-contrast", "warning"), ("cropped", "warning"), ("few-teeth", "warning")],
+)
+def test_a_finding_is_made_beyond_its_limit_and_tells_both(segmenter: Segmenter, code: str, severity: str) -> None:
+    limits = segmenter.package.manifest.thresholds
+    at = {
+        "not-a-panoramic": (limits.max_colourfulness, 0.01),
+        "low-contrast": (limits.low_contrast, -0.01),
+        "cropped": (limits.min_clearance, -0.01),
+        "few-teeth": (limits.few_teeth, -1),
+    }
+
+    def find(beyond: str | None) -> tuple[Finding, ...]:
+        value = {each: limit + (step if each == beyond else 0) for each, (limit, step) in at.items()}
+        pixels = np.zeros((256, 512), np.uint8)
+        plain = Plausibility(int(value["few-teeth"]), 1.0, 0.0, 1.0, value["cropped"])
+        model_input = ModelInput(pixels, Box(0, 0, 512, 256), value["low-contrast"])
+        (prediction,) = segmenter.engine.session.run(pixels[np.newaxis])
+        reading = Reading(model_input, prediction, np.zeros_like(pixels), plain, limits, inverted=False)
+        colour = value["not-a-panoramic"]
+        return judge(Radiograph(pixels, "png", 8, "RGB", colourfulness=colour), reading)
+
+    assert find(None) == ()
+    (finding,) = find(code)
+    limit, step = at[code]
+    assert (finding.code, finding.severity) == (code, severity)
+    assert (finding.value, finding.limit) == (pytest.approx(limit + step, abs=1e-3), limit)
+
+
+def test_a_negative_can_be_used(segmenter: Segmenter, phantom: Phantom) -> None:
+    answer = segment(segmenter, 255 - phantom.pixels)
+    assert codes(answer) == ["inverted"]
+    assert answer.suitable
+
+
+def test_a_picture_in_colour_is_no_radiograph(segmenter: Segmenter, phantom: Phantom) -> None:
+    answer = segment(segmenter, cv2.applyColorMap(phantom.pixels, cv2.COLORMAP_JET))
+    assert codes(answer)[0] == "not-a-panoramic"
+    assert "in colour" in answer.findings[0].message
+    assert not answer.suitable
+
+
+@pytest.mark.parametrize("quarters", [1, 2, 3])
+def test_a_turned_picture_s_teeth_are_as_sure_as_those_of_its_upright_reading(
+    segmenter: Segmenter, phantom: Phantom, quarters: int
+) -> None:
+    model_input = prepare(np.ascontiguousarray(np.rot90(phantom.pixels, quarters)), segmenter.package.manifest.input)
+    reading = read(segmenter.engine, segmenter.package.manifest, model_input, Ticket(600))
+    assert reading.turned
+    upright = turn_upright(model_input, reading.turned)
+    (prediction,) = segmenter.engine.session.run(upright.pixels[np.newaxis])
+    classes = segmenter.package.manifest.classes
+    expected = mean_probabilities(
+        find_teeth(prediction, classes, segmenter.package.manifest.thresholds), prediction, classes
+    )
+    assert mean_probabilities(reading.labels, reading.prediction, classes) == pytest.approx(expected, abs=0.1)

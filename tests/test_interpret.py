@@ -200,3 +200,37 @@ def test_a_tooth_that_is_one_pixel_wide_stays_a_tooth() -> None:
     labels, outlined = outline(tooth)
     assert np.array_equal(labels, tooth)
     assert (outlined.area_px, outlined.bbox) == (40, Box(200, 100, 1, 40))
+
+
+def test_the_packages_own_limit_says_which_pixels_are_tooth() -> None:
+    prediction = predict((11, 10, 10, 20, 20))
+    prediction.foreground[10:30, 10:20] = 153  # a probability of 0.6
+    model_input = ModelInput(np.zeros((HEIGHT, WIDTH), np.uint8), Box(0, 0, WIDTH, HEIGHT), 1.0)
+    for limit, area in ((0.55, 400), (0.65, 200)):
+        thresholds = THRESHOLDS.model_copy(update={"foreground": limit})
+        labels = find_teeth(prediction, CLASSES, thresholds)
+        large = to_radiograph(labels, locate(labels), prediction, model_input, HEIGHT, WIDTH, thresholds)
+        assert numbers(labels) == numbers(large) == {11: area}
+
+
+def test_a_fragment_goes_to_the_tooth_that_it_touches_most() -> None:
+    rectangles = ((11, 10, 10, 10, 20), (21, 24, 0, 10, 11), (13, 20, 10, 4, 4))
+    assert numbers(find_teeth(predict(*rectangles), CLASSES, THRESHOLDS)) == {11: 216, 21: 110}
+
+
+def test_pixels_that_the_model_calls_another_tooth_count_against_a_tooth() -> None:
+    prediction = predict((11, 10, 10, 10, 20), (21, 30, 10, 10, 20), (11, 40, 12, 4, 5))
+    told = mean_probabilities(find_teeth(prediction, CLASSES, THRESHOLDS), prediction, CLASSES)
+    assert told == pytest.approx({11: 0.8, 21: 0.8 * 200 / 220})
+
+
+def test_what_is_told_of_a_tooth_lies_inside_the_frame_of_its_picture() -> None:
+    model_input = ModelInput(np.zeros((HEIGHT, WIDTH), np.uint8), Box(60, 40, 300, 200), 1.0)
+    prediction = predict((11, 30, 10, 12, 20))
+    labels = find_teeth(prediction, CLASSES, THRESHOLDS)
+    large = to_radiograph(labels, locate(labels), prediction, model_input, 280, 420, THRESHOLDS)
+    (tooth,) = outline_teeth(large, locate(labels), model_input, {11: 0.8})
+    drawn = cv2.fillPoly(np.zeros_like(large), tooth.polygons, 11)
+    assert tooth.area_px == np.count_nonzero(large)
+    assert tooth.bbox == Box(*cv2.boundingRect(large))
+    assert (drawn == large).mean() > 0.999

@@ -1,11 +1,14 @@
 """Times add up: percentiles against NumPy's, a window that forgets, a target that is kept or not."""
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
+from service.api.schemas import latency_answer
 from service.latency import STAGES, TOTAL, Clock, LatencyRecorder
 
 
@@ -77,3 +80,26 @@ def test_a_clock_counts_each_stage_and_the_whole_is_no_less() -> None:
     assert read["decode"] > 0
     assert read["prepare"] == 0
     assert read[TOTAL] >= sum(read[stage] for stage in STAGES)
+
+
+def test_of_what_came_in_the_last_five_minutes_both_tell_the_same_until_they_are_over() -> None:
+    hands = Hands()
+    recorder = LatencyRecorder(500, CollectorRegistry(), hands)
+    for minute in range(4):
+        hands.now = 60.0 * minute
+        recorder.record(times(100.0 * (minute + 1)))
+    assert recorder.report().last_five_minutes == recorder.report().since_start
+    hands.now = 301
+    assert recorder.report().last_five_minutes[TOTAL].count == 3
+
+
+def test_the_answer_has_each_percentile_under_its_name() -> None:
+    recorder = LatencyRecorder(500, CollectorRegistry())
+    for value in range(1, 101):
+        recorder.record(times(value))
+    report = recorder.report()
+    told = latency_answer(report, 0)
+    parts = (told.since_start, report.since_start), (told.last_five_minutes, report.last_five_minutes)
+    for part, percentiles in parts:
+        for stage, each in percentiles.items():
+            assert asdict(part[stage]) == pytest.approx(asdict(each), abs=1e-3)

@@ -16,6 +16,7 @@ from training.metrics import (
     bootstrap_difference,
     bootstrap_interval,
     dice,
+    f1_figures,
     iou,
     match_missing,
     match_teeth,
@@ -275,3 +276,8 @@ def test_figures_that_cannot_be_paired_are_refused():
     for parts, wholes in (((1, 2), (1, 3)), ((2,), (2,)), ((1, 0), (1, 0))):
         with pytest.raises(ValueError, match="not both"):
             Figures(np.zeros(parts), np.ones(wholes))
+
+
+def test_the_figures_of_counts_are_their_f1():
+    counts = [Counts(3, 4, 6), Counts(2, 2, 3)]
+    assert f1_figures(counts).mean == pytest.approx(sum(counts, Counts()).f1)

@@ -224,6 +224,8 @@ def test_left_to_itself_the_soonest_runtime_reads_and_says_why(
     assert model.session.provider in ("cpu", "openvino")
     times = r"soonest when loaded: CPUExecutionProvider \d+ ms, OpenVINO \d+ ms"
     assert re.fullmatch(f"threads and spinning as set; {times}", model.reason)
+    told = dict(re.findall(r"(CPUExecutionProvider|OpenVINO) (\d+) ms", model.reason))
+    assert int(told[model.session.execution_provider]) == min(map(int, told.values()))
     monkeypatch.setattr(opening, "is_installed", lambda _: False)
     model = open_with(package)
     assert (model.session.provider, model.reason, model.warnings) == ("cpu", "threads and spinning as set", ())
@@ -314,3 +316,12 @@ def test_left_to_itself_a_gpu_that_is_not_used_is_told(package: ModelPackage, mo
     model = open_with(package)
     assert model.session.on_processor
     assert "A GPU is there and is not used" in str(model.warnings)
+
+
+def test_a_model_that_gives_another_answer_than_it_should_is_not_opened(copied: Path) -> None:
+    labels = copied / load_package(copied).manifest.known_answer.labels
+    known = cv2.imread(str(labels), cv2.IMREAD_GRAYSCALE)
+    assert known is not None
+    cv2.imwrite(str(labels), np.roll(known, 20, axis=1))
+    with pytest.raises(ModelPackageError, match="does not give its known answer"):
+        open_with(load_package(copied), "cpu")

@@ -331,3 +331,31 @@ def test_a_png_is_the_same_picture_however_its_rows_are_filtered(size, dtype, ki
 def test_a_large_png_s_differences_add_up(height):
     samples = np.random.default_rng(height).integers(0, 256, (height, 2943)).astype(np.uint8)
     assert (decode(png_of_filtered_rows(samples, [1] * height), ANY_SIZE).pixels == samples).all()
+
+
+def test_the_bits_of_a_grey_value_are_told_whatever_the_container():
+    for container in ("PNG", "TIFF"):
+        assert decode(with_pillow(picture(16), container), ANY_SIZE).bits_stored == 16
+        assert decode(with_pillow(picture(8), container), ANY_SIZE).bits_stored == 8
+
+
+def test_colourfulness_is_a_share_of_the_range_however_deep_the_picture():
+    pixels = np.zeros((48, 48, 3), np.uint16)
+    for third in range(3):
+        pixels[16 * third : 16 * third + 16, :, third] = 120 * 257
+    assert decode(png_of_samples(pixels, 2), ANY_SIZE).colourfulness == pytest.approx(120 / 255, abs=1e-6)
+
+
+def test_a_window_is_of_the_stored_values_also_where_white_is_zero():
+    pixels = np.arange(4096, dtype=np.uint16).reshape(64, 64)
+    window = {"WindowCenter": 1024, "WindowWidth": 512, "PhotometricInterpretation": "MONOCHROME1"}
+    decoded = pixels_of(dicom(pixels, bits=12, **window)).ravel()
+    assert decoded[:768].min() == 65535
+    assert decoded[1280:].max() == 0
+
+
+@pytest.mark.parametrize("syntax", [JPEGLosslessSV1, RLELossless], ids=lambda syntax: syntax.name)
+def test_signed_values_are_read_as_signed_from_compressed_frames_too(syntax):
+    pixels = picture(16)
+    signed = (pixels.astype(np.int32) - 32768).astype(np.int16)
+    assert np.array_equal(pixels_of(dicom(signed, syntax=syntax)), spread(pixels))

@@ -150,6 +150,16 @@ def test_a_jpeg_holds_the_picture_in_its_colours() -> None:
     assert np.abs(decoded.astype(int) - picture.astype(int)).mean() < 3
 
 
+def test_on_each_tooth_stands_its_own_number() -> None:
+    golden = np.asarray(Image.open(GOLDEN / "overlay.png")).astype(int)
+    pixels, segmentation = draw_scene()
+    picture = draw_overlay(pixels, segmentation, 0.4).to_rgb()
+    for tooth in segmentation.teeth:
+        x, y = tooth.bbox.x + tooth.bbox.width // 2, tooth.bbox.y + tooth.bbox.height // 2
+        number = np.s_[y - 9 : y + 9, x - 13 : x + 13]
+        assert np.abs(picture[number] - golden[number]).mean() < 5
+
+
 if __name__ == "__main__":
     GOLDEN.mkdir(exist_ok=True)
     for name, picture in pictures().items():

@@ -380,3 +380,32 @@ def test_a_body_longer_than_declared_is_answered_for_what_was_declared(service_u
     assert answer.startswith(b"HTTP/1.1 400")
     assert httpx.get(f"{service_url}/health/ready").status_code == 200
     assert httpx.post(f"{service_url}/v1/mask", content=phantom_png, timeout=30).status_code == 200
+
+
+def test_the_time_of_its_upload_is_part_of_what_a_request_has(large_png: bytes) -> None:
+    with running_service("--timeout-s", "9") as (url, _, _):
+        address = urlsplit(url)
+        with socket.create_connection((address.hostname, address.port)) as slow:
+            head = f"POST /v1/overlay?format=png HTTP/1.1\r\nHost: x\r\nContent-Length: {len(large_png)}\r\n\r\n"
+            slow.sendall(head.encode() + large_png[:-1])
+            time.sleep(8.8)
+            slow.sendall(large_png[-1:])
+            slow.settimeout(20)
+            assert slow.recv(4000).startswith(b"HTTP/1.1 504")
+
+
+def test_nobody_sends_a_radiograph_to_a_service_without_a_place(tmp_path: Path, phantom: Phantom) -> None:
+    (tmp_path / "gdcm.py").write_text(
+        "import sys, time\nif not sys.argv[0].endswith('gdcm_worker.py'):\n    raise ImportError\ntime.sleep(30)\n"
+    )
+    upload = dicom(phantom.pixels.astype(np.uint16), bits=12, syntax=JPEGLosslessSV1)
+    with running_service("--max-requests", "1", "--timeout-s", "60", PYTHONPATH=str(tmp_path)) as (url, _, _):
+        address = urlsplit(url)
+        first, second = (socket.create_connection((address.hostname, address.port)) for _ in range(2))
+        with first, second:
+            first.sendall(b"POST /v1/mask HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(upload) + upload)
+            while "panoseg_under_way 1.0" not in httpx.get(f"{url}/metrics").text:
+                time.sleep(0.01)
+            second.sendall(b"POST /v1/mask HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n\r\n")
+            second.settimeout(10)
+            assert second.recv(4000).startswith(b"HTTP/1.1 503")

@@ -1,11 +1,17 @@
 """Settings are told in one place, and the documentation holds what that place says."""
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
+from service.errors import TooManyPixels
+from service.model.engine import Ticket
+from service.model.package import ModelPackage
+from service.segmenter import Segmenter, Wanted
 from service.settings import Settings, describe
+from training.phantom import Phantom
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -35,3 +41,11 @@ def test_a_value_that_makes_no_sense_is_refused(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setenv(variable, value)
     with pytest.raises(ValidationError):
         Settings()
+
+
+def test_a_picture_above_the_limit_that_is_set_is_refused(
+    package: ModelPackage, phantom: Phantom, phantom_png: bytes
+) -> None:
+    opened = Segmenter(package, Settings(provider="cpu", max_megapixels=phantom.pixels.size / 2e6))
+    with closing(opened), pytest.raises(TooManyPixels):
+        opened.segment(phantom_png, Wanted(), Ticket(60))

@@ -3,10 +3,11 @@
 import asyncio
 
 import pytest
+from fastapi import Request
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.api.uploads import UploadRoom, file_of, in_time
+from service.api.uploads import UploadRoom, file_of, in_time, read_body
 from service.errors import Busy, EmptyUpload, InvalidParameter, TimedOut, TooLarge
 
 FORM = "multipart/form-data; boundary=line"
@@ -64,3 +65,19 @@ def test_room_is_given_to_eight_large_uploads_and_given_back(sizes: list[int]) -
                     take_as_another(size)
     with room.share() as take:
         take(8_000_000)
+
+
+@pytest.mark.parametrize(("headers", "pieces"), [([], 3), ([(b"content-length", b"5000000")], 0)])
+def test_of_a_body_that_is_too_large_no_more_is_received_than_tells_so(
+    headers: list[tuple[bytes, bytes]], pieces: int
+) -> None:
+    received = 0
+
+    async def receive() -> dict[str, object]:
+        nonlocal received
+        received += 1
+        return {"type": "http.request", "body": bytes(500_000), "more_body": received < 10}
+
+    with pytest.raises(TooLarge):
+        asyncio.run(read_body(Request({"type": "http", "headers": headers}, receive), 1, lambda _: None))
+    assert received == pieces

@@ -184,3 +184,10 @@ def test_calibrating_a_package_writes_its_next_version_with_other_confidences_an
         one.close()
     assert np.array_equal(old.labels, new.labels)
     assert [tooth.fdi for tooth in old.teeth] == [tooth.fdi for tooth in new.teeth]
+
+
+def test_teeth_that_are_alike_within_a_picture_prove_no_more_than_one(monkeypatch):
+    monkeypatch.setattr(training.calibration, "_WORTH", 1.0)  # so that the log loss alone decides
+    teeth = draw_teeth(1, a_little_overconfident, pictures=10)
+    alike = FoundTeeth(*(np.repeat(part, 20) for part in (teeth.picture, teeth.fdi, teeth.raw, teeth.right)))
+    assert calibrate(teeth).calibration.method == calibrate(alike).calibration.method == "none"

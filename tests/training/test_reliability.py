@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from training.reliability import (
+    Bin,
     JudgedTooth,
     Kept,
     coverage_curve,
@@ -78,3 +79,7 @@ def test_the_curve_begins_with_all_teeth_and_keeps_fewer_as_the_limit_rises(teet
     curve = coverage_curve(teeth)
     assert curve[0].share == 1.0
     assert all(low.limit < high.limit and low.share > high.share > 0 for low, high in pairwise(curve))
+
+
+def test_a_bin_counts_by_its_teeth():
+    assert expected_calibration_error([Bin(3, 0.9, 0.8), Bin(1, 0.5, 1.0)]) == pytest.approx((3 * 0.1 + 0.5) / 4)

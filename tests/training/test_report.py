@@ -16,12 +16,15 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from service.render.encode import encode_png
-from training.before_after import compare
+from training.before_after import compare, subtract
 from training.cli import app
 from training.config import Phase, load_config
-from training.data.samples import TOOTH
+from training.data.samples import TOOTH, Sample
+from training.evaluate import PictureScore, describe_confidence, score, summarise
 from training.evidence import calibration_sha256, describe_data
+from training.metrics import Figures
 from training.phantom import draw_samples
+from training.reliability import JudgedTooth
 from training.report import ReportError, choose_places, report
 from training.report_curves import draw_learning, read_curves
 from training.report_pictures import FALSE, MISSED, draw_difference, draw_views, segmentation_of, shown_size
@@ -401,3 +404,51 @@ def test_a_truth_without_numbers_is_drawn_in_one_colour():
     assert drawn[:, :470].max() < 10
     blue, green, red = drawn[240, 700].astype(int)
     assert blue > green > red
+
+
+def test_an_answer_is_held_against_its_truth_and_not_the_other_way_round():
+    truth, found = np.zeros((2, 200, 400), np.uint8)
+    truth[50:150, 50:90], truth[50:150, 100:140], truth[50:150, 150:190] = 11, 21, 22
+    found[50:150, 50:90], found[50:150, 100:140] = 11, 23
+    sample = Sample("p", b"", found, truth)
+    told = summarise([score(segmentation_of(found), sample, numbered=True)])
+    assert (told["tooth"]["precision"], told["tooth"]["recall"]) == (
+        pytest.approx(1 / 2),
+        pytest.approx(1 / 3, abs=1e-4),
+    )
+    # Missing are 29, said to be missing 30; 21 and 22 are there, 23 is not.
+    assert (told["missing"]["right"], told["missing"]["predicted"], told["missing"]["true"]) == (28, 30, 29)
+    assert (told["missing"]["precision"], told["missing"]["recall"]) == (round(28 / 30, 4), round(28 / 29, 4))
+
+
+def test_the_worst_tenth_is_that_of_the_lowest_dice():
+    scores = [PictureScore("p", "", place / 20, 0.5, 0.5, None, None, None, ()) for place in range(20)]
+    assert summarise(scores)["worst_tenth_dice"] == round((0 + 1 / 20) / 2, 4)
+
+
+def test_of_the_wrong_teeth_those_below_the_limit_are_caught():
+    judged = tuple(
+        JudgedTooth(11, confidence, right)
+        for confidence, right in ((0.95, False), (0.8, False), (0.7, False), (0.6, True), (0.5, True), (0.99, True))
+    )
+    told = describe_confidence([PictureScore("p", "", 1, 1, 1, None, judged, None, ())], 0.9)["uncertain"]
+    assert told == {"limit": 0.9, "kept": round(2 / 6, 4), "precision": 0.5, "wrong_caught": round(2 / 3, 4)}
+
+
+def test_only_figures_of_the_test_pictures_are_told_as_the_model_s(package, config, tmp_path):
+    folder = tmp_path / "package"
+    shutil.copytree(package.folder, folder)
+    (folder / "metrics.json").unlink()
+    before = (folder / "manifest.json").read_bytes()
+    said = CliRunner().invoke(app, ["evaluate", str(folder), "--config", str(config), "--split", "val"])
+    assert said.exit_code == 0, said.output
+    assert set(json.loads((folder / "metrics.json").read_text())) == {"val"}
+    assert (folder / "manifest.json").read_bytes() == before
+
+
+def test_a_difference_is_after_minus_before_within_its_interval_and_a_tie_is_neither():
+    before, after = np.full((1, 8), 0.5), np.array([[0.6] * 6 + [0.5, 0.49]])
+    told = subtract(*(Figures(values, np.ones((1, 8))) for values in (before, after)))
+    assert told["mean"] == pytest.approx(after.mean() - before.mean(), abs=1e-4)
+    assert 0 < told["interval"][0] <= told["mean"] <= told["interval"][1]
+    assert (told["better"], told["worse"]) == (6, 1)
