@@ -234,3 +234,8 @@ def test_what_is_told_of_a_tooth_lies_inside_the_frame_of_its_picture() -> None:
     assert tooth.area_px == np.count_nonzero(large)
     assert tooth.bbox == Box(*cv2.boundingRect(large))
     assert (drawn == large).mean() > 0.999
+
+
+def test_one_large_piece_does_not_make_fragments_of_all_other_teeth() -> None:
+    rectangles = ((11, 20, 10, 40, 20), (21, 60, 10, 10, 20), (22, 70, 10, 10, 20), (23, 80, 10, 10, 20))
+    assert numbers(find_teeth(predict(*rectangles), CLASSES, THRESHOLDS)) == {11: 800, 21: 200, 22: 200, 23: 200}
