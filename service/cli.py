@@ -18,7 +18,7 @@ from rich.table import Table
 
 from service.api.schemas import segment_answer, to_json
 from service.doctor import examine
-from service.errors import PanosegError, RequestError, SetupError
+from service.errors import PanosegError, RequestError, SetupError, TooLarge
 from service.model.engine import Ticket
 from service.model.package import Manifest, choose_package, read_manifests
 from service.segmenter import Segmenter, Wanted
@@ -157,7 +157,9 @@ def segment(
         for path, name in progress.track(names.items(), description="segmenting"):
             ticket = Ticket(settings.timeout_s)
             try:
-                answer = segmenter.segment(path.read_bytes(), Wanted("binary", "jpeg", opacity), ticket)
+                answer = segmenter.segment(
+                    _read(path, settings.max_upload_mb), Wanted("binary", "jpeg", opacity), ticket
+                )
             except RequestError as error:
                 _print_passed_over(progress.console, path, str(error))
                 continue
@@ -176,6 +178,12 @@ def segment(
     Console().print(f"{done} of {done + passed_over} segmented, in {out}", markup=False)
     if passed_over:
         raise typer.Exit(_PASSED_OVER)
+
+
+def _read(path: Path, max_mb: float) -> bytes:
+    if (size_mb := path.stat().st_size / 1e6) > max_mb:
+        raise TooLarge(f"It has {size_mb:.0f} MB, and PANOSEG_MAX_UPLOAD_MB allows {max_mb:g} MB.")
+    return path.read_bytes()
 
 
 def _print_passed_over(console: Console, path: Path, why: str) -> None:

@@ -21,7 +21,8 @@
 
 The message of each is one sentence a technician understands: what is wrong with this input, and what
 would be right. It never holds bytes, text or a name taken from an upload. `service/api/problems.py` turns
-a `RequestError` into an HTTP answer; the command line prints the message and exits with code 2.
+a `RequestError` into an HTTP answer; the command line prints the message and exits with code 2, or with 1 where
+`panoseg segment` passed over a file.
 """
 
 from typing import ClassVar

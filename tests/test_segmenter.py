@@ -96,13 +96,16 @@ def test_files_that_cannot_be_read_are_named_and_the_others_answered(phantom_png
     (tmp_path / "worse.tif").write_bytes(whole[: len(whole) // 2].tobytes())
     (tmp_path / "circle.png").symlink_to(tmp_path / "circle.png")
     (tmp_path / "empty" / "deeper").mkdir(parents=True)
-    unread = [tmp_path / name for name in ("missing.png", "bad.png", "worse.tif", "circle.png", "empty")]
+    with (tmp_path / "film.mp4").open("wb") as file:
+        file.truncate(65_000_000)
+    unread = [tmp_path / name for name in ("missing.png", "bad.png", "worse.tif", "circle.png", "empty", "film.mp4")]
     outcome = run_segment(*unread, tmp_path / "good.png", out=tmp_path / "out")
     assert outcome.exit_code == 1
-    assert outcome.stdout.startswith("1 of 6 segmented")
+    assert outcome.stdout.startswith("1 of 7 segmented")
     for path in unread:
         assert f"{path}: " in outcome.stderr
     assert "missing.png: It cannot be read: No such file or directory." in outcome.stderr
+    assert "film.mp4: It has 65 MB, and PANOSEG_MAX_UPLOAD_MB allows 64 MB." in outcome.stderr
     assert names_in(tmp_path / "out") == answers_of("good")
 
 
