@@ -383,12 +383,12 @@ def test_a_body_longer_than_declared_is_answered_for_what_was_declared(service_u
 
 
 def test_the_time_of_its_upload_is_part_of_what_a_request_has(large_png: bytes) -> None:
-    with running_service("--timeout-s", "9") as (url, _, _):
+    with running_service("--timeout-s", "3") as (url, _, _):
         address = urlsplit(url)
         with socket.create_connection((address.hostname, address.port)) as slow:
             head = f"POST /v1/overlay?format=png HTTP/1.1\r\nHost: x\r\nContent-Length: {len(large_png)}\r\n\r\n"
             slow.sendall(head.encode() + large_png[:-1])
-            time.sleep(8.8)
+            time.sleep(2.9)
             slow.sendall(large_png[-1:])
             slow.settimeout(20)
             assert slow.recv(4000).startswith(b"HTTP/1.1 504")
