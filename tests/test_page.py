@@ -508,19 +508,25 @@ def test_after_going_back_to_the_page_its_controls_and_its_picture_agree(page: P
     assert page.locator("#picture text").first.is_visible() == is_checked
 
 
+def save_image(page: Page, button: str, path: Path) -> Image.Image:
+    """What a button saves, under the name that the page gives it."""
+    with page.expect_download() as download:
+        page.get_by_role("button", name=button).click()
+    assert download.value.suggested_filename == path.name
+    download.value.save_as(path)
+    with Image.open(path) as image:
+        image.load()
+    return image
+
+
 def test_the_overlay_is_saved_in_the_size_of_the_radiograph_and_says_that_its_numbers_are_fdi(
     page: Page, phantom_png: bytes, tmp_path: Path
 ) -> None:
     answer = choose_and_read(page, phantom_png)
     page.get_by_role("radio", name="Universal").check()
-    with page.expect_download() as download:
-        page.get_by_role("button", name="Save overlay (FDI)").click()
-
-    assert download.value.suggested_filename == "radiograph.overlay.jpg"
-    download.value.save_as(tmp_path / "overlay.jpg")
-    with Image.open(tmp_path / "overlay.jpg") as overlay:
-        assert overlay.size == (answer["image"]["width"], answer["image"]["height"])
-        assert overlay.mode == "RGB"
+    overlay = save_image(page, "Save overlay (FDI)", tmp_path / "radiograph.overlay.jpg")
+    assert overlay.size == (answer["image"]["width"], answer["image"]["height"])
+    assert overlay.mode == "RGB"
 
 
 def test_a_mask_on_its_way_is_not_asked_for_twice_nor_its_failure_told_of_the_next_radiograph(
@@ -549,14 +555,9 @@ def test_a_mask_on_its_way_is_not_asked_for_twice_nor_its_failure_told_of_the_ne
 
 def test_the_mask_is_saved_in_the_size_of_the_radiograph(page: Page, phantom_png: bytes, tmp_path: Path) -> None:
     answer = choose_and_read(page, phantom_png)
-    with page.expect_download() as download:
-        page.get_by_role("button", name="Save mask").click()
-
-    assert download.value.suggested_filename == "radiograph.mask.png"
-    download.value.save_as(tmp_path / "mask.png")
-    with Image.open(tmp_path / "mask.png") as mask:
-        assert mask.size == (answer["image"]["width"], answer["image"]["height"])
-        assert mask.getextrema() == (0, 255)
+    mask = save_image(page, "Save mask", tmp_path / "radiograph.mask.png")
+    assert mask.size == (answer["image"]["width"], answer["image"]["height"])
+    assert mask.getextrema() == (0, 255)
 
 
 def test_the_saved_json_is_the_answer(page: Page, phantom_png: bytes, tmp_path: Path) -> None:

@@ -1,13 +1,14 @@
-"""What the kinds of pixel arrays are called; each is `(height, width)`."""
+"""What the kinds of pixel arrays are called; each is `(height, width)`.
+
+`Picture` and `Labels` are the service's own; in training the labels of a picture may be classes instead of FDI numbers.
+"""
 
 import numpy as np
 import numpy.typing as npt
 
-Picture = npt.NDArray[np.uint8]
-"""Grey values, 0 black."""
+from service.segmentation import Labels, Picture
 
-Labels = npt.NDArray[np.uint8]
-"""The FDI number or the class of each pixel's tooth, 0 where there is none."""
+__all__ = ["Labels", "Layer", "Mask", "Picture"]
 
 Mask = npt.NDArray[np.bool_]
 """True where something is, mostly tooth."""
