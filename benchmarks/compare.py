@@ -45,7 +45,7 @@ from benchmarks.measure import (
     measure_watching,
 )
 from benchmarks.pictures import as_format, full_size_pictures, mixed_sizes
-from benchmarks.places import IMAGES, REPOSITORY, RESULTS, commit, processor_kind
+from benchmarks.places import IMAGES, REPOSITORY, RESULTS, commit, processor_slug
 from benchmarks.processes import processor_seconds
 from service.machine import processor_name, usable_cores
 from service.model.package import choose_package
@@ -68,7 +68,7 @@ def main() -> int:
     chosen = arguments.parse_args()
     # Ended by a signal, it still stops the servers that it started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
-    out = chosen.out or (SCRATCH if chosen.quick else RESULTS) / f"serving-{processor_kind()}.json"
+    out = chosen.out or (SCRATCH if chosen.quick else RESULTS) / f"serving-{processor_slug()}.json"
     with tempfile.TemporaryDirectory() as folder:
         contenders = [panoseg(), tutorial(Path(folder)), *([] if chosen.no_rivals else rivals())]
         result = _describe(chosen.no_rivals) | _measure(contenders, QUICK if chosen.quick else Plan())

@@ -35,7 +35,7 @@ from starlette.requests import Request
 
 from benchmarks.load import FORM_TYPE, form
 from benchmarks.pictures import full_size_pictures
-from benchmarks.places import RESULTS, processor_kind
+from benchmarks.places import RESULTS, processor_slug
 from service.api.schemas import segment_answer, to_json
 from service.api.uploads import UploadRoom, file_of, read_body
 from service.machine import processor_name
@@ -98,7 +98,7 @@ def main() -> None:
     ]
     segmenter.close()
     result = _result(times)
-    (RESULTS / f"stages-{processor_kind()}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    (RESULTS / f"stages-{processor_slug()}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     _show(result)
 
 
