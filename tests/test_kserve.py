@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 import cv2
 import httpx
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.api.kserve.tensors import read_inference
+from service.api.kserve.tensors import Inference, read_inference
 from service.errors import InvalidParameter
 from service.model.package import ModelPackage
 from service.model.signature import Tensor, graph_input, graph_outputs
@@ -104,19 +105,30 @@ def test_radiographs_get_the_answer_that_v1_gives(client, service_url: str, phan
         assert mask == httpx.post(f"{service_url}/v1/mask?kind=fdi", content=upload, timeout=60).content
 
 
-def test_a_single_radiograph_counts_to_the_latency(client, service_url: str, phantom_png: bytes) -> None:
-    def count() -> int:
-        return int(httpx.get(f"{service_url}/v1/latency").json()["since_start"]["total"]["count"])
+def count(service_url: str) -> int:
+    """Requests in the latency's figures."""
+    return int(httpx.get(f"{service_url}/v1/latency").json()["since_start"]["total"]["count"])
 
-    before = count()
+
+def test_a_single_radiograph_counts_to_the_latency(client, service_url: str, phantom_png: bytes) -> None:
+    before = count(service_url)
     client.infer("radiograph", [files(phantom_png)], outputs=[client_library.InferRequestedOutput("segmentation")])
-    assert count() == before + 1
+    assert count(service_url) == before + 1
+
+
+def test_neither_a_batch_nor_tensors_count_to_the_latency(client, service_url: str, phantom_png: bytes) -> None:
+    before = count(service_url)
+    client.infer("radiograph", [files(phantom_png, phantom_png)])
+    client.infer(NAME, [tensor(np.zeros((1, 256, 512), np.uint8))])
+    assert count(service_url) == before
 
 
 @pytest.mark.parametrize(
     ("ask", "complaint"),
     [
-        (lambda client: client.infer("other", [files(b"x")]), "There is no such model"),
+        (lambda client: client.infer("other", [files(b"x")]), f"there is {NAME} (version"),
+        (lambda client: client.infer("radiograph", [files(b"x")], model_version="0"), "and radiograph (version"),
+        (lambda client: client.get_model_metadata("radiograph", "0"), "There is no such model"),
         (lambda client: client.infer("radiograph", [files(b"no picture")]), "format"),
         (lambda client: client.infer("radiograph", [files(*[b"x"] * 33)]), "1 to 32"),
         (lambda client: client.infer(NAME, [tensor(np.zeros((1, 8, 8), np.uint8))]), "of shape [-1, 256, 512]"),
@@ -135,7 +147,7 @@ def test_a_single_radiograph_counts_to_the_latency(client, service_url: str, pha
         ),
         (lambda client: client.infer("radiograph", [files(b"x")], request_compression_algorithm="gzip"), "Compressed"),
     ],
-    ids=["model", "format", "batch", "shape", "input", "output", "mask", "compression"],
+    ids=["model", "version", "metadata", "format", "batch", "shape", "input", "output", "mask", "compression"],
 )
 def test_what_is_wrong_is_said_in_the_protocols_form(client, ask: Callable, complaint: str) -> None:
     from tritonclient.utils import InferenceServerException
@@ -167,7 +179,10 @@ def test_whoever_uses_no_client_gets_plain_json(service_url: str, package: Model
     assert answer.status_code == 200
     (output,) = answer.json()["outputs"]
     assert (output["shape"], output["datatype"]) == ([1, 1], "FP32")
+    assert output["data"][0] >= 0
     assert "infer;dur=" in answer.headers["server-timing"]
+    nothing = httpx.post(f"{service_url}/v2/models/{package.manifest.name}/infer")
+    assert (nothing.status_code, "holds no bytes" in nothing.json()["error"]) == (400, True)
     assert httpx.get(f"{service_url}/v2/models/other").json().keys() == {"error"}
     assert httpx.get(f"{service_url}/v2/nothing").json().keys() == {"error"}
 
@@ -187,9 +202,92 @@ def test_who_names_no_outputs_and_takes_json_gets_what_can_be_json(service_url: 
     assert json.loads(output["data"][0])["teeth"]
 
 
+def test_bytes_come_behind_the_json_but_for_outputs_that_are_to_be_in_it(
+    service_url: str, package: ModelPackage
+) -> None:
+    known = pixels(package)
+    body = {
+        "inputs": [{"name": "pixels", "shape": list(known.shape), "datatype": "UINT8", "data": known.tolist()}],
+        "outputs": [{"name": "tooth"}, {"name": "distance", "parameters": {"binary_data": False}}],
+        "parameters": {"binary_data_output": True},
+    }
+    answer = httpx.post(f"{service_url}/v2/models/{package.manifest.name}/infer", json=body, timeout=60)
+    assert answer.headers["content-type"] == "application/octet-stream"
+    length = int(answer.headers["inference-header-content-length"])
+    tooth, distance = json.loads(answer.content[:length])["outputs"]
+    assert tooth["parameters"] == {"binary_data_size": known.size}
+    assert len(answer.content) == length + known.size
+    assert len(distance["data"]) == 1
+
+
 TAKES = Tensor("pixels", "UINT8", (2, 3))
-GIVES = (Tensor("tooth", "UINT8", (2, 3)),)
+TAKES_FILES = Tensor("radiograph", "BYTES", (), in_json=False)
+GIVES = (Tensor("tooth", "UINT8", (2, 3)), Tensor("mask", "BYTES", (), in_json=False))
 NUMBERS = st.lists(st.integers(-5, 300), min_size=5, max_size=7)
+
+
+def read(behind: bytes = b"", of_request: dict | None = None, **of_tensor: Any) -> Inference:
+    """What is read of a request for one picture in JSON, but for what is changed, and of the bytes behind it."""
+    sent = {"name": "pixels", "shape": [1, 2, 3], "datatype": "UINT8", "data": [0] * 6, **of_tensor}
+    text = json.dumps({"inputs": [sent], **(of_request or {})}).encode()
+    return read_inference(text + behind, str(len(text)), TAKES, GIVES)
+
+
+def read_files(count: int, behind: bytes) -> Inference:
+    size = {"binary_data_size": len(behind)}
+    sent = {"name": "radiograph", "shape": [count], "datatype": "BYTES", "parameters": size}
+    text = json.dumps({"inputs": [sent]}).encode()
+    return read_inference(text + behind, str(len(text)), TAKES_FILES, GIVES)
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"datatype": "FP32"}, "is UINT8 of shape"),
+        ({"shape": [0, 2, 3], "data": []}, "1 to 32 pictures"),
+        ({"data": [0.5] * 6}, "whole numbers"),
+        ({"data": [True] * 6}, "whole numbers"),
+        ({"behind": bytes(6)}, "6 bytes follow the JSON, and its binary_data_size says 0"),
+        ({"behind": bytes(6), "parameters": {"binary_data_size": 7}}, "binary_data_size says 7"),
+        ({"behind": bytes(5), "parameters": {"binary_data_size": 5}}, "which its shape does not"),
+        ({"parameters": {"shared_memory_region": "mine"}}, "Shared memory"),
+        ({"of_request": {"outputs": [{"name": "tooth", "parameters": {"shared_memory_region": "x"}}]}}, "not taken"),
+        ({"of_request": {"outputs": [{"name": "tooth", "parameters": {"classification": 3}}]}}, "as classes"),
+    ],
+    ids=["type", "none", "fractions", "truths", "undeclared", "missing", "size", "shared", "shared-output", "classes"],
+)
+def test_what_the_model_does_not_take_or_give_is_refused_in_words(changes: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(InvalidParameter, match=complaint):
+        read(**changes)
+
+
+def test_as_many_pictures_as_are_said_are_taken() -> None:
+    assert len(read(shape=[32, 2, 3], data=[0] * 192).values) == 32
+
+
+def test_who_names_no_outputs_gets_all_and_what_the_protocol_may_add_is_passed_over() -> None:
+    assert read(of_request={"outputs": [], "priority": 1}).outputs == {"tooth": False}
+
+
+def test_a_radiograph_may_be_large_and_json_may_not() -> None:
+    large = bytes(8_000_001)
+    assert read_files(1, len(large).to_bytes(4, "little") + large).values == [large]
+    with pytest.raises(InvalidParameter, match="larger than 8 MB"):
+        read_inference(large, None, TAKES, GIVES)
+
+
+def test_json_that_ends_before_its_header_says_is_refused() -> None:
+    with pytest.raises(InvalidParameter, match="says 3 bytes, and the body holds 2"):
+        read_inference(b"{}", "3", TAKES, GIVES)
+
+
+@given(st.lists(st.binary(max_size=5), min_size=1, max_size=4))
+def test_files_come_out_as_they_went_in_and_no_byte_more_or_less_is_taken(contents: list[bytes]) -> None:
+    behind = b"".join(len(content).to_bytes(4, "little") + content for content in contents)
+    assert read_files(len(contents), behind).values == contents
+    for wrong in (behind + b"x", behind[:-1]):
+        with pytest.raises(InvalidParameter, match="each behind its length"):
+            read_files(len(contents), wrong)
 
 
 def test_a_request_wrong_in_very_many_places_is_refused_in_few_words() -> None:
