@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -34,7 +35,12 @@ def tuned(package: ModelPackage, tmp_path: Path) -> Path:
 
 def test_without_a_tuning_the_model_takes_the_cores_that_there_are(package: ModelPackage, tmp_path: Path) -> None:
     way = choose_way(package, Settings(tuning=tmp_path / "none.json"))
-    assert (way.threads, way.reason, way.warning) == (usable_cores(), "default", None)
+    assert (way.threads, way.spinning, way.reason, way.warning) == (usable_cores(), True, "default", None)
+
+
+def test_threads_that_are_to_sleep_do_without_a_tuning_too(package: ModelPackage, tmp_path: Path) -> None:
+    way = choose_way(package, Settings(tuning=tmp_path / "none.json", spinning=False))
+    assert (way.spinning, way.reason) == (False, "spinning as set, else default")
 
 
 def test_more_threads_than_cores_are_refused(package: ModelPackage) -> None:
@@ -55,6 +61,13 @@ def test_a_tuning_is_used_and_what_is_set_wins(
     assert (way.threads, way.spinning, way.reason) == (2, True, "threads and spinning as set")
 
 
+def test_a_tuning_is_for_the_provider_that_it_found_best(package: ModelPackage, tuned: Path) -> None:
+    same = choose_way(package, Settings(tuning=tuned, provider="cpu"))
+    assert (same.threads, same.spinning, same.reason) == (1, False, "tuned on 2030-01-01")
+    other = choose_way(package, Settings(tuning=tuned, provider="openvino"))
+    assert (other.provider, other.threads, other.spinning, other.reason) == (None, usable_cores(), True, "default")
+
+
 @pytest.mark.parametrize("differs", Ground.model_fields)
 def test_a_tuning_from_other_ground_is_passed_over_and_said_to_be(
     package: ModelPackage, tuned: Path, differs: str
@@ -68,11 +81,20 @@ def test_a_tuning_from_other_ground_is_passed_over_and_said_to_be(
     assert f"another {differs}" in way.warning
 
 
+def test_a_tuning_for_another_version_or_other_weights_is_passed_over(package: ModelPackage, tuned: Path) -> None:
+    manifest = package.manifest
+    retrained = (*manifest.files[:-1], manifest.files[-1].model_copy(update={"sha256": "0" * 64}))
+    for changed in ({"version": "999"}, {"files": retrained}):
+        other = replace(package, manifest=manifest.model_copy(update=changed))
+        assert "another model" in str(choose_way(other, Settings(tuning=tuned)).warning)
+
+
 def test_a_file_that_is_no_tuning_is_passed_over_and_said_to_be(package: ModelPackage, tuned: Path) -> None:
     tuned.write_text("{}")
-    way = choose_way(package, Settings(tuning=tuned))
-    assert way.reason == "default"
-    assert "run `panoseg tune` again" in str(way.warning)
+    for path in (tuned, tuned.parent):
+        way = choose_way(package, Settings(tuning=path))
+        assert way.reason == "default"
+        assert "run `panoseg tune` again" in str(way.warning)
 
 
 def test_the_service_says_in_its_log_how_the_model_runs(tuned: Path) -> None:
