@@ -86,8 +86,50 @@ def test_a_small_tooth_that_stands_alone_stays() -> None:
     assert numbers(labels) == {11: 200, 21: 200, 36: 40}
 
 
-def test_a_speck_is_no_tooth() -> None:
+def test_a_speck_is_no_tooth_and_the_least_tooth_is_one() -> None:
     assert numbers(find_teeth(predict((11, 10, 10, 3, 3)), CLASSES, THRESHOLDS)) == {}
+    assert numbers(find_teeth(predict((11, 10, 10, 4, 5)), CLASSES, THRESHOLDS)) == {11: 20}
+
+
+@pytest.mark.parametrize("at", [(12, 7), (12, 30), (7, 12), (20, 12)], ids=["above", "below", "left", "right"])
+def test_a_fragment_is_part_of_a_tooth_on_whichever_side_it_touches_it(at: tuple[int, int]) -> None:
+    labels = find_teeth(predict((11, 10, 10, 10, 20), (21, *at, 3, 3)), CLASSES, THRESHOLDS)
+    assert numbers(labels) == {11: 209}
+
+
+def test_a_fragment_that_leans_on_another_is_part_of_the_tooth_on_which_that_leans() -> None:
+    labels = find_teeth(predict((11, 10, 10, 10, 20), (21, 20, 10, 4, 4), (22, 24, 10, 3, 3)), CLASSES, THRESHOLDS)
+    assert numbers(labels) == {11: 225}
+
+
+def test_a_tooth_between_the_middles_of_cells_is_numbered_by_the_cell_that_it_is_in() -> None:
+    prediction = predict((11, 43, 10, 3, 20))
+    prediction.evidence[4, 11, FDI_NUMBERS.index(21)] = 0
+    prediction.evidence[4, 11, FDI_NUMBERS.index(11)] = 255
+    labels = find_teeth(
+        prediction,
+        CLASSES,
+        THRESHOLDS,
+        lambda _, logarithms, __: np.array([CLASSES[1 + best] for best in logarithms.argmax(1)]),
+    )
+    assert numbers(labels) == {21: 60}
+
+
+def test_a_second_piece_that_is_given_no_number_is_part_of_the_tooth_it_touches_or_dropped() -> None:
+    prediction = predict((11, 10, 10, 10, 20), (21, 20, 10, 10, 19), (21, 90, 10, 10, 18))
+    labels = find_teeth(prediction, CLASSES, THRESHOLDS, lambda across, *_: np.where(across < 15 / WIDTH, 11, 0))
+    assert numbers(labels) == {11: 390}
+
+
+def test_who_numbers_the_teeth_is_told_what_part_of_a_typical_tooth_each_is() -> None:
+    told: list[float] = []
+
+    def number(across: np.ndarray, _: np.ndarray, substance: np.ndarray) -> np.ndarray:
+        told.extend(substance)
+        return np.array([11, 21, 36])[: len(across)]
+
+    find_teeth(predict((11, 10, 10, 20, 20), (21, 40, 10, 10, 20), (36, 90, 40, 10, 10)), CLASSES, THRESHOLDS, number)
+    assert told == [1.0, 1.0, 0.5]
 
 
 @given(st.integers(0, 2**32))
