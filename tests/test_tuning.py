@@ -81,10 +81,10 @@ def test_a_tuning_from_other_ground_is_passed_over_and_said_to_be(
     assert f"another {differs}" in way.warning
 
 
-def test_a_tuning_for_another_version_or_other_weights_is_passed_over(package: ModelPackage, tuned: Path) -> None:
+def test_a_tuning_for_another_version_or_other_files_is_passed_over(package: ModelPackage, tuned: Path) -> None:
     manifest = package.manifest
-    retrained = (*manifest.files[:-1], manifest.files[-1].model_copy(update={"sha256": "0" * 64}))
-    for changed in ({"version": "999"}, {"files": retrained}):
+    more = manifest.files[0].model_copy(update={"sha256": "0" * 64})
+    for changed in ({"version": "999"}, {"files": (*manifest.files, more)}):
         other = replace(package, manifest=manifest.model_copy(update=changed))
         assert "another model" in str(choose_way(other, Settings(tuning=tuned)).warning)
 
