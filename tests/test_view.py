@@ -6,7 +6,9 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,9 +16,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.dentition.fdi import FDI_NUMBERS
 from service.model.prediction import VIEWS, Prediction
 from service.model.prepare import fit_to, prepare
 from service.plausibility import measure_clearance
+from service.segmentation import Labels
 from training.config import Augmentation
 from training.foreign import draw_foreign, read_foreign
 from training.gather import SOURCES, Source, gather
@@ -79,6 +83,58 @@ def test_no_validation_picture_breaks_the_limits_that_it_helped_to_choose(
     assert all(prediction.distance <= limits.max_distance for prediction in predictions)
     assert limits.min_panoramic <= 0.5
     assert limits.min_clearance <= measure_clearance(truth) / 2 + 1e-4
+
+
+def read_as(*pieces: tuple[int, int, int, int], **maps: Any) -> Prediction:
+    """What a model says that finds pieces, each an FDI number, left, width and height, on an empty picture."""
+    tooth, foreground = np.ones((64, 128), np.uint8), np.zeros((64, 128), np.uint8)
+    for fdi, left, width, height in pieces:
+        tooth[20 : 20 + height, left : left + width] = 1 + FDI_NUMBERS.index(fdi)
+        foreground[20 : 20 + height, left : left + width] = 255
+    evidence = np.full((16, 32, 32), 255, np.uint8)
+    np.put_along_axis(evidence, tooth[2::4, 2::4, None].astype(np.intp) - 1, 0, axis=2)
+    read = Prediction(tooth, foreground, np.full_like(tooth, 204), 2.0, (0.6, 0.4, 0.0, 0.0, 0.0), evidence)
+    return replace(read, **maps)
+
+
+def true_teeth() -> Labels:
+    truth = np.zeros((64, 128), np.uint8)
+    truth[20:44, 40:50] = 11
+    truth[20:44, 60:70] = 21
+    return truth
+
+
+TEETH = (11, 40, 10, 24), (21, 60, 10, 24)
+
+
+@pytest.mark.parametrize(("said", "is_tooth", "best"), [(133, False, 0.55), (110, True, 0.4)])
+def test_the_foreground_limit_is_the_one_that_parts_the_true_teeth_best(said: int, is_tooth: bool, best: float) -> None:
+    truth, prediction = true_teeth(), read_as(*TEETH)
+    prediction.foreground[44:50, 40:50] = said
+    prediction.tooth[44:50, 40:50] = 1 + FDI_NUMBERS.index(11)
+    truth[44:50, 40:50] = 11 * is_tooth
+    assert choose_thresholds([prediction], [truth]).foreground == best
+
+
+@pytest.mark.parametrize(
+    ("piece", "least", "share"),
+    [(None, 0, 0.0), ((36, 90, 4, 5), 30, 0.0), ((36, 90, 8, 5), 60, 0.0), ((36, 50, 4, 6), 0, 0.15)],
+    ids=["nothing", "a speck", "a larger one", "one at a tooth"],
+)
+def test_no_more_is_dropped_than_makes_the_teeth_right(
+    piece: tuple[int, int, int, int] | None, least: int, share: float
+) -> None:
+    chosen = choose_thresholds([read_as(*TEETH, *filter(None, [piece]))], [true_teeth()])
+    assert (chosen.min_tooth_area, chosen.min_share_of_typical_area) == (least, share)
+
+
+def test_the_worst_validation_picture_has_the_margin_that_is_told() -> None:
+    good = read_as(*TEETH, distance=1.0, view=(0.9, 0.1, 0.0, 0.0, 0.0))
+    chosen = choose_thresholds([read_as(*TEETH), good], [true_teeth()] * 2)
+    assert (chosen.max_distance, chosen.min_panoramic, chosen.min_certainty) == (3.5, 0.3, 0.65)
+    assert chosen.min_clearance == 0.02
+    doubtful = read_as(*TEETH, confidence=np.full((64, 128), 51, np.uint8))
+    assert choose_thresholds([doubtful], [true_teeth()]).min_certainty == 0
 
 
 @given(left=st.integers(0, 30), top=st.integers(0, 30), across=st.integers(1, 30), down=st.integers(1, 30))
