@@ -266,8 +266,10 @@ def test_pixel_spacing_is_read_from_the_image_or_else_its_detector():
     assert decode(detector, ANY_SIZE).pixel_spacing_mm == (0.1, 0.2)
     both = dicom(pixels, ImagerPixelSpacing=[0.1, 0.2], PixelSpacing=[0.08, 0.09])
     assert decode(both, ANY_SIZE).pixel_spacing_mm == (0.08, 0.09)
-    senseless = dicom(pixels, PixelSpacing=[0, 0])
-    assert decode(senseless, ANY_SIZE).pixel_spacing_mm is None
+    for senseless in ([0, 0], [0.1, 0], [0.1, -0.1], ["1e999", 0.1], [0.1, "1e999"], [0.1]):
+        assert decode(dicom(pixels, PixelSpacing=senseless), ANY_SIZE).pixel_spacing_mm is None
+        detector = dicom(pixels, PixelSpacing=senseless, ImagerPixelSpacing=[0.1, 0.2])
+        assert decode(detector, ANY_SIZE).pixel_spacing_mm == (0.1, 0.2)
 
 
 @pytest.mark.parametrize(
@@ -359,3 +361,9 @@ def test_signed_values_are_read_as_signed_from_compressed_frames_too(syntax):
     pixels = picture(16)
     signed = (pixels.astype(np.int32) - 32768).astype(np.int16)
     assert np.array_equal(pixels_of(dicom(signed, syntax=syntax)), spread(pixels))
+
+
+def test_a_signed_jpeg_in_dicom_gives_nearly_the_same_pixels():
+    stored = 136 + picture() // 3  # -120 and more
+    shown = pixels_of(dicom(stored, syntax=JPEGBaseline8Bit, PixelRepresentation=1))
+    assert np.abs(shown.astype(int) - (stored - 128)).max() <= 6
