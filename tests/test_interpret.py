@@ -116,9 +116,11 @@ def test_a_tooth_between_the_middles_of_cells_is_numbered_by_the_cell_that_it_is
 
 
 def test_a_second_piece_that_is_given_no_number_is_part_of_the_tooth_it_touches_or_dropped() -> None:
-    prediction = predict((11, 10, 10, 10, 20), (21, 20, 10, 10, 19), (21, 90, 10, 10, 18))
-    labels = find_teeth(prediction, CLASSES, THRESHOLDS, lambda across, *_: np.where(across < 15 / WIDTH, 11, 0))
-    assert numbers(labels) == {11: 390}
+    touching, apart = (21, 20, 10, 10, 19), (21, 90, 10, 10, 18)
+    for pieces, area in (((touching,), 390), ((apart,), 200), ((touching, apart), 390)):
+        prediction = predict((11, 10, 10, 10, 20), *pieces)
+        labels = find_teeth(prediction, CLASSES, THRESHOLDS, lambda across, *_: np.where(across < 15 / WIDTH, 11, 0))
+        assert numbers(labels) == {11: area}
 
 
 def test_who_numbers_the_teeth_is_told_what_part_of_a_typical_tooth_each_is() -> None:
