@@ -100,11 +100,11 @@ def read_as(*pieces: tuple[int, int, int, int], **maps: Any) -> Prediction:
 def true_teeth() -> Labels:
     truth = np.zeros((64, 128), np.uint8)
     truth[20:44, 40:50] = 11
-    truth[20:44, 60:70] = 21
+    truth[20:44, 60:74] = 21
     return truth
 
 
-TEETH = (11, 40, 10, 24), (21, 60, 10, 24)
+TEETH = (11, 40, 10, 24), (21, 60, 14, 24)
 
 
 @pytest.mark.parametrize(("said", "is_tooth", "best"), [(133, False, 0.55), (110, True, 0.4)])
@@ -128,12 +128,20 @@ def test_no_more_is_dropped_than_makes_the_teeth_right(
     assert (chosen.min_tooth_area, chosen.min_share_of_typical_area) == (least, share)
 
 
+def test_a_true_tooth_is_not_given_up_to_be_rid_of_a_false_one() -> None:
+    truth = true_teeth()
+    truth[20:26, 74:79] = 22
+    chosen = choose_thresholds([read_as(*TEETH, (36, 50, 4, 6), (22, 74, 5, 6))], [truth])
+    assert (chosen.min_tooth_area, chosen.min_share_of_typical_area) == (0, 0.0)
+
+
 def test_the_worst_validation_picture_has_the_margin_that_is_told() -> None:
-    good = read_as(*TEETH, distance=1.0, view=(0.9, 0.1, 0.0, 0.0, 0.0))
+    sure = np.full((64, 128), 255, np.uint8)
+    good = read_as(*TEETH, distance=1.0, view=(0.9, 0.1, 0.0, 0.0, 0.0), confidence=sure)
     chosen = choose_thresholds([read_as(*TEETH), good], [true_teeth()] * 2)
     assert (chosen.max_distance, chosen.min_panoramic, chosen.min_certainty) == (3.5, 0.3, 0.65)
     assert chosen.min_clearance == 0.02
-    doubtful = read_as(*TEETH, confidence=np.full((64, 128), 51, np.uint8))
+    doubtful = read_as(*TEETH, confidence=sure // 5)
     assert choose_thresholds([doubtful], [true_teeth()]).min_certainty == 0
 
 
