@@ -374,6 +374,8 @@ def test_a_run_can_begin_with_the_weights_of_another(whole, tmp_path):
     for name, weights in begun_with.items():
         if name.endswith("weight"):
             assert torch.allclose(weights, ended_with[name], atol=1e-6), name
+    with pytest.raises(ConfigError, match="changed the statistics of batches"):
+        average(more, 0.5, tmp_path / "runs" / "mean")
 
 
 def test_a_mean_lies_between_a_run_and_what_it_began_with(whole, tmp_path):
