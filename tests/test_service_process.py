@@ -11,6 +11,8 @@ import time
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from http.client import HTTPConnection
 from importlib.metadata import version
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -45,6 +47,15 @@ def large_png(phantom: Phantom) -> bytes:
     return cv2.imencode(".png", cv2.add(large, noise), [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
 
 
+@pytest.fixture
+def hanging(tmp_path: Path, phantom: Phantom) -> tuple[str, bytes]:
+    """A PYTHONPATH with which a decoder hangs, GDCM in a process of its own, and a radiograph for that decoder."""
+    (tmp_path / "gdcm.py").write_text(
+        "import sys, time\nif not sys.argv[0].endswith('gdcm_worker.py'):\n    raise ImportError\ntime.sleep(30)\n"
+    )
+    return str(tmp_path), dicom(phantom.pixels.astype(np.uint16), bits=12, syntax=JPEGLosslessSV1)
+
+
 @pytest.fixture(scope="module")
 def plain_service() -> Iterator[PlainService]:
     """Address, process and log of a service for tests that neither set nor stop anything; empty is not set."""
@@ -76,6 +87,22 @@ def test_an_address_that_is_taken_keeps_the_service_from_starting() -> None:
         outcome = start_and_fail("--port", str(port))
     assert outcome.returncode == 2
     assert f"Cannot listen on 127.0.0.1, port {port}: another program" in outcome.stderr
+
+
+def test_an_address_that_is_not_this_machines_keeps_the_service_from_starting() -> None:
+    outcome = start_and_fail("--host", "192.0.2.1")  # kept for documentation (RFC 5737)
+    assert outcome.returncode == 2
+    assert "Cannot listen on 192.0.2.1, port 0: " in outcome.stderr
+    assert "Set another host or port" in outcome.stderr
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="needs IPv6")
+@pytest.mark.parametrize("host", ["::", "[::]"])
+def test_both_kinds_of_addresses_are_answered_where_the_host_is_of_the_new_kind(host: str) -> None:
+    with running_service("--host", host) as (url, _, _):
+        assert url.startswith("http://[::]:")
+        for each in ("[::1]", "127.0.0.1"):
+            assert httpx.get(f"http://{each}:{urlsplit(url).port}/health/ready").status_code == 200
 
 
 def test_empty_settings_count_as_not_set(plain_service: PlainService) -> None:
@@ -119,20 +146,33 @@ def test_headers_without_end_are_refused_and_others_answered_meanwhile(service_u
 
 def test_a_connection_whose_headers_do_not_come_is_closed_and_others_are_answered(service_url: str) -> None:
     address = urlsplit(service_url)
-    with (
-        socket.create_connection((address.hostname or "", address.port or 0)) as silent,
-        socket.create_connection((address.hostname or "", address.port or 0)) as half,
-    ):
-        half.sendall(b"POST /v1/segment HTTP/1.1\r\nHost: x\r\n")
-        for connection in (silent, half):
-            connection.settimeout(60)
-            assert connection.recv(1) == b""
+    with ExitStack() as stack:
+        silent, half, again, uploading = (
+            stack.enter_context(closing(HTTPConnection(address.hostname or "", address.port, timeout=60)))
+            for _ in range(4)
+        )
+        silent.connect()
+        half.connect()
+        half.sock.sendall(b"POST /v1/segment HTTP/1.1\r\nHost: x\r\n")
+        uploading.connect()
+        uploading.sock.sendall(b"POST /v1/segment HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n\r\n")
+        again.request("GET", "/health/live")
+        assert again.getresponse().read()
+        again.sock.sendall(b"POST /v1/segment HTTP/1.1\r\nHost: x\r\n")
+        assert [each.sock.recv(1) for each in (silent, half, again)] == [b"", b"", b""]
+        assert uploading.sock.recv(4000).startswith(b"HTTP/1.1 504")
     assert httpx.get(f"{service_url}/health/live").status_code == 200
 
 
 def test_a_request_with_long_headers_is_answered(service_url: str) -> None:
     answer = httpx.get(f"{service_url}/health/live", headers={"X-Long": "a" * 60_000, "Cookie": "b" * 60_000})
     assert answer.status_code == 200
+
+
+def test_long_headers_do_not_add_up_over_the_requests_of_a_connection(service_url: str) -> None:
+    with httpx.Client(headers={"X-Long": "a" * 800_000}) as client:
+        answers = [client.get(f"{service_url}/health/live").status_code for _ in range(4)]
+    assert answers == [200] * 4
 
 
 def test_requests_that_wait_for_their_turn_are_the_queue(plain_service: PlainService, large_png: bytes) -> None:
@@ -150,10 +190,21 @@ def test_requests_that_wait_for_their_turn_are_the_queue(plain_service: PlainSer
         assert httpx.get(f"{url}/v1/latency").json()["queue_depth"] == 0
 
 
-def test_requests_that_time_out_count_against_the_target(large_png: bytes) -> None:
+def as_tensor(upload: bytes) -> tuple[bytes, dict[str, str]]:
+    """The body and the headers that have a radiograph read by the Open Inference Protocol."""
+    behind = len(upload).to_bytes(4, "little") + upload
+    size = {"binary_data_size": len(behind)}
+    sent = {"name": "radiograph", "shape": [1], "datatype": "BYTES", "parameters": size}
+    text = json.dumps({"inputs": [sent]}).encode()
+    return text + behind, {"Inference-Header-Content-Length": str(len(text))}
+
+
+@pytest.mark.parametrize("route", ["v1/overlay", "v2/models/radiograph/infer"])
+def test_requests_that_time_out_count_against_the_target(large_png: bytes, route: str) -> None:
+    content, headers = as_tensor(large_png) if route.startswith("v2") else (large_png, {})
     with running_service(PANOSEG_TIMEOUT_S="0.05") as (url, _, _):
         for _ in range(50):
-            httpx.post(f"{url}/v1/overlay", content=large_png, timeout=60)
+            httpx.post(f"{url}/{route}", content=content, headers=headers, timeout=60)
             if httpx.get(f"{url}/v1/latency").json()["within_target"] is not None:
                 break
         assert httpx.get(f"{url}/v1/latency").json()["within_target"] == 0
@@ -221,7 +272,8 @@ def test_the_work_of_a_caller_who_has_gone_is_dropped(large_png: bytes, phantom_
         assert 'status="499"' in httpx.get(f"{url}/metrics").text
 
 
-def test_told_to_stop_it_finishes_what_is_under_way_and_goes(large_png: bytes) -> None:
+@pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGINT], ids=lambda told: told.name)
+def test_told_to_stop_it_finishes_what_is_under_way_and_goes(large_png: bytes, told: signal.Signals) -> None:
     with running_service() as (url, process, _):
         answers: list[httpx.Response] = []
         caller = threading.Thread(
@@ -231,7 +283,7 @@ def test_told_to_stop_it_finishes_what_is_under_way_and_goes(large_png: bytes) -
         while "panoseg_under_way 1.0" not in httpx.get(f"{url}/metrics").text:
             assert caller.is_alive(), "it was answered before it was seen"
             time.sleep(0.01)
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(told)
         caller.join()
         assert process.wait(timeout=10) == 0
         assert answers[0].status_code == 200
@@ -248,6 +300,7 @@ def test_while_it_stops_whoever_asks_anew_is_told_so(large_png: bytes) -> None:
             ready = httpx.get(f"{url}/health/ready")
             assert (ready.status_code, ready.json()["type"]) == (503, "urn:panoseg:problem:not-ready")
             assert ready.headers["retry-after"] == "5"
+            assert httpx.get(f"{url}/v2/health/ready").status_code == 503
         refused = httpx.post(f"{url}/v1/mask", content=large_png, timeout=60)
         assert refused.json()["type"] == "urn:panoseg:problem:not-ready"
         assert {answer.result().status_code for answer in answers} <= {200, 503}
@@ -315,14 +368,10 @@ def test_memory_does_not_follow_a_bomb(plain_service: PlainService) -> None:
 
 
 def test_work_that_does_not_end_is_answered_in_time_and_does_not_keep_the_service_from_stopping(
-    tmp_path: Path, phantom: Phantom
+    hanging: tuple[str, bytes],
 ) -> None:
-    """A decoder that hangs, here GDCM in a process of its own."""
-    (tmp_path / "gdcm.py").write_text(
-        "import sys, time\nif not sys.argv[0].endswith('gdcm_worker.py'):\n    raise ImportError\ntime.sleep(30)\n"
-    )
-    upload = dicom(phantom.pixels.astype(np.uint16), bits=12, syntax=JPEGLosslessSV1)
-    with running_service(PANOSEG_TIMEOUT_S="0.5", PYTHONPATH=str(tmp_path)) as (url, process, log):
+    folder, upload = hanging
+    with running_service(PANOSEG_TIMEOUT_S="0.5", PYTHONPATH=folder) as (url, process, log):
         assert httpx.post(f"{url}/v1/segment", content=upload, timeout=60).status_code == 504
         assert "panoseg_under_way 1.0" in httpx.get(f"{url}/metrics").text
         process.terminate()
@@ -394,12 +443,9 @@ def test_the_time_of_its_upload_is_part_of_what_a_request_has(large_png: bytes) 
             assert slow.recv(4000).startswith(b"HTTP/1.1 504")
 
 
-def test_nobody_sends_a_radiograph_to_a_service_without_a_place(tmp_path: Path, phantom: Phantom) -> None:
-    (tmp_path / "gdcm.py").write_text(
-        "import sys, time\nif not sys.argv[0].endswith('gdcm_worker.py'):\n    raise ImportError\ntime.sleep(30)\n"
-    )
-    upload = dicom(phantom.pixels.astype(np.uint16), bits=12, syntax=JPEGLosslessSV1)
-    with running_service("--max-requests", "1", "--timeout-s", "60", PYTHONPATH=str(tmp_path)) as (url, _, _):
+def test_nobody_sends_a_radiograph_to_a_service_without_a_place(hanging: tuple[str, bytes]) -> None:
+    folder, upload = hanging
+    with running_service("--max-requests", "1", "--timeout-s", "60", PYTHONPATH=folder) as (url, _, _):
         address = urlsplit(url)
         first, second = (socket.create_connection((address.hostname, address.port)) for _ in range(2))
         with first, second:
@@ -409,3 +455,23 @@ def test_nobody_sends_a_radiograph_to_a_service_without_a_place(tmp_path: Path, 
             second.sendall(b"POST /v1/mask HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n\r\n")
             second.settimeout(10)
             assert second.recv(4000).startswith(b"HTTP/1.1 503")
+
+
+def test_a_radiograph_does_not_wait_for_requests_that_may_be_of_many(
+    hanging: tuple[str, bytes], phantom_png: bytes
+) -> None:
+    folder, upload = hanging
+    content, headers = as_tensor(upload)
+    head = "".join(f"{name}: {value}\r\n" for name, value in {**headers, "Content-Length": len(content)}.items())
+    count = usable_cores() + 4
+    with (
+        running_service("--max-requests", str(count + 1), "--timeout-s", "20", PYTHONPATH=folder) as (url, _, _),
+        ExitStack() as stack,
+    ):
+        address = urlsplit(url)
+        for _ in range(count):
+            caller = stack.enter_context(socket.create_connection((address.hostname, address.port)))
+            caller.sendall(f"POST /v2/models/radiograph/infer HTTP/1.1\r\nHost: x\r\n{head}\r\n".encode() + content)
+        while f"panoseg_under_way {count}.0" not in httpx.get(f"{url}/metrics").text:
+            time.sleep(0.01)
+        assert httpx.post(f"{url}/v1/mask", content=phantom_png, timeout=60).status_code == 200
