@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.dentition.fdi import FDI_NUMBERS
 from service.model.prediction import VIEWS, Prediction
 from service.model.prepare import fit_to, prepare
 from service.plausibility import measure_clearance
@@ -79,6 +80,22 @@ def test_no_validation_picture_breaks_the_limits_that_it_helped_to_choose(
     assert all(prediction.distance <= limits.max_distance for prediction in predictions)
     assert limits.min_panoramic <= 0.5
     assert limits.min_clearance <= measure_clearance(truth) / 2 + 1e-4
+
+
+def test_a_jaw_without_teeth_does_not_do_away_with_the_limit_of_certainty() -> None:
+    truth = np.zeros((64, 128), np.uint8)
+    for place, fdi in enumerate((*range(18, 10, -1), 21, 22)):
+        truth[10:30, 12 * place : 12 * place + 8] = fdi
+    shown = np.where(truth > 0, 230, 5).astype(np.uint8)
+    tooth = np.where(truth > 0, np.searchsorted(FDI_NUMBERS, truth) + 1, 1).astype(np.uint8)
+    evidence = np.full((16, 32, 32), 255, np.uint8)
+    np.put_along_axis(evidence, tooth[2::4, 2::4, None].astype(np.intp) - 1, 0, axis=2)
+    view = (1.0, 0.0, 0.0, 0.0, 0.0)
+    toothed = Prediction(tooth, shown, shown, 1.0, view, evidence)
+    toothless = Prediction(np.ones_like(truth), np.zeros_like(truth), shown, 1.0, view, evidence)
+    limit = choose_thresholds([toothed], [truth]).min_certainty
+    assert 0 < limit < 230 / 255
+    assert choose_thresholds([toothed, toothless], [truth, np.zeros_like(truth)]).min_certainty == limit
 
 
 @given(left=st.integers(0, 30), top=st.integers(0, 30), across=st.integers(1, 30), down=st.integers(1, 30))
