@@ -16,7 +16,7 @@ serve: .venv/ready ## the service with its page, until stopped
 	.venv/bin/panoseg serve
 
 test: lint ## everything that tests: service, training, page
-	.venv-test/bin/python -m pytest
+	.venv-test/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 lint: .venv-test/ready ## ruff, mypy --strict on service/, import-linter
 	.venv-test/bin/ruff check .

@@ -83,7 +83,7 @@ def _show(answer: dict[str, Any]) -> None:
     console.print("Missing teeth:", ", ".join(map(str, answer["missing"])) or "none")
     for finding in answer["quality"]["findings"]:
         console.print(f"{finding['severity']}: {finding['message']}")
-    console.print("The picture", "can be used." if answer["quality"]["suitable"] else "should be taken again.")
+    console.print("The picture", "can be used." if answer["quality"]["suitable"] else "cannot be used as it is.")
     times = Table("stage", "ms", title="Where the time went", title_justify="left")
     for stage, value in answer["timings_ms"].items():
         times.add_row(stage, f"{value:.1f}")

@@ -70,7 +70,8 @@ def _print_fault(message: str) -> None:
 
 def _option(name: str) -> Any:  # noqa: ANN401 - typer's own type
     field = Settings.model_fields[name]
-    return typer.Option(help=field.description, envvar=f"PANOSEG_{name.upper()}", show_default=str(field.default))
+    default = "not set" if field.default is None else str(field.default)
+    return typer.Option(help=field.description, envvar=f"PANOSEG_{name.upper()}", show_default=default)
 
 
 def _print_version(wanted: bool) -> None:

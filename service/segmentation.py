@@ -66,7 +66,7 @@ class Finding:
 
     Attributes:
         code: a word for programs, such as `low-contrast`.
-        severity: `error` where the picture should be taken again or is none of ours.
+        severity: `error` where the picture must be turned first, or is none of ours.
         message: a sentence a technician understands.
         value: what was measured.
         limit: the value at which the finding is made.

@@ -1,4 +1,4 @@
-"""The way from a radiograph's bytes to its answer, stage by stage; every door calls this and nothing else."""
+"""The way from a radiograph's bytes to its answer, stage by stage; every door but `/v2`'s bare graph calls this."""
 
 from dataclasses import dataclass
 

@@ -28,7 +28,8 @@ class Settings(BaseSettings):
     )
     model: str | None = Field(
         default=None,
-        description="Model to run, <name> or <name>/<version>; the newest of the first if not set.",
+        description="Model to run, <name> or <name>/<version>; where not set, the newest version of the first name in "
+        "the alphabet.",
     )
     provider: Literal["auto", Provider] = Field(
         default="auto",
@@ -57,9 +58,8 @@ class Settings(BaseSettings):
     latency_target_ms: float | None = Field(
         default=None,
         gt=0,
-        description="Time that a request is meant to stay within, from the last byte of its upload on, of which "
-        "/v1/latency tells the share that does; "
-        "500 on a processor and 50 on a GPU where not set.",
+        description="Time within which a radiograph should be answered, from the last byte of its upload on; "
+        "/v1/latency tells the share that is. Where not set, 500 on a processor and 50 on a GPU.",
     )
     reload: bool = Field(
         default=False, description="Whether POST /v1/models/reload may replace the model; SIGHUP always may."
@@ -87,8 +87,9 @@ def describe() -> str:
     for name, field in Settings.model_fields.items():
         default = _ELSEWHERE.get(name, f"`{field.default}`")
         default = "not set" if field.default is None else default
-        option = f"--{name.replace('_', '-')}"
-        rows.append(f"| `PANOSEG_{name.upper()}` | `{option}` | {default} | {field.description} |")
+        option = name.replace("_", "-")
+        options = f"`--{option}`, `--no-{option}`" if field.annotation in (bool, bool | None) else f"`--{option}`"
+        rows.append(f"| `PANOSEG_{name.upper()}` | {options} | {default} | {field.description} |")
     return "\n".join(rows) + "\n"
 
 

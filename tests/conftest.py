@@ -1,5 +1,6 @@
 """What tests share: the shipped model behind a real server, and a radiograph that it can read."""
 
+import os
 from collections.abc import Iterator
 from functools import lru_cache
 
@@ -12,6 +13,9 @@ from service.segmenter import Segmenter
 from service.settings import Settings
 from tests.running import running_service
 from training.phantom import Phantom, draw_phantom
+
+# As many processes test as there are cores; threads of several that wait for each other awake would wait for minutes.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # Machines are shared and noisy: no test is held to a time.
 hypothesis.settings.register_profile("panoseg", deadline=None, print_blob=True)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 
@@ -18,6 +19,25 @@ def test_a_page_holds_the_figures_that_were_measured(page: Path) -> None:
     text = page.read_text()
     assert "<!-- figures:" in text
     assert figures.with_figures(text) == text, "run: .venv-test/bin/python docs/figures.py"
+
+
+def test_the_answer_in_the_readme_is_what_the_service_says_of_the_drawn_radiograph(
+    service_url: str, phantom_png: bytes
+) -> None:
+    answer = httpx.post(f"{service_url}/v1/segment", content=phantom_png, timeout=60).json()
+    tooth = answer["teeth"][0]
+    first, second = tooth["polygons"][0][:2]
+    readme = (figures.REPOSITORY / "README.md").read_text()
+    for shown in (
+        f'"fdi": {tooth["fdi"]}, "universal": {tooth["universal"]}, "confidence": {tooth["confidence"]}',
+        f'"area_px": {tooth["area_px"]}',
+        f'"bbox": {tooth["bbox"]}, "polygons": [[{first}, {second}, …]]',
+        f'"missing": {answer["missing"]}',
+        f'"tooth_fraction": {answer["tooth_fraction"]}',
+        f'"sha256": "{answer["model"]["sha256"][:8]}…"',
+        f'"service": {{"version": "{answer["service"]["version"]}"}}',
+    ):
+        assert shown in readme
 
 
 def test_each_of_the_worst_pictures_has_its_sentence_and_no_other_has() -> None:

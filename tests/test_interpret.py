@@ -81,6 +81,12 @@ def test_a_tooth_much_smaller_than_the_others_is_part_of_the_one_it_touches() ->
     assert numbers(find_teeth(predict(*rectangles), CLASSES, THRESHOLDS)) == {11: 200, 21: 240}
 
 
+def test_small_teeth_one_below_the_other_are_all_part_of_the_tooth_above_them() -> None:
+    whole = [(fdi, 20 * place, 10, 10, 20) for place, fdi in enumerate((13, 12, 11, 21, 22))]
+    labels = find_teeth(predict(*whole, (31, 40, 30, 10, 5), (41, 40, 35, 10, 4)), CLASSES, THRESHOLDS)
+    assert numbers(labels) == {13: 200, 12: 200, 11: 290, 21: 200, 22: 200}
+
+
 def test_a_small_tooth_that_stands_alone_stays() -> None:
     labels = find_teeth(predict((11, 10, 10, 10, 20), (21, 40, 10, 10, 20), (36, 90, 40, 5, 8)), CLASSES, THRESHOLDS)
     assert numbers(labels) == {11: 200, 21: 200, 36: 40}

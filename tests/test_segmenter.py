@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -87,6 +89,21 @@ def names_in(folder: Path) -> set[str]:
 
 def answers_of(*names: str) -> set[str]:
     return {f"{name}{ending}" for name in names for ending in (".json", ".mask.png", ".overlay.jpg")}
+
+
+def test_openvino_answers_the_same_whatever_the_processor_can_multiply(phantom_png: bytes, tmp_path: Path) -> None:
+    file = tmp_path / "radiograph.png"
+    file.write_bytes(phantom_png)
+    answers = []
+    for kind in ("AVX2", "ALL"):
+        command = [sys.executable, "-m", "training.cli", "segment", str(file), "--out", str(tmp_path / kind)]
+        # What OpenVINO computes with believes that the processor has no more than this.
+        environment = {**os.environ, "PANOSEG_PROVIDER": "openvino", "ONEDNN_MAX_CPU_ISA": kind}
+        subprocess.run(command, env=environment, check=True, capture_output=True)
+        answer = json.loads((tmp_path / kind / "radiograph.json").read_text())
+        mask = (tmp_path / kind / "radiograph.mask.png").read_bytes()
+        answers.append((answer["teeth"], answer["missing"], answer["quality"], mask))
+    assert answers[0] == answers[1]
 
 
 def test_files_that_cannot_be_read_are_named_and_the_others_answered(phantom_png: bytes, tmp_path: Path) -> None:

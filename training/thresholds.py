@@ -97,12 +97,14 @@ def choose_thresholds(predictions: Sequence[Prediction], truths: Sequence[Labels
     readings = [
         measure_plausibility(find_teeth(prediction, CLASSES, thresholds), prediction) for prediction in predictions
     ]
+    # Of a jaw with few teeth the certainty is not asked for either.
+    of_many = [reading.certainty for reading in readings if reading.teeth >= thresholds.few_teeth]
     return thresholds.model_copy(
         update={
             "max_distance": round((1 + _MARGIN) * max(reading.distance for reading in readings), 3),
             "min_panoramic": round(0.5 * min(reading.panoramic for reading in readings), 3),
             "min_clearance": round(min(_CLEAREST, 0.5 * min(measure_clearance(truth) for truth in truths)), 4),
-            "min_certainty": max(0.0, round(1 - (1 + _MARGIN) * max(1 - reading.certainty for reading in readings), 3)),
+            "min_certainty": max(0.0, round(1 - (1 + _MARGIN) * (1 - min(of_many, default=0.0)), 3)),
         }
     )
 

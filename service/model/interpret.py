@@ -98,9 +98,13 @@ def _join(
     numbered = np.zeros(shape, np.uint8)
     for number, tooth in enumerate(teeth, start=1):
         tooth.draw(numbered, number)
-    for tooth in reversed(teeth):
-        if tooth.area < least_area and (neighbour := _touched(numbered, tooth)):
-            tooth.draw(numbered, neighbour)
+    everywhere = Box(0, 0, shape[1], shape[0])
+    for number in range(len(teeth), 0, -1):
+        if teeth[number - 1].area < least_area:
+            # With what has joined it, which else would be left over as a tooth of that number.
+            whole = _Piece(everywhere, numbered == number, 0)
+            if neighbour := _touched(numbered, whole):
+                whole.draw(numbered, neighbour)
     # The largest first, so that a piece can lean on one that leans on a tooth.
     for fragment in sorted(fragments, key=lambda piece: -piece.area):
         fragment.draw(numbered, _touched(numbered, fragment))
