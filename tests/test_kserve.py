@@ -1,6 +1,7 @@
 """The Open Inference Protocol, spoken by Triton's own client and by hand, to a running service."""
 
 import json
+import tracemalloc
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -208,6 +209,19 @@ def test_numbers_in_json_are_taken_where_they_are_bytes_and_as_many_as_said(numb
     else:
         with pytest.raises(InvalidParameter):
             read_inference(body, None, TAKES, GIVES)
+
+
+def test_one_long_text_among_many_short_ones_is_refused_without_room_for_as_many_long_ones() -> None:
+    sent = {"name": "pixels", "shape": [1, 2, 3], "datatype": "UINT8", "data": ["a" * 20_000, *["a"] * 1000]}
+    body = json.dumps({"inputs": [sent]}).encode()
+    tracemalloc.start()
+    try:
+        with pytest.raises(InvalidParameter, match="whole numbers from 0 to 255"):
+            read_inference(body, None, TAKES, GIVES)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 100 * len(body)
 
 
 @settings(max_examples=300)
