@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from typing import Annotated, Final, TypeVar
 
@@ -222,13 +223,14 @@ class ServiceState:
         begun = time.perf_counter()
         # Before the upload is read, so that nobody sends one for nothing.
         self.segmenter.engine.check_place()
-        with self.upload_room.share() as take:
+        with ExitStack() as held:
+            take = held.enter_context(self.upload_room.share())
             reading = read_body(request, self.settings.max_upload_mb, take)
             body = await in_time(reading, self.settings.timeout_s)
             request.state.log["bytes"] = len(body)
             segmenter, ticket = self.segmenter, Ticket(self.settings.timeout_s, begun)
             try:
-                result = await self._workers.run(request, segmenter, ticket, partial(work, body), long=long)
+                result = await self._workers.run(request, segmenter, ticket, partial(work, body), held, long=long)
             except TimedOut:
                 if not long:
                     self.recorder.record_timed_out()
