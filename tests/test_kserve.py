@@ -1,8 +1,10 @@
 """The Open Inference Protocol, spoken by Triton's own client and by hand, to a running service."""
 
+import asyncio
 import json
+import re
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 
 import cv2
@@ -12,11 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from service.api.app import create_app
 from service.api.kserve.tensors import read_inference
 from service.errors import InvalidParameter
 from service.model.package import ModelPackage
 from service.model.signature import Tensor, graph_input, graph_outputs
 from service.segmenter import Segmenter
+from service.settings import Settings
 
 client_library = pytest.importorskip("tritonclient.http", reason="needs tritonclient[http]")
 
@@ -112,6 +116,30 @@ def test_a_single_radiograph_counts_to_the_latency(client, service_url: str, pha
     before = count()
     client.infer("radiograph", [files(phantom_png)], outputs=[client_library.InferRequestedOutput("segmentation")])
     assert count() == before + 1
+
+
+def test_of_what_times_out_before_it_is_begun_radiographs_that_have_arrived_are_counted() -> None:
+    async def slowly() -> AsyncIterator[bytes]:
+        await asyncio.sleep(1)
+        yield b"x"
+
+    async def ask(model: str, upload: bytes | AsyncIterator[bytes]) -> str:
+        late = await client.post(f"/v2/models/{model}/infer", content=upload)
+        assert late.status_code == 504
+        (count,) = re.findall(r"^panoseg_timed_out_total (.*)$", (await client.get("/metrics")).text, re.MULTILINE)
+        return count
+
+    async def try_out() -> None:
+        await app.state.service.load(lambda: None)
+        assert await ask("radiograph", slowly()) == "0.0"
+        assert await ask(NAME, b"x") == "0.0"
+        assert await ask("radiograph", b"x") == "1.0"
+        assert (await client.get("/v1/latency")).json()["within_target"] == 0
+        await app.state.service.stop()
+
+    app = create_app(Settings(provider="openvino", timeout_s=1e-9))
+    client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test")
+    asyncio.run(try_out())
 
 
 @pytest.mark.parametrize(
