@@ -177,6 +177,18 @@ def test_a_tooth_of_low_confidence_is_shown_as_uncertain(page: Page, phantom_png
     expect(page.locator("#verdict")).to_contain_text(f"found (uncertain: {teeth[0]['fdi']})")
 
 
+def test_the_percentage_of_a_tooth_is_its_confidence_rounded_down(page: Page, phantom_png: bytes) -> None:
+    teeth = choose_and_read(page, phantom_png)["teeth"]
+    shown = {0.29: 29, 0.57: 57, 0.58: 58, 0.9899: 98, 0.9999: 99, 1.0: 100}
+    told = [tooth | {"confidence": confidence} for tooth, confidence in zip(teeth, shown, strict=False)]
+    answer_with(page, teeth=told)
+    choose_and_read(page, phantom_png)
+
+    for tooth in told:
+        words = re.compile(rf"\b{shown[tooth['confidence']]} %")
+        expect(chart_tooth(page, tooth["fdi"])).to_have_accessible_name(words)
+
+
 def test_a_picture_with_nothing_to_object_to_can_be_used(page: Page, phantom_png: bytes) -> None:
     answer_with(page, quality={"suitable": True, "findings": []})
     choose_and_read(page, phantom_png)
