@@ -438,6 +438,10 @@ def test_the_keyboard_alone_leads_from_a_radiograph_to_a_tooth(page: Page, phant
     page.keyboard.press("Escape")
     expect(chart_tooth(page, 18)).to_have_attribute("aria-pressed", "false")
 
+    for key in ("Alt+ArrowLeft", "Control+Home", "Control+End", "Meta+ArrowRight"):  # the browser's own
+        page.keyboard.press(key)
+        expect(chart_tooth(page, 18)).to_be_focused()
+
 
 # Looking closer
 
@@ -473,6 +477,28 @@ def test_pointing_at_a_tooth_in_the_chart_marks_it_on_the_picture(page: Page, ph
     expect(page.locator("#picture path.marked")).to_have_count(0)
     chart_tooth(page, fdi).focus()
     expect(page.locator("#picture path.marked")).to_have_attribute("data-fdi", str(fdi))
+
+
+def test_the_tooth_with_the_focus_is_marked_again_once_the_pointer_has_left_another(
+    page: Page, phantom_png: bytes
+) -> None:
+    focused, other = (tooth["fdi"] for tooth in choose_and_read(page, phantom_png)["teeth"][:2])
+    chart_tooth(page, focused).focus()
+
+    for point, leave in (
+        (chart_tooth(page, other).hover, page.get_by_role("heading", level=1).hover),
+        (
+            lambda: picture_tooth(page, other).dispatch_event("pointerover"),
+            lambda: page.locator("#picture > svg").dispatch_event("pointerleave"),
+        ),
+    ):
+        point()
+        expect(page.locator("#teeth .marked")).to_have_attribute("data-fdi", str(other))
+        leave()
+        expect(page.locator("#teeth .marked")).to_have_attribute("data-fdi", str(focused))
+        expect(page.locator("#tooth-detail")).to_contain_text(str(focused))
+    chart_tooth(page, focused).blur()
+    expect(page.locator("#teeth .marked")).to_have_count(0)
 
 
 def test_pointing_at_a_tooth_on_the_picture_marks_it_in_the_chart(page: Page, phantom_png: bytes) -> None:
