@@ -1,7 +1,10 @@
 """The Open Inference Protocol, spoken by Triton's own client and by hand, to a running service."""
 
+import asyncio
 import json
-from collections.abc import Callable
+import re
+import tracemalloc
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from typing import Any
 
@@ -12,11 +15,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from service.api.app import create_app
 from service.api.kserve.tensors import Inference, read_inference
 from service.errors import InvalidParameter
 from service.model.package import ModelPackage
 from service.model.signature import Tensor, graph_input, graph_outputs
 from service.segmenter import Segmenter
+from service.settings import Settings
 
 client_library = pytest.importorskip("tritonclient.http", reason="needs tritonclient[http]")
 
@@ -121,6 +126,30 @@ def test_neither_a_batch_nor_tensors_count_to_the_latency(client, service_url: s
     client.infer("radiograph", [files(phantom_png, phantom_png)])
     client.infer(NAME, [tensor(np.zeros((1, 256, 512), np.uint8))])
     assert count(service_url) == before
+
+
+def test_of_what_times_out_before_it_is_begun_radiographs_that_have_arrived_are_counted() -> None:
+    async def slowly() -> AsyncIterator[bytes]:
+        await asyncio.sleep(1)
+        yield b"x"
+
+    async def ask(model: str, upload: bytes | AsyncIterator[bytes]) -> str:
+        late = await client.post(f"/v2/models/{model}/infer", content=upload)
+        assert late.status_code == 504
+        (count,) = re.findall(r"^panoseg_timed_out_total (.*)$", (await client.get("/metrics")).text, re.MULTILINE)
+        return count
+
+    async def try_out() -> None:
+        await app.state.service.load(lambda: None)
+        assert await ask("radiograph", slowly()) == "0.0"
+        assert await ask(NAME, b"x") == "0.0"
+        assert await ask("radiograph", b"x") == "1.0"
+        assert (await client.get("/v1/latency")).json()["within_target"] == 0
+        await app.state.service.stop()
+
+    app = create_app(Settings(provider="openvino", timeout_s=1e-9))
+    client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test")
+    asyncio.run(try_out())
 
 
 @pytest.mark.parametrize(
@@ -306,6 +335,19 @@ def test_numbers_in_json_are_taken_where_they_are_bytes_and_as_many_as_said(numb
     else:
         with pytest.raises(InvalidParameter):
             read_inference(body, None, TAKES, GIVES)
+
+
+def test_one_long_text_among_many_short_ones_is_refused_without_room_for_as_many_long_ones() -> None:
+    sent = {"name": "pixels", "shape": [1, 2, 3], "datatype": "UINT8", "data": ["a" * 20_000, *["a"] * 1000]}
+    body = json.dumps({"inputs": [sent]}).encode()
+    tracemalloc.start()
+    try:
+        with pytest.raises(InvalidParameter, match="whole numbers from 0 to 255"):
+            read_inference(body, None, TAKES, GIVES)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 100 * len(body)
 
 
 @settings(max_examples=300)

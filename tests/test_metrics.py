@@ -204,7 +204,14 @@ def test_the_interval_lies_within_the_figures_and_can_be_had_again(values, seed)
 
 @pytest.mark.parametrize(
     ("hits", "count", "low", "high"),
-    [(0, 39, 0, 0.0903), (12, 12, 0.7354, 1), (1, 10, 0.0025, 0.4450), (36, 40, 0.7634, 0.9721), (0, 0, 0, 1)],
+    [
+        (0, 39, 0, 0.0903),
+        (12, 12, 0.7354, 1),
+        (1, 10, 0.0025, 0.4450),
+        (36, 40, 0.7634, 0.9721),
+        (0, 0, 0, 1),
+        (1190, 1200, 0.9847, 0.9960),
+    ],
 )
 def test_the_exact_interval_of_a_share_is_that_of_the_tables(hits, count, low, high):
     assert share_interval(hits, count) == pytest.approx((low, high), abs=5e-5)

@@ -177,6 +177,18 @@ def test_a_tooth_of_low_confidence_is_shown_as_uncertain(page: Page, phantom_png
     expect(page.locator("#verdict")).to_contain_text(f"found (uncertain: {teeth[0]['fdi']})")
 
 
+def test_the_percentage_of_a_tooth_is_its_confidence_rounded_down(page: Page, phantom_png: bytes) -> None:
+    teeth = choose_and_read(page, phantom_png)["teeth"]
+    shown = {0.29: 29, 0.57: 57, 0.58: 58, 0.9899: 98, 0.9999: 99, 1.0: 100}
+    told = [tooth | {"confidence": confidence} for tooth, confidence in zip(teeth, shown, strict=False)]
+    answer_with(page, teeth=told)
+    choose_and_read(page, phantom_png)
+
+    for tooth in told:
+        words = re.compile(rf"\b{shown[tooth['confidence']]} %")
+        expect(chart_tooth(page, tooth["fdi"])).to_have_accessible_name(words)
+
+
 def test_a_picture_with_nothing_to_object_to_can_be_used(page: Page, phantom_png: bytes) -> None:
     answer_with(page, quality={"suitable": True, "findings": []})
     choose_and_read(page, phantom_png)
@@ -426,6 +438,10 @@ def test_the_keyboard_alone_leads_from_a_radiograph_to_a_tooth(page: Page, phant
     page.keyboard.press("Escape")
     expect(chart_tooth(page, 18)).to_have_attribute("aria-pressed", "false")
 
+    for key in ("Alt+ArrowLeft", "Control+Home", "Control+End", "Meta+ArrowRight"):  # the browser's own
+        page.keyboard.press(key)
+        expect(chart_tooth(page, 18)).to_be_focused()
+
 
 # Looking closer
 
@@ -461,6 +477,28 @@ def test_pointing_at_a_tooth_in_the_chart_marks_it_on_the_picture(page: Page, ph
     expect(page.locator("#picture path.marked")).to_have_count(0)
     chart_tooth(page, fdi).focus()
     expect(page.locator("#picture path.marked")).to_have_attribute("data-fdi", str(fdi))
+
+
+def test_the_tooth_with_the_focus_is_marked_again_once_the_pointer_has_left_another(
+    page: Page, phantom_png: bytes
+) -> None:
+    focused, other = (tooth["fdi"] for tooth in choose_and_read(page, phantom_png)["teeth"][:2])
+    chart_tooth(page, focused).focus()
+
+    for point, leave in (
+        (chart_tooth(page, other).hover, page.get_by_role("heading", level=1).hover),
+        (
+            lambda: picture_tooth(page, other).dispatch_event("pointerover"),
+            lambda: page.locator("#picture > svg").dispatch_event("pointerleave"),
+        ),
+    ):
+        point()
+        expect(page.locator("#teeth .marked")).to_have_attribute("data-fdi", str(other))
+        leave()
+        expect(page.locator("#teeth .marked")).to_have_attribute("data-fdi", str(focused))
+        expect(page.locator("#tooth-detail")).to_contain_text(str(focused))
+    chart_tooth(page, focused).blur()
+    expect(page.locator("#teeth .marked")).to_have_count(0)
 
 
 def test_pointing_at_a_tooth_on_the_picture_marks_it_in_the_chart(page: Page, phantom_png: bytes) -> None:

@@ -1,14 +1,18 @@
 """What is received is bounded, and a form is read whatever its maker had in mind."""
 
 import asyncio
+import threading
 
 import pytest
 from fastapi import Request
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.api.state import ServiceState
 from service.api.uploads import UploadRoom, file_of, in_time, read_body
 from service.errors import Busy, EmptyUpload, InvalidParameter, TimedOut, TooLarge
+from service.machine import usable_cores
+from service.settings import Settings
 
 FORM = "multipart/form-data; boundary=line"
 
@@ -65,6 +69,38 @@ def test_room_is_given_to_eight_large_uploads_and_given_back(sizes: list[int]) -
                     take_as_another(size)
     with room.share() as take:
         take(8_000_000)
+
+
+def test_a_body_that_nobody_waits_for_any_more_takes_room_until_its_work_has_ended() -> None:
+    def upload(size: int) -> Request:
+        parts = [bytes(size)]
+
+        async def receive() -> dict[str, object]:
+            if not parts:
+                await asyncio.Event().wait()  # the caller stays
+            return {"type": "http.request", "body": parts.pop()}
+
+        return Request({"type": "http", "headers": [], "state": {"log": {}}}, receive)
+
+    async def try_out() -> None:
+        state = ServiceState(Settings(provider="openvino", max_upload_mb=0.001, timeout_s=0.2, max_requests=count + 1))
+        await state.load(lambda: None)
+        may_end = threading.Event()
+        waiting = [state.answer(upload(8000 // count), lambda *_: may_end.wait()) for _ in range(count)]
+        try:
+            assert {type(each) for each in await asyncio.gather(*waiting, return_exceptions=True)} == {TimedOut}
+            with pytest.raises(Busy, match="large uploads"):
+                await state.answer(upload(1000), lambda *_: None)
+        finally:
+            may_end.set()
+        while state.under_way:
+            await asyncio.sleep(0.01)
+        with state.upload_room.share() as take:
+            take(8000)
+        await state.stop()
+
+    count = max(8, usable_cores() + 4)  # more than there are threads
+    asyncio.run(try_out())
 
 
 @pytest.mark.parametrize(("headers", "pieces"), [([], 3), ([(b"content-length", b"5000000")], 0)])

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from math import comb
+from math import exp, lgamma, log, log1p
 from typing import Final
 
 import numpy as np
@@ -232,9 +232,12 @@ def share_interval(hits: int, count: int) -> tuple[float, float]:
     Args:
         hits: of `count`.
     """
+    # In logarithms: from about a thousand on, the ways to choose are more than a float holds.
+    ways = [lgamma(count + 1) - lgamma(hit + 1) - lgamma(count - hit + 1) for hit in range(hits + 1)]
 
     def at_most(most: int, chance: float) -> float:
-        return sum(comb(count, hit) * chance**hit * (1 - chance) ** (count - hit) for hit in range(most + 1))
+        yes, no = log(chance), log1p(-chance)
+        return sum(exp(ways[hit] + hit * yes + (count - hit) * no) for hit in range(most + 1))
 
     def up_to_where(holds: Callable[[float], bool]) -> float:
         low, high = 0.0, 1.0

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from typing import Annotated, Final, TypeVar
 
@@ -203,14 +204,19 @@ class ServiceState:
             self._segmenter.close()
 
     async def answer(
-        self, request: Request, work: Callable[[bytes, Segmenter, Ticket], _R], *, long: bool = False
+        self,
+        request: Request,
+        work: Callable[[bytes, Segmenter, Ticket], _R],
+        *,
+        long: bool = False,
+        is_due: Callable[[], bool] = lambda: True,
     ) -> tuple[Segmenter, _R, dict[str, float]]:
         """Read a request's body and do its work, until its deadline, or until its caller goes.
 
         Args:
             work: takes the body, what answers, and the request's ticket.
-            long: whether the work may hold many pictures, for which a radiograph is not to wait; a deadline that it
-                misses is not recorded.
+            long: whether the work may hold many pictures, for which a radiograph is not to wait.
+            is_due: asked once the deadline has passed, whether an answer was due within the target.
 
         Returns:
             What answered, what the work gave, and the times in milliseconds as the caller is told them.
@@ -222,15 +228,16 @@ class ServiceState:
         begun = time.perf_counter()
         # Before the upload is read, so that nobody sends one for nothing.
         self.segmenter.engine.check_place()
-        with self.upload_room.share() as take:
+        with ExitStack() as held:
+            take = held.enter_context(self.upload_room.share())
             reading = read_body(request, self.settings.max_upload_mb, take)
             body = await in_time(reading, self.settings.timeout_s)
             request.state.log["bytes"] = len(body)
             segmenter, ticket = self.segmenter, Ticket(self.settings.timeout_s, begun)
             try:
-                result = await self._workers.run(request, segmenter, ticket, partial(work, body), long=long)
+                result = await self._workers.run(request, segmenter, ticket, partial(work, body), held, long=long)
             except TimedOut:
-                if not long:
+                if is_due():
                     self.recorder.record_timed_out()
                 raise
             finally:

@@ -20,7 +20,7 @@ _MOST_PARTS: Final = 100
 
 
 class UploadRoom:
-    """Memory for the bodies of all requests together, from their first byte to the answer; for the event loop alone.
+    """Memory for all requests' bodies together, from first byte to the end of their work; for the event loop alone.
 
     Args:
         max_mb: the largest upload.

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any, Final, TypeVar
 
 from fastapi import Request
@@ -55,6 +56,7 @@ class Workers:
         segmenter: Segmenter,
         ticket: Ticket,
         work: Callable[[Segmenter, Ticket], _R],
+        held: ExitStack,
         *,
         long: bool,
     ) -> _R:
@@ -62,6 +64,7 @@ class Workers:
 
         Args:
             work: takes what answers and the ticket.
+            held: what the work holds until its own end, which may come after the request's; taken out of here with it.
             long: whether the work may hold many pictures, for which a radiograph is not to wait.
 
         Raises:
@@ -90,6 +93,8 @@ class Workers:
         # In the request's context, so that what the work logs bears its id.
         working = asyncio.get_running_loop().run_in_executor(workers, contextvars.copy_context().run, begin)
         working.add_done_callback(lambda _: segmenter.engine.leave())
+        needed = held.pop_all()
+        working.add_done_callback(lambda _: needed.close())
         gone = asyncio.create_task(_wait_for_disconnect(request))
         try:
             awaited: list[asyncio.Future[Any]] = [working, gone]

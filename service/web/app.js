@@ -133,7 +133,7 @@ function enter(state, status) {
 }
 
 function point(fdi) {
-  pointed = fdi;
+  pointed = fdi ?? chart.focused; // the pointer may leave a tooth while another has the focus
   mark();
 }
 

@@ -14,6 +14,7 @@ export class Chart {
   #buttons = new Map();
   #answer = null;
   #numbering = "fdi";
+  #focused = null; // the tooth
 
   /**
    * @param {function(?number): void} onPoint told the FDI number of the tooth pointed at or focused, or null
@@ -32,19 +33,32 @@ export class Chart {
     table.addEventListener("pointerover", (event) => onPoint(toothAt(event)));
     table.addEventListener("pointerleave", () => onPoint(null));
     table.addEventListener("focusin", (event) => {
-      this.#tabStop(toothAt(event));
-      onPoint(toothAt(event));
+      this.#focused = toothAt(event);
+      this.#tabStop(this.#focused);
+      onPoint(this.#focused);
     });
-    table.addEventListener("focusout", () => onPoint(null));
+    table.addEventListener("focusout", () => {
+      this.#focused = null;
+      onPoint(null);
+    });
     table.addEventListener("click", (event) => {
       if (toothAt(event)) onPick(toothAt(event));
     });
     table.addEventListener("keydown", (event) => {
+      if (event.altKey || event.ctrlKey || event.metaKey) return; // the browser's own, such as Alt+Left to go back
       const next = neighbour(toothAt(event), event.key);
       if (!next) return;
       event.preventDefault(); // or the page scrolls as well
       this.#buttons.get(next).focus();
     });
+  }
+
+  /**
+   * The FDI number of the tooth that has the focus, or null.
+   * @returns {?number}
+   */
+  get focused() {
+    return this.#focused;
   }
 
   /**

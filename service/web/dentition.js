@@ -68,7 +68,8 @@ export function stateOf(answer, fdi) {
   if (cannotBeRead(answer)) return { state: "unknown", words: "not known: this picture cannot be read" };
   const tooth = answer.teeth.find((each) => each.fdi === fdi);
   if (!tooth) return { state: "missing", words: "missing: not found on this picture" };
-  const percent = `${Math.floor(100 * tooth.confidence)} %`;
+  // To ten-thousandths, as it is sent, since 100 * 0.29 is less than 29; then down, so that nothing is called certain.
+  const percent = `${Math.floor(Math.round(1e4 * tooth.confidence) / 100)} %`;
   return tooth.uncertain
     ? { state: "uncertain", words: `uncertain (${percent}): number or outline may be wrong` }
     : { state: "present", words: `found, ${percent} sure` };

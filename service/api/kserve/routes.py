@@ -19,7 +19,7 @@ from service.api.kserve.schemas import (
 )
 from service.api.kserve.tensors import HEADER_LENGTH, describe_shape, read_inference, write_inference
 from service.api.state import ServiceState, State
-from service.errors import EmptyUpload, TimedOut
+from service.errors import EmptyUpload
 from service.model.engine import Ticket
 from service.model.signature import Tensor
 from service.segmenter import Segmenter
@@ -124,7 +124,8 @@ async def infer_version(request: Request, state: State, name: str, version: str)
 async def _infer(request: Request, state: ServiceState, name: str, version: str | None) -> Response:
     find_offered(state.segmenter, name, version)
     header_length = request.headers.get(HEADER_LENGTH)
-    one_radiograph = False  # a batch, or tensors, are not what the latency target is for
+    # A batch, or tensors, are not what the latency target is for; how many there are shows once they have been read.
+    one_radiograph = name == RADIOGRAPH
 
     def work(body: bytes, segmenter: Segmenter, ticket: Ticket) -> tuple[bytes, bytes]:
         nonlocal one_radiograph
@@ -137,12 +138,7 @@ async def _infer(request: Request, state: ServiceState, name: str, version: str 
         results = offered.infer(segmenter, inference, ticket)
         return write_inference(inference, offered.name, offered.version, offered.gives, results)
 
-    try:
-        _, (header, behind), timings_ms = await state.answer(request, work, long=True)
-    except TimedOut:
-        if one_radiograph:
-            state.recorder.record_timed_out()
-        raise
+    _, (header, behind), timings_ms = await state.answer(request, work, long=True, is_due=lambda: one_radiograph)
     if one_radiograph:
         state.recorder.record(timings_ms)
     if not behind:

@@ -8,6 +8,7 @@ import re
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Final
 
 import numpy as np
@@ -103,6 +104,11 @@ def _values(sent: InputTensor, behind: bytes, takes: Tensor) -> Values:
 def _numbers(data: list[Any] | None, shape: tuple[int, ...], kind: np.dtype[Any], name: str) -> npt.NDArray[Any]:
     """Numbers of a JSON list, nested or flat."""
     fault = InvalidParameter(f"The data of {name} are not whole numbers from 0 to 255, as many as its shape says.")
+    flat = data or []
+    while (kinds := set(map(type, flat))) == {list}:
+        flat = list(chain.from_iterable(flat))
+    if kinds != {int}:  # of texts NumPy would give each the room of the longest
+        raise fault
     try:
         numbers = np.array(data)
     except ValueError:
