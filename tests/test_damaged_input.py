@@ -13,10 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from pydicom import Dataset
 from pydicom.uid import (
     BasicTextSRStorage,
     DeflatedExplicitVRLittleEndian,
     EncapsulatedPDFStorage,
+    ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
     JPEGLosslessSV1,
@@ -380,6 +382,32 @@ def test_a_dicom_file_made_to_keep_a_reader_busy_is_damaged(body):
     start = FILES["dicom"].index(b"\x08\0\x16\0")
     with pytest.raises(DamagedImage):
         decode(FILES["dicom"][:start] + body, Limits())
+
+
+def _table(entries):
+    table = Dataset()
+    table.LUTDescriptor, table.LUTData = [entries % 65536, 0, 16], bytes(2 * entries)
+    return table
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"WindowCenter": [1] * 40_000, "WindowWidth": [2] * 40_000},
+        {"PixelSpacing": [1] * 40_000},
+        {"SpecificCharacterSet": ["ISO_IR 100"] * 6_000},
+        {"ModalityLUTSequence": [_table(65_537)]},
+    ],
+    ids=lambda attributes: next(iter(attributes)),
+)
+def test_a_dicom_value_far_longer_than_an_image_has_is_damaged(attributes):
+    """pydicom would make an object of each of its values: some hundred times the file's size."""
+    with pytest.raises(DamagedImage, match="far longer values|too many entries"):
+        decode(dicom(NOISE, syntax=ImplicitVRLittleEndian, **attributes), Limits())
+
+
+def test_a_dicom_table_as_long_as_grey_values_are_many_is_taken():
+    assert decode(dicom(NOISE, syntax=ImplicitVRLittleEndian, ModalityLUTSequence=[_table(65_536)]), Limits())
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,8 @@ _KEYWORDS = (
     "WindowCenter",
     "WindowWidth",
 )
-_TAGS = tuple(Tag(keyword) for keyword in _KEYWORDS)
+_TAGS = frozenset(Tag(keyword) for keyword in _KEYWORDS)
+_FILE_META_GROUP = 2
 
 _OTHER_SYNTAX = (
     "The DICOM file's transfer syntax is not taken; send it uncompressed, or as RLE, JPEG baseline, "
@@ -78,6 +79,17 @@ _OTHER_SYNTAX = (
 
 _MOST_ELEMENTS = 10_000
 """Reading takes some microseconds for each; a file of many more is made to keep a reader busy."""
+
+_MOST_PLAIN_BYTES = 1 << 16
+"""Of all elements that are read, but for those that may be longer; pydicom makes an object of each of their values."""
+
+_MAY_BE_LONGER = frozenset(Tag(keyword) for keyword in ("ModalityLUTSequence", "PixelData", "VOILUTSequence"))
+_LONGER_KINDS = frozenset({None, "OB", "OW", "SQ", "UN"})
+"""VRs of what may be longer, none of which pydicom reads as a list of values."""
+
+_READ_ANYWAY = Tag("SpecificCharacterSet")
+_LONGEST_TABLE = 2 << 16
+"""Bytes of a look-up table: at most 65,536 entries of two bytes (PS3.3, C.11.1.1.1)."""
 
 _ITEM, _ITEM_BIG_ENDIAN = b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00"
 _START_OF_CODE_STREAM, _SIZ = b"\xff\x4f\xff\x51", struct.Struct(">8IHB")
@@ -115,7 +127,7 @@ def decode_dicom(data: bytes, limits: Limits) -> Radiograph:
 def _read_transfer_syntax(data: bytes) -> str:
     file = io.BytesIO(data)
     file.seek(132)
-    meta = read_dataset(file, False, True, stop_when=_Elements(of_group=2))
+    meta = read_dataset(file, False, True, stop_when=_Elements(of_group=_FILE_META_GROUP))
     return str(meta.TransferSyntaxUID)
 
 
@@ -127,16 +139,23 @@ def _read_data_set(data: bytes, syntax: str) -> Dataset:
 
 
 class _Elements:
-    """Told of each element before it is read; stops at the end of a group, and where there are too many."""
+    """Told of each element before it is read; stops at the end of a group, and where there are too many or too long."""
 
     def __init__(self, of_group: int | None = None) -> None:
         self._of_group = of_group
         self._seen = 0
+        self._plain_bytes = 0
 
     def __call__(self, tag: BaseTag, vr: str | None, length: int) -> bool:
         self._seen += 1
         if self._seen > _MOST_ELEMENTS:
             raise DamagedImage("The DICOM file holds more elements than an image has; send the image object alone.")
+        is_read = tag.group == _FILE_META_GROUP or tag == _READ_ANYWAY or tag in _TAGS
+        may_be_longer = tag in _MAY_BE_LONGER and vr in _LONGER_KINDS
+        if is_read and not may_be_longer:
+            self._plain_bytes += length
+        if self._plain_bytes > _MOST_PLAIN_BYTES:
+            raise DamagedImage("The DICOM file's header holds far longer values than an image has; export it again.")
         return self._of_group is not None and tag.group != self._of_group
 
 
@@ -234,14 +253,24 @@ def _display(stored: Decoded, dataset: Dataset, bits: int) -> Decoded:
 
 
 def _apply_look_up(values: Decoded, dataset: Dataset) -> Decoded:
+    _refuse_long_tables(dataset, "ModalityLUTSequence")
     rescaled = np.asarray(apply_modality_lut(values, dataset), np.float64)
     # A table is looked up by whole numbers; a window takes any.
     entries = np.rint(rescaled).astype(np.int32) if "VOILUTSequence" in dataset else rescaled
     try:
+        _refuse_long_tables(dataset, "VOILUTSequence")
         shown = np.asarray(apply_voi_lut(entries, dataset), np.float64)
     except Exception:  # A window of width 0, a broken table: as good as none, and the picture is whole without it.
         return rescaled
     return shown if np.ptp(shown) > 0 else rescaled
+
+
+def _refuse_long_tables(dataset: Dataset, keyword: str) -> None:
+    """Refuse a table of more entries than there are grey values, before pydicom makes an object of each."""
+    for item in dataset.get(keyword) or ():
+        for element in (item.get_item("LUTDescriptor"), item.get_item("LUTData")):
+            if element is not None and len(element.value or b"") > _LONGEST_TABLE:
+                raise DamagedImage("The DICOM file's look-up table has too many entries; export it again.")
 
 
 def _read_spacing(dataset: Dataset) -> tuple[float, float] | None:
