@@ -402,7 +402,7 @@ def _table(entries):
 )
 def test_a_dicom_value_far_longer_than_an_image_has_is_damaged(attributes):
     """pydicom would make an object of each of its values: some hundred times the file's size."""
-    with pytest.raises(DamagedImage, match="far longer values|too many entries"):
+    with pytest.raises(DamagedImage, match=r"far longer values|too many entries"):
         decode(dicom(NOISE, syntax=ImplicitVRLittleEndian, **attributes), Limits())
 
 
@@ -537,6 +537,72 @@ def test_a_bmp_of_a_kind_that_nobody_writes_is_unsupported(offset, value):
     data[offset] = value
     with pytest.raises(UnsupportedFormat, match="BMP"):
         decode(bytes(data), Limits())
+
+
+def _tiff(entries, values=b""):
+    """A grey TIFF of 200 x 150 pixels of 0; an entry of `None` stands for the place of the values."""
+    plain = {256: 200, 257: 150, 258: 8, 259: 1, 262: 1, 277: 1}
+    long = 4
+    pixels = bytes(200 * 150)
+    start = 8 + len(pixels)
+    behind = start + 2 + 12 * (len(plain) + len(entries)) + 4
+    directory = [(tag, long, 1, value) for tag, value in plain.items()]
+    directory += [(tag, kind, count, behind if value is None else value) for tag, kind, count, value in entries]
+    packed = b"".join(struct.pack("<HHII", *entry) for entry in sorted(directory))
+    head = struct.pack("<2sHI", b"II", 42, start)
+    return head + pixels + struct.pack("<H", len(directory)) + packed + bytes(4) + values
+
+
+@pytest.mark.parametrize(
+    ("entries", "most"),
+    [
+        ([(278, 4, 1, 1)], 150),
+        ([(278, 4, 1, 100)], 2),
+        ([(278, 4, 1, 2**32 - 1)], 1),
+        ([], 1),
+        ([(322, 4, 1, 64), (323, 4, 1, 64)], 12),
+        ([(322, 4, 1, 1), (323, 4, 1, 1)], 130),
+    ],
+    ids=["a row a strip", "two strips", "no end", "one strip", "tiles", "tiles of a pixel"],
+)
+def test_a_tiff_of_more_strips_or_tiles_than_its_size_needs_is_refused(entries, most):
+    """Pillow would decode all of them, one over the other."""
+    offsets, sizes = (324, 325) if entries and entries[0][0] == 322 else (273, 279)
+    for pieces in (most + 1, 200_000):
+        listed = [(offsets, 4, pieces, None), (sizes, 4, pieces, None)]
+        with pytest.raises(DamagedImage, match="lists more"):
+            decode(_tiff(entries + listed, struct.pack("<I", 8) * pieces), Limits())
+    if most > 1 and offsets == 273:
+        listed = [(offsets, 4, most, None), (sizes, 4, most, None)]
+        assert decode(_tiff(entries + listed, struct.pack("<I", 8) * most), Limits()).pixels.shape == (150, 200)
+
+
+@pytest.mark.parametrize("layout", ["planes", "tiles"])
+def test_a_tiff_of_as_many_pieces_as_its_planes_or_tiles_need_is_taken(layout):
+    entries = [(322, 4, 1, 64), (323, 4, 1, 64)] if layout == "tiles" else [(278, 4, 1, 50), (284, 4, 1, 2)]
+    offsets, sizes, pieces = (324, 325, 12) if layout == "tiles" else (273, 279, 9)
+    data = _tiff([*entries, (offsets, 4, pieces, None), (sizes, 4, pieces, None)], struct.pack("<I", 8) * pieces)
+    if layout == "planes":
+        for tag, old, new in ((262, 1, 2), (277, 1, 3)):
+            data = data.replace(struct.pack("<HHII", tag, 4, 1, old), struct.pack("<HHII", tag, 4, 1, new))
+    assert decode(data, Limits()).pixels.shape == (150, 200)
+
+
+def test_a_tiff_of_a_million_values_is_refused_and_those_of_exif_are_not_read():
+    values = struct.pack("<II", 1, 3) * 300_000
+    strip = [(273, 4, 1, 8), (279, 4, 1, 200 * 150)]
+    byte, rational = 1, 5
+    for listed in ((282, rational, 300_000, None), (258, byte, 300_000, None)):
+        with pytest.raises(DamagedImage, match="lists more"):
+            decode(_tiff([*strip, listed], values), Limits())
+    inner = _tiff([*strip, (34665, 4, 1, None)])
+    exif_directory = struct.pack("<HHHIII", 1, 37380, rational, 300_000, len(inner) + 18, 0)
+    tracemalloc.start()
+    try:
+        decode(_tiff([*strip, (34665, 4, 1, None)], exif_directory + values), Limits())
+        assert tracemalloc.get_traced_memory()[1] < 2**23
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_tile_far_larger_than_the_picture_is_refused_without_memory():

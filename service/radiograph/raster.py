@@ -2,10 +2,11 @@
 
 import io
 import struct
+from collections.abc import Mapping
 
 import cv2
 import numpy as np
-from PIL import BmpImagePlugin, Image, TiffImagePlugin
+from PIL import BmpImagePlugin, Image, ImageOps, TiffImagePlugin
 
 from service.errors import DamagedImage, UnsupportedFormat
 from service.radiograph.grey import spread, to_grey
@@ -14,7 +15,19 @@ from service.radiograph.radiograph import Decoded, Limits, Radiograph
 # Pillow's own limit would override ours, which is held against the declared size before a pixel is decoded.
 Image.MAX_IMAGE_PIXELS = None
 
-_BITS_PER_SAMPLE, _PHOTOMETRIC, _TILE_WIDTH, _TILE_HEIGHT = 258, 262, 322, 323
+_WIDTH, _HEIGHT, _BITS_PER_SAMPLE, _PHOTOMETRIC = 256, 257, 258, 262
+_STRIPS, _SAMPLES, _ROWS_PER_STRIP, _STRIP_SIZES, _PLANES = 273, 277, 278, 279, 284
+_TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_SIZES = 322, 323, 324, 325
+_SEPARATE_PLANES = 2
+_SHORTEST_TILE_SIDE = 16
+_NUMBERS = {3: "H", 4: "I"}
+"""The kinds of whole numbers of which sizes may be (TIFF 6.0, section 2), as `struct` knows them."""
+
+_BYTES = (1, 2, 7)
+"""Kinds of values that Pillow keeps as they are: it makes an object of each value of any other."""
+
+_MOST_VALUES = 1 << 18
+"""Of all tags together, strips and tiles aside; a 16-bit picture's transfer function alone has up to 3 x 65,536."""
 _MINISWHITE = 0
 _RUN_LENGTH_CODED = (1, 2)
 _OLD_BMP_HEADER = 12
@@ -25,15 +38,14 @@ _BMP_PHOTOMETRIC = {"1": "MONOCHROME2", "L": "MONOCHROME2", "P": "PALETTE COLOR"
 
 def decode_tiff(data: bytes, limits: Limits) -> Radiograph:
     """Decode a TIFF file; raises as `service.radiograph.decode.decode` says."""
-    _check_directory(data)
+    _check_directory(data, limits)
     try:
-        image = TiffImagePlugin.TiffImageFile(io.BytesIO(data))
+        image = _TiffFile(io.BytesIO(data))
     except SyntaxError as error:
         if str(error) == "unknown pixel mode":
             raise UnsupportedFormat("The TIFF file is of a kind that is not taken; send it in 8 or 16 bits.") from None
         raise
     tags = image.tag_v2
-    limits.check(*image.size)
     # A decoder sets a whole tile aside, however small the picture.
     if _TILE_WIDTH in tags:
         Limits(limits.max_megapixels, 1).check(int(tags[_TILE_WIDTH]), int(tags[_TILE_HEIGHT]))
@@ -81,14 +93,51 @@ def _check_bmp_rows(data: bytes, width: int, height: int) -> None:
         raise DamagedImage("The BMP file ends before its picture does; send the whole file.")
 
 
-def _check_directory(data: bytes) -> None:
-    """Refuse a TIFF file whose first directory is not whole, or is not its only one."""
+class _TiffFile(TiffImagePlugin.TiffImageFile):
+    """A TIFF file of which Pillow reads no more than the picture: not the directories of EXIF and GPS, to their end."""
+
+    def load_end(self) -> None:
+        """Turn the picture as its orientation says."""
+        ImageOps.exif_transpose(self, in_place=True)
+
+
+def _check_directory(data: bytes, limits: Limits) -> None:
+    """Refuse a TIFF file whose first directory is not whole, is not its only one, or lists more than a picture needs.
+
+    Pillow makes an object of all that a directory lists, and decodes every strip and tile, however small the picture.
+    """
     order = "<" if data.startswith(b"II") else ">"
     (start,) = struct.unpack_from(order + "I", data, 4)
     (entries,) = struct.unpack_from(order + "H", data, start)
     (following,) = struct.unpack_from(order + "I", data, start + 2 + 12 * entries)
     if following:
         raise UnsupportedFormat("The TIFF file has several pages; send one radiograph in a file.")
+    numbers: dict[int, int] = {}
+    pieces: dict[int, int] = {}
+    values = 0
+    for position in range(start + 2, start + 2 + 12 * entries, 12):
+        tag, kind, count = struct.unpack_from(order + "HHI", data, position)
+        if tag in (_STRIPS, _TILES):
+            pieces[tag] = max(count, pieces.get(tag, 0))
+        elif tag == _BITS_PER_SAMPLE or (tag not in (_STRIP_SIZES, _TILE_SIZES) and kind not in _BYTES):
+            values += count
+        is_number = kind in _NUMBERS and count == 1
+        # Pillow takes the first of several entries, too.
+        (number,) = struct.unpack_from(order + _NUMBERS[kind], data, position + 8) if is_number else (0,)
+        numbers.setdefault(tag, number)
+    limits.check(numbers.get(_WIDTH, 0), numbers.get(_HEIGHT, 0))
+    strips, tiles = _pieces_needed(numbers)
+    if pieces.get(_STRIPS, 0) > strips or pieces.get(_TILES, 0) > tiles or values > _MOST_VALUES:
+        raise DamagedImage("The TIFF file lists more than a picture of its size needs; export it again.")
+
+
+def _pieces_needed(numbers: Mapping[int, int]) -> tuple[int, int]:
+    """How many strips a picture needs, or how many tiles, by the numbers in its directory."""
+    width, height = numbers[_WIDTH], numbers[_HEIGHT]
+    planes = numbers.get(_SAMPLES, 1) if numbers.get(_PLANES) == _SEPARATE_PLANES else 1
+    rows = numbers.get(_ROWS_PER_STRIP) or height
+    tile_width, tile_height = (max(numbers.get(side, 0), _SHORTEST_TILE_SIDE) for side in (_TILE_WIDTH, _TILE_HEIGHT))
+    return planes * -(-height // rows), planes * -(-width // tile_width) * -(-height // tile_height)
 
 
 def _to_array(image: Image.Image) -> Decoded:
