@@ -290,6 +290,20 @@ def test_text_that_inflates_to_gigabytes_is_never_inflated():
     assert np.array_equal(decoded, NOISE)
 
 
+def test_an_orientation_of_a_million_values_is_not_read():
+    rational = 5
+    block = (
+        struct.pack("<2sHIHHHIII", b"II", 42, 8, 1, 274, rational, 300_000, 26, 0) + struct.pack("<II", 1, 3) * 300_000
+    )
+    tracemalloc.start()
+    try:
+        decoded = decode(png_of_samples(NOISE, 0, extra=png_chunk(b"eXIf", block)), Limits()).pixels
+        assert tracemalloc.get_traced_memory()[1] < 2**23
+    finally:
+        tracemalloc.stop()
+    assert np.array_equal(decoded, NOISE)
+
+
 def _stream(rows):
     return zlib.compress(np.pad(NOISE[:rows], ((0, 0), (1, 0))).tobytes())
 

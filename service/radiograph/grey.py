@@ -8,6 +8,9 @@ from service.radiograph.radiograph import Decoded
 
 _ORIENTATION_TAG = 0x0112
 
+_MOST_EXIF = 1 << 16
+"""Bytes of an EXIF block that are looked at, as many as JPEG allows; Pillow makes an object of each of its values."""
+
 _BAND = 64
 """Rows that are composed at once."""
 
@@ -67,7 +70,7 @@ def read_orientation(exif: bytes) -> int:
     """The orientation that an EXIF block tells, 1 to 8; 1 (upright) where it tells none or is broken."""
     try:
         block = Image.Exif()
-        block.load(exif)
+        block.load(exif[:_MOST_EXIF])
         orientation = int(block.get(_ORIENTATION_TAG, 1))
     except Exception:  # Pillow raises anything on a broken block, and the picture is whole without it.
         return 1
