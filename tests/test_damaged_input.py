@@ -18,6 +18,7 @@ from pydicom.uid import (
     BasicTextSRStorage,
     DeflatedExplicitVRLittleEndian,
     EncapsulatedPDFStorage,
+    ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
@@ -381,6 +382,23 @@ def test_composing_a_transparent_picture_takes_no_more_than_some_of_its_memory()
         tracemalloc.stop()
     assert np.all(grey == round(100 * 100 / 255))
     assert traced < pixels.nbytes
+
+
+@pytest.mark.parametrize(
+    "syntax",
+    [RLELossless, JPEGLosslessSV1, JPEGBaseline8Bit, ExplicitVRLittleEndian],
+    ids=lambda syntax: syntax.name,
+)
+def test_converting_colours_of_dicom_takes_no_more_than_some_of_their_memory(syntax):
+    pixels = np.full((1500, 1200, 3), 100, np.uint8)
+    data = dicom(pixels, syntax=syntax, PhotometricInterpretation="YBR_FULL")
+    tracemalloc.start()
+    try:
+        decode(data, Limits())
+        traced = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert traced < 5 * pixels.nbytes
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 from pydicom import Dataset, dcmread
+from pydicom.pixels.processing import convert_color_space
 from pydicom.uid import (
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
@@ -151,6 +152,17 @@ def test_a_jpeg_in_dicom_gives_nearly_the_same_pixels(samples):
     else:
         data = dicom(colours(pixels), syntax=JPEGBaseline8Bit, PhotometricInterpretation="YBR_FULL_422")
     assert np.abs(pixels_of(data).astype(int) - pixels).max() <= 6
+
+
+@pytest.mark.parametrize(
+    "syntax", [RLELossless, JPEGLosslessSV1, ExplicitVRLittleEndian], ids=lambda syntax: syntax.name
+)
+def test_colours_that_are_converted_in_bands_are_those_of_the_whole_picture(syntax):
+    stored = np.random.default_rng(5).integers(0, 256, (200, 150, 3)).astype(np.uint8)
+    rgb = convert_color_space(stored, "YBR_FULL", "RGB")
+    converted = decode(dicom(stored, syntax=syntax, PhotometricInterpretation="YBR_FULL"), ANY_SIZE)
+    assert np.array_equal(converted.pixels, pixels_of(dicom(rgb)))
+    assert converted.colourfulness == decode(dicom(rgb), ANY_SIZE).colourfulness
 
 
 @pytest.mark.parametrize("container", ["JPEG", "PNG", "TIFF", "TIFF of 16-bit colour"])

@@ -11,8 +11,9 @@ from pydicom import Dataset
 from pydicom.dataelem import RawDataElement
 from pydicom.encaps import get_frame
 from pydicom.filereader import read_dataset, read_partial
+from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
-from pydicom.pixels.utils import pixel_array
+from pydicom.pixels.utils import as_pixel_options
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import (
     UID,
@@ -29,7 +30,7 @@ from pydicom.uid import (
 )
 
 from service.errors import DamagedImage, UnsupportedFormat
-from service.radiograph.grey import scale_table, spread, to_grey
+from service.radiograph.grey import scale_table, spread, to_grey, to_rgb
 from service.radiograph.isolated import decode_isolated
 from service.radiograph.jpeg import read_jpeg_header
 from service.radiograph.radiograph import Decoded, Limits, Radiograph
@@ -44,7 +45,8 @@ _TAKEN_SYNTAXES = _NATIVE | _JPEG | _JPEG_2000 | {RLELossless}
 
 _GREY = frozenset({"MONOCHROME1", "MONOCHROME2"})
 _COLOUR = frozenset({"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"})
-
+_CONVERTED = frozenset({"YBR_FULL", "YBR_FULL_422"})
+"""To RGB by us; decoders of JPEG 2000 do the others."""
 
 _KEYWORDS = (
     "BitsAllocated",
@@ -200,7 +202,7 @@ def _check_pixel_data(dataset: Dataset, data: bytes) -> None:
 def _read_stored(dataset: Dataset, syntax: str, rows: int, columns: int) -> Decoded:
     """The stored values, `(rows, columns)`, or `(rows, columns, 3)` as RGB."""
     if syntax in _NATIVE:
-        return pixel_array(dataset)
+        return _decode_with_pydicom(dataset, syntax)
     frame = get_frame(dataset.PixelData, 0, number_of_frames=1)
     if syntax == RLELossless:
         return decode_rle(frame, dataset, rows, columns)
@@ -214,7 +216,15 @@ def _read_stored(dataset: Dataset, syntax: str, rows: int, columns: int) -> Deco
         return stored.view(np.int8) if signed else stored
     if syntax in _ONLY_WITH_GDCM:
         return decode_isolated(frame, dataset, syntax, bits)
-    return pixel_array(dataset, decoding_plugin="pillow")
+    return _decode_with_pydicom(dataset, syntax, "pillow")
+
+
+def _decode_with_pydicom(dataset: Dataset, syntax: str, plugin: str = "") -> Decoded:
+    options = as_pixel_options(dataset, as_rgb=False)
+    stored, properties = get_decoder(syntax).as_array(dataset, decoding_plugin=plugin, **options)
+    # As the decoder found it, which may be another than the data set declares.
+    photometric = str(properties["photometric_interpretation"])
+    return to_rgb(stored, photometric) if photometric in _CONVERTED else stored
 
 
 def _read_stream_shape(frame: bytes, syntax: str) -> tuple[int, int, int, int]:

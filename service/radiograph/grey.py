@@ -1,8 +1,11 @@
 """Decoded pixels to grey values: colour, alpha, depth and orientation are settled here, alike for every format."""
 
+from collections.abc import Iterator
+
 import cv2
 import numpy as np
 from PIL import Image
+from pydicom.pixels.processing import convert_color_space
 
 from service.radiograph.radiograph import Decoded
 
@@ -12,7 +15,7 @@ _MOST_EXIF = 1 << 16
 """Bytes of an EXIF block that are looked at, as many as JPEG allows; Pillow makes an object of each of its values."""
 
 _BAND = 64
-"""Rows that are composed at once."""
+"""Rows that are computed at once: the fractions of a whole picture would take twenty times its memory."""
 
 _COLOUR_SAMPLES = 128
 """Along each side, how many pixels are looked at to tell colour."""
@@ -39,11 +42,17 @@ def to_grey(pixels: Decoded) -> tuple[Decoded, float]:
         grey, colourfulness = np.ascontiguousarray(pixels[..., 0]), 0.0
     full = np.iinfo(pixels.dtype).max
     if alpha is not None and int(alpha.min()) < full:
-        # Some rows at once: the fractions of a whole picture would take twenty times its memory.
-        for first in range(0, len(grey), _BAND):
-            band = slice(first, first + _BAND)
+        for band in _bands(grey):
             grey[band] = np.rint(grey[band] * (alpha[band] / np.float64(full)))
     return grey, colourfulness
+
+
+def to_rgb(pixels: Decoded, photometric: str) -> Decoded:
+    """Pixels of DICOM's `YBR_FULL` or `YBR_FULL_422` as RGB: `pixels` themselves, changed, where they can be."""
+    rgb = pixels if pixels.flags.writeable else np.empty_like(pixels)
+    for band in _bands(pixels):
+        rgb[band] = convert_color_space(pixels[band], photometric, "RGB")
+    return rgb
 
 
 def spread(pixels: Decoded) -> Decoded:
@@ -86,6 +95,10 @@ def orient(pixels: Decoded, orientation: int) -> Decoded:
     if orientation in (3, 4, 7, 8):
         pixels = pixels[::-1]
     return np.ascontiguousarray(pixels)
+
+
+def _bands(pixels: Decoded) -> Iterator[slice]:
+    return (slice(first, first + _BAND) for first in range(0, len(pixels), _BAND))
 
 
 def _colourfulness(pixels: Decoded) -> float:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 from pydicom import Dataset
-from pydicom.pixels.processing import convert_color_space
 
 from service.errors import DamagedImage, SetupError
+from service.radiograph.grey import to_rgb
 from service.radiograph.radiograph import Decoded
 
 _WORKER = Path(__file__).with_name("gdcm_worker.py")
@@ -64,4 +64,4 @@ def decode_isolated(frame: bytes, dataset: Dataset, syntax: str, bits: int) -> D
     if samples == 1:
         return stored.reshape(rows, columns)
     colours = stored.reshape(rows, columns, samples)
-    return colours if photometric == "RGB" else convert_color_space(colours, photometric, "RGB")
+    return colours if photometric == "RGB" else to_rgb(colours, photometric)

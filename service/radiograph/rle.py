@@ -5,9 +5,9 @@ import struct
 import numpy as np
 from PIL import Image
 from pydicom import Dataset
-from pydicom.pixels.processing import convert_color_space
 
 from service.errors import DamagedImage
+from service.radiograph.grey import to_rgb
 from service.radiograph.radiograph import Decoded
 
 _HEADER = struct.Struct("<16I")
@@ -38,4 +38,4 @@ def decode_rle(frame: bytes, dataset: Dataset, rows: int, columns: int) -> Decod
     if samples == 1:
         return stored[..., 0]
     photometric = str(dataset.PhotometricInterpretation)
-    return stored if photometric == "RGB" else convert_color_space(stored, photometric, "RGB")
+    return stored if photometric == "RGB" else to_rgb(stored, photometric)
