@@ -62,6 +62,17 @@ def tiff_of_deep_colour(grey, orientation):
     return struct.pack("<2sHI3H", b"II", 42, start, 16, 16, 16) + pixels + directory + bytes(4)
 
 
+def bmp_of_four_channels(grey, alpha):
+    """8-bit grey values as a BMP of 32 bits that declares an alpha mask, which Pillow cannot write."""
+    height, width = grey.shape
+    pixels = np.dstack([grey, grey, grey, np.full_like(grey, alpha)])[::-1].tobytes()
+    bit_fields, header_size = 3, 124
+    sizes = (header_size, width, height, 1, 32, bit_fields, len(pixels), 0, 0, 0, 0)
+    masks = (0xFF0000, 0xFF00, 0xFF, 0xFF000000)
+    header = struct.pack("<IiiHHIIiiII4I", *sizes, *masks).ljust(header_size, b"\0")
+    return struct.pack("<2sIHHI", b"BM", 14 + len(header) + len(pixels), 0, 0, 14 + len(header)) + header + pixels
+
+
 def white_is_zero(tiff):
     """A little-endian TIFF with its photometric interpretation changed to `WhiteIsZero`, and nothing else."""
     entry = struct.pack("<HHIH", 262, 3, 1, 1)

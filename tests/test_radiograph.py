@@ -25,6 +25,7 @@ from pydicom.uid import (
 
 from service.radiograph import Limits, decode
 from tests.encoders import (
+    bmp_of_four_channels,
     dicom,
     exif,
     png_chunk,
@@ -222,6 +223,12 @@ def test_alpha_is_composed_over_black(bits):
     grey_and_alpha = np.array([[[full, full], [full, full // 2 + 1], [full, 0]]], dtype)
     decoded = pixels_of(png_of_samples(grey_and_alpha, 4))
     assert decoded.tolist() == [[full, full // 2 + 1, 0]]
+
+
+@pytest.mark.parametrize(("alpha", "opacity"), [(255, 1), (51, 0.2), (0, 1)])
+def test_an_alpha_that_a_bmp_declares_and_never_fills_is_none(alpha, opacity):
+    grey = np.tile(np.arange(0, 255, 5, dtype=np.uint8), (40, 1))
+    assert np.array_equal(pixels_of(bmp_of_four_channels(grey, alpha)), np.rint(grey * opacity))
 
 
 @pytest.mark.parametrize("bits", [1, 2, 4])

@@ -81,7 +81,11 @@ def decode_bmp(data: bytes, limits: Limits) -> Radiograph:
     _check_bmp_rows(data, *image.size)
     photometric = _BMP_PHOTOMETRIC.get(image.mode, "RGB")
     bits = 1 if image.mode == "1" else 8
-    grey, colourfulness = to_grey(_to_array(image))
+    decoded = _to_array(image)
+    if image.mode == "RGBA" and not decoded[..., 3].any():
+        # Some writers declare an alpha mask and never fill it; nobody sends a picture that is transparent all over.
+        decoded = decoded[..., :3]
+    grey, colourfulness = to_grey(decoded)
     return Radiograph(grey, "bmp", bits, photometric, colourfulness=colourfulness)
 
 
