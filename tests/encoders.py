@@ -8,7 +8,7 @@ from pathlib import Path
 
 import gdcm
 import numpy as np
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 from pydicom import Dataset, dcmread
 from pydicom.dataset import FileMetaDataset
 from pydicom.encaps import encapsulate, get_frame
@@ -39,27 +39,19 @@ def with_pillow(pixels, container, **options):
     return file.getvalue()
 
 
-def tiff_of_deep_colour(grey, orientation):
-    """8-bit grey values as an uncompressed TIFF of 16-bit RGB (TIFF 6.0), which Pillow cannot write."""
-    height, width = grey.shape
-    pixels = np.repeat(grey.astype("<u2")[..., np.newaxis] * 257, 3, axis=2).tobytes()
-    short, long = 3, 4
-    bits_at = 8
-    entries = [
-        (256, short, 1, width),
-        (257, short, 1, height),
-        (258, short, 3, bits_at),
-        (259, short, 1, 1),
-        (262, short, 1, 2),
-        (273, long, 1, bits_at + 6),
-        (274, short, 1, orientation),
-        (277, short, 1, 3),
-        (278, short, 1, height),
-        (279, long, 1, len(pixels)),
-    ]
-    directory = struct.pack("<H", len(entries)) + b"".join(struct.pack("<HHII", *entry) for entry in entries)
-    start = bits_at + 6 + len(pixels)
-    return struct.pack("<2sHI3H", b"II", 42, start, 16, 16, 16) + pixels + directory + bytes(4)
+def tiff_of_samples(samples, photometric, *, big_endian=False, tags=None):
+    """An uncompressed TIFF of an array `(height, width)` or `(height, width, channels)`; Pillow writes few kinds."""
+    order, signature = (">", b"MM\0*") if big_endian else ("<", b"II*\0")
+    height, width, channels = np.atleast_3d(samples).shape
+    pixels = samples.astype(samples.dtype.newbyteorder(order)).tobytes()
+    directory = TiffImagePlugin.ImageFileDirectory_v2(signature + bytes(4))
+    directory[256], directory[257], directory[258] = width, height, (samples.dtype.itemsize * 8,) * channels
+    directory[259], directory[262], directory[277] = 1, photometric, channels
+    # The strip's offset counts from the directory's end.
+    directory[273], directory[278], directory[279] = 0, height, len(pixels)
+    for tag, value in (tags or {}).items():
+        directory[tag] = value
+    return signature + struct.pack(order + "I", 8) + directory.tobytes(8) + pixels
 
 
 def bmp_of_four_channels(grey, alpha):

@@ -39,7 +39,7 @@ from service.errors import (
 )
 from service.radiograph import Limits, decode
 from service.radiograph.grey import to_grey
-from tests.encoders import compressed, dicom, exif, png_chunk, png_file, png_of_samples, with_pillow
+from tests.encoders import compressed, dicom, exif, png_chunk, png_file, png_of_samples, tiff_of_samples, with_pillow
 
 ANY_SIZE = Limits(min_side=1)
 
@@ -561,6 +561,20 @@ def test_a_tiff_of_values_that_no_radiograph_has_is_unsupported():
     data[entry + 8 : entry + 10] = struct.pack("<H", 64)
     with pytest.raises(UnsupportedFormat, match="TIFF"):
         decode(bytes(data), Limits())
+
+
+@pytest.mark.parametrize("samples", [NOISE, DEEP_NOISE, COLOUR_NOISE], ids=["8 bits", "16 bits", "colour"])
+def test_a_tiff_of_signed_values_is_unsupported(samples):
+    photometric, signed = (1, 2) if samples.ndim == 2 else (2, (2, 2, 2))
+    with pytest.raises(UnsupportedFormat, match="as PNG"):
+        decode(tiff_of_samples(samples, photometric, tags={339: signed}), ANY_SIZE)
+
+
+@pytest.mark.parametrize("tags", [{284: 2}, {262: 5}], ids=["planes", "CMYK"])
+def test_deep_colour_that_would_be_read_as_another_picture_is_unsupported(tags):
+    channels = np.dstack([DEEP_NOISE] * (4 if tags.get(262) == 5 else 3))
+    with pytest.raises(UnsupportedFormat, match="as PNG"):
+        decode(tiff_of_samples(channels, 2, tags=tags), Limits())
 
 
 @pytest.mark.parametrize(("offset", "value"), [(30, 4), (28, 2)], ids=["JPEG inside", "2 bits"])

@@ -31,11 +31,13 @@ from tests.encoders import (
     png_chunk,
     png_of_filtered_rows,
     png_of_samples,
-    tiff_of_deep_colour,
+    tiff_of_samples,
     white_is_zero,
     with_pillow,
 )
 
+WHITE_IS_ZERO, BLACK_IS_ZERO, RGB = 0, 1, 2
+EXTRA_SAMPLES = 338
 ANY_SIZE = Limits(min_side=1)
 LOSSLESS_SYNTAXES = (
     ExplicitVRLittleEndian,
@@ -178,7 +180,8 @@ def test_the_picture_stands_as_its_orientation_says(container, orientation):
     if orientation > 1:
         stored = stored.transpose(Image.Transpose(turns[undo[orientation]]))
     if container == "TIFF of 16-bit colour":
-        decoded = pixels_of(tiff_of_deep_colour(np.asarray(stored), orientation)) / 257
+        deep = colours(np.asarray(stored)).astype(np.uint16) * 257
+        decoded = pixels_of(tiff_of_samples(deep, RGB, tags={274: orientation})) / 257
     else:
         tag = {"tiffinfo": {274: orientation}} if container == "TIFF" else {"exif": exif(orientation)}
         decoded = pixels_of(with_pillow(stored, container, **tag))
@@ -223,6 +226,15 @@ def test_alpha_is_composed_over_black(bits):
     grey_and_alpha = np.array([[[full, full], [full, full // 2 + 1], [full, 0]]], dtype)
     decoded = pixels_of(png_of_samples(grey_and_alpha, 4))
     assert decoded.tolist() == [[full, full // 2 + 1, 0]]
+
+
+@pytest.mark.parametrize("kind", [0, 1, 2, None], ids=["unspecified", "multiplied already", "alpha", "not told"])
+def test_a_fourth_sample_of_deep_colour_is_alpha_where_the_tiff_says_so(kind):
+    grey = np.tile(np.arange(0, 65_536, 5, dtype=np.uint16), (4, 1))
+    opaque = np.arange(grey.shape[1]) % 3 != 1
+    samples = np.dstack([grey, grey, grey, np.where(opaque, 65_535, np.zeros_like(grey))])
+    data = tiff_of_samples(samples, RGB, tags={} if kind is None else {EXTRA_SAMPLES: kind})
+    assert np.array_equal(pixels_of(data), grey * opaque if kind == 2 else grey)
 
 
 @pytest.mark.parametrize(("alpha", "opacity"), [(255, 1), (51, 0.2), (0, 1)])

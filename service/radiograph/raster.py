@@ -17,7 +17,7 @@ Image.MAX_IMAGE_PIXELS = None
 
 _WIDTH, _HEIGHT, _BITS_PER_SAMPLE, _PHOTOMETRIC = 256, 257, 258, 262
 _STRIPS, _SAMPLES, _ROWS_PER_STRIP, _STRIP_SIZES, _PLANES = 273, 277, 278, 279, 284
-_TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_SIZES = 322, 323, 324, 325
+_TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_SIZES, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 322, 323, 324, 325, 338, 339
 _SEPARATE_PLANES = 2
 _SHORTEST_TILE_SIDE = 16
 _NUMBERS = {3: "H", 4: "I"}
@@ -28,9 +28,14 @@ _BYTES = (1, 2, 7)
 
 _MOST_VALUES = 1 << 18
 """Of all tags together, strips and tiles aside; a 16-bit picture's transfer function alone has up to 3 x 65,536."""
-_MINISWHITE = 0
+
+_MINISWHITE, _RGB = 0, 2
+_UNASSOCIATED_ALPHA = 2
+_SIGNED = 2
 _RUN_LENGTH_CODED = (1, 2)
 _OLD_BMP_HEADER = 12
+
+_OTHER_KIND = "The TIFF file is of a kind that is not taken; send it as PNG."
 
 _TIFF_PHOTOMETRIC = {0: "MONOCHROME1", 1: "MONOCHROME2", 2: "RGB", 3: "PALETTE COLOR", 5: "CMYK", 6: "YBR_FULL"}
 _BMP_PHOTOMETRIC = {"1": "MONOCHROME2", "L": "MONOCHROME2", "P": "PALETTE COLOR"}
@@ -43,7 +48,7 @@ def decode_tiff(data: bytes, limits: Limits) -> Radiograph:
         image = _TiffFile(io.BytesIO(data))
     except SyntaxError as error:
         if str(error) == "unknown pixel mode":
-            raise UnsupportedFormat("The TIFF file is of a kind that is not taken; send it in 8 or 16 bits.") from None
+            raise UnsupportedFormat(_OTHER_KIND) from None
         raise
     tags = image.tag_v2
     # A decoder sets a whole tile aside, however small the picture.
@@ -51,20 +56,29 @@ def decode_tiff(data: bytes, limits: Limits) -> Radiograph:
         Limits(limits.max_megapixels, 1).check(int(tags[_TILE_WIDTH]), int(tags[_TILE_HEIGHT]))
     bits = tuple(tags.get(_BITS_PER_SAMPLE, (1,)))
     photometric = int(tags.get(_PHOTOMETRIC, 1))
-    if image.mode in ("I", "F"):
-        raise UnsupportedFormat("The TIFF file holds signed, 32-bit or fractional values; export it as 16-bit TIFF.")
-    if len(bits) > 1 and max(bits) > 8:
-        decoded: Decoded | None = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-        if decoded is None:
-            raise DamagedImage("The TIFF file's data are damaged; send the whole file, or export it again.")
-    else:
-        decoded = _to_array(image)
+    if image.mode in ("I", "F") or _SIGNED in tags.get(_SAMPLE_FORMAT, ()):
+        raise UnsupportedFormat(
+            "The TIFF file holds signed, 32-bit or fractional values; export it as PNG, or as unsigned 16-bit TIFF."
+        )
+    is_deep_colour = len(bits) > 1 and max(bits) > 8
+    decoded = _read_deep_colour(data, tags, photometric) if is_deep_colour else _to_array(image)
     grey, colourfulness = to_grey(decoded)
     if grey.dtype == np.uint16 and photometric == _MINISWHITE:
         grey = ~grey  # Pillow inverts 8 bits alone.
     name = _TIFF_PHOTOMETRIC.get(photometric, "RGB")
     # Both libraries have turned it as its orientation says.
     return Radiograph(spread(grey), "tiff", max(bits), name, colourfulness=colourfulness)
+
+
+def _read_deep_colour(data: bytes, tags: TiffImagePlugin.ImageFileDirectory_v2, photometric: int) -> Decoded:
+    # OpenCV takes the first of several planes for the whole picture.
+    if photometric != _RGB or tags.get(_PLANES) == _SEPARATE_PLANES:
+        raise UnsupportedFormat(_OTHER_KIND)
+    decoded: Decoded | None = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if decoded is None:
+        raise DamagedImage("The TIFF file's data are damaged; send the whole file, or export it again.")
+    # It takes any fourth sample for alpha. Colours are multiplied by an associated alpha already.
+    return decoded if _UNASSOCIATED_ALPHA in tags.get(_EXTRA_SAMPLES, ()) else decoded[..., :3]
 
 
 def decode_bmp(data: bytes, limits: Limits) -> Radiograph:
