@@ -107,6 +107,8 @@ def draw(*pieces: tuple[int, int, int, int]) -> Labels:
 
 TEETH = (11, 40, 10, 24), (21, 60, 14, 24)
 
+ROW = [(fdi, 12 * place + 6, 8, 20) for place, fdi in enumerate((*range(18, 10, -1), 21, 22))]
+
 
 @pytest.mark.parametrize(("said", "is_tooth", "best"), [(133, False, 0.55), (110, True, 0.4)])
 def test_the_foreground_limit_is_the_one_that_parts_the_true_teeth_best(said: int, is_tooth: bool, best: float) -> None:
@@ -137,30 +139,19 @@ def test_a_true_tooth_is_not_given_up_to_be_rid_of_a_false_one() -> None:
 
 
 def test_the_worst_validation_picture_has_the_margin_that_is_told() -> None:
-    teeth = [(fdi, 12 * place + 6, 8, 20) for place, fdi in enumerate((*range(18, 10, -1), 21, 22))]
     sure = np.full((64, 128), 255, np.uint8)
-    good = read_as(*teeth, distance=1.0, view=(0.9, 0.1, 0.0, 0.0, 0.0), confidence=sure)
-    chosen = choose_thresholds([read_as(*teeth), good], [draw(*teeth)] * 2)
+    good = read_as(*ROW, distance=1.0, view=(0.9, 0.1, 0.0, 0.0, 0.0), confidence=sure)
+    chosen = choose_thresholds([read_as(*ROW), good], [draw(*ROW)] * 2)
     assert (chosen.max_distance, chosen.min_panoramic, chosen.min_certainty) == (3.5, 0.3, 0.65)
     assert chosen.min_clearance == 0.02
-    doubtful = read_as(*teeth, confidence=sure // 5)
-    assert choose_thresholds([doubtful], [draw(*teeth)]).min_certainty == 0
+    doubtful = read_as(*ROW, confidence=sure // 5)
+    assert choose_thresholds([doubtful], [draw(*ROW)]).min_certainty == 0
 
 
 def test_a_jaw_without_teeth_does_not_do_away_with_the_limit_of_certainty() -> None:
-    truth = np.zeros((64, 128), np.uint8)
-    for place, fdi in enumerate((*range(18, 10, -1), 21, 22)):
-        truth[10:30, 12 * place : 12 * place + 8] = fdi
-    shown = np.where(truth > 0, 230, 5).astype(np.uint8)
-    tooth = np.where(truth > 0, np.searchsorted(FDI_NUMBERS, truth) + 1, 1).astype(np.uint8)
-    evidence = np.full((16, 32, 32), 255, np.uint8)
-    np.put_along_axis(evidence, tooth[2::4, 2::4, None].astype(np.intp) - 1, 0, axis=2)
-    view = (1.0, 0.0, 0.0, 0.0, 0.0)
-    toothed = Prediction(tooth, shown, shown, 1.0, view, evidence)
-    toothless = Prediction(np.ones_like(truth), np.zeros_like(truth), shown, 1.0, view, evidence)
-    limit = choose_thresholds([toothed], [truth]).min_certainty
-    assert 0 < limit < 230 / 255
-    assert choose_thresholds([toothed, toothless], [truth, np.zeros_like(truth)]).min_certainty == limit
+    limit = choose_thresholds([read_as(*ROW)], [draw(*ROW)]).min_certainty
+    assert 0 < limit < 204 / 255
+    assert choose_thresholds([read_as(*ROW), read_as()], [draw(*ROW), draw()]).min_certainty == limit
 
 
 @given(left=st.integers(0, 30), top=st.integers(0, 30), across=st.integers(1, 30), down=st.integers(1, 30))

@@ -48,7 +48,9 @@ def to_grey(pixels: Decoded) -> tuple[Decoded, float]:
 
 
 def to_rgb(pixels: Decoded, photometric: str) -> Decoded:
-    """Pixels of DICOM's `YBR_FULL` or `YBR_FULL_422` as RGB: `pixels` themselves, changed, where they can be."""
+    """Pixels of DICOM's `RGB`, `YBR_FULL` or `YBR_FULL_422` as RGB: `pixels` themselves, changed, where they can be."""
+    if photometric == "RGB":
+        return pixels
     rgb = pixels if pixels.flags.writeable else np.empty_like(pixels)
     for band in _bands(pixels):
         rgb[band] = convert_color_space(pixels[band], photometric, "RGB")

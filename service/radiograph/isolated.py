@@ -64,4 +64,4 @@ def decode_isolated(frame: bytes, dataset: Dataset, syntax: str, bits: int) -> D
     if samples == 1:
         return stored.reshape(rows, columns)
     colours = stored.reshape(rows, columns, samples)
-    return colours if photometric == "RGB" else to_rgb(colours, photometric)
+    return to_rgb(colours, photometric)

@@ -37,5 +37,4 @@ def decode_rle(frame: bytes, dataset: Dataset, rows: int, columns: int) -> Decod
     stored = big_endian.astype(f"={kind}{width}" if width > 1 else f"{kind}1")
     if samples == 1:
         return stored[..., 0]
-    photometric = str(dataset.PhotometricInterpretation)
-    return stored if photometric == "RGB" else to_rgb(stored, photometric)
+    return to_rgb(stored, str(dataset.PhotometricInterpretation))
