@@ -26,6 +26,12 @@ def judge(radiograph: Radiograph, reading: Reading) -> tuple[Finding, ...]:
         findings.append(_not_a_panoramic(plausibility, thresholds))
     elif reading.turned:
         findings.append(_turned(reading.turned))
+    if is_panoramic and radiograph.mirrored:
+        text = (
+            "The file says that the patient's right is on the right of the picture; the teeth are numbered as if it "
+            "were on the left, so check the side before you use the numbers."
+        )
+        findings.append(_finding("mirrored", "warning", text, 1.0, 1.0))
     if reading.inverted:
         text = "The picture is a negative (teeth dark); its grey values were inverted before it was read."
         findings.append(_finding("inverted", "warning", text, 1.0, 1.0))

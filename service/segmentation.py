@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from service.dentition.fdi import FDI_NUMBERS, universal
+from service.dentition.fdi import FDI_NUMBERS, neighbours, universal
 
 Severity = Literal["warning", "error"]
 
@@ -42,6 +42,7 @@ class Tooth:
     Attributes:
         fdi: FDI number (ISO 3950).
         confidence: probability that the tooth is right (its own number, IoU at least 0.5), 0..1.
+        uncertain: whether the confidence is below the model's own limit.
         area_px: number of pixels.
         bbox: the smallest box around it.
         polygons: outlines, one for each separate piece: closed rings `(points, 2)` `int32` of x, y, without the first
@@ -50,6 +51,7 @@ class Tooth:
 
     fdi: int
     confidence: float
+    uncertain: bool
     area_px: int
     bbox: Box
     polygons: tuple[npt.NDArray[np.int32], ...]
@@ -98,6 +100,12 @@ class Segmentation:
         """FDI numbers of the 32 permanent teeth that were not found."""
         present = {tooth.fdi for tooth in self.teeth}
         return tuple(fdi for fdi in FDI_NUMBERS if fdi not in present)
+
+    @property
+    def missing_uncertain(self) -> tuple[int, ...]:
+        """Those of `missing` beside which an uncertain tooth stands, so that they may be there under its number."""
+        doubtful = {fdi for tooth in self.teeth if tooth.uncertain for fdi in neighbours(tooth.fdi)}
+        return tuple(fdi for fdi in self.missing if fdi in doubtful)
 
     @property
     def tooth_fraction(self) -> float:

@@ -120,7 +120,8 @@ class Segmenter:
         labels = to_radiograph(
             reading.labels, boxes, reading.prediction, reading.model_input, height, width, reading.thresholds
         )
-        teeth = outline_teeth(labels, boxes, reading.model_input, self._confidences(reading))
+        confidences, limit = self._confidences(reading), reading.thresholds.uncertain
+        teeth = outline_teeth(labels, boxes, reading.model_input, confidences, limit)
         return Segmentation(labels, teeth, judge(radiograph, reading))
 
     def _confidences(self, reading: Reading) -> dict[int, float]:

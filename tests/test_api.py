@@ -12,9 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from service.dentition.fdi import universal
+from service.dentition.fdi import neighbours, universal
 from service.latency import STAGES
 from service.model.package import ModelPackage
+from service.render.encode import encode_png
 from tests.encoders import dicom
 from tests.running import REPOSITORY
 from training.metrics import dice, match_teeth
@@ -400,6 +401,17 @@ def test_each_tooth_is_told_by_both_of_its_numbers_and_whether_it_is_uncertain(
     for tooth in answer["teeth"]:
         assert tooth["universal"] == universal(tooth["fdi"])
         assert tooth["uncertain"] == (tooth["confidence"] < package.manifest.thresholds.uncertain)
+
+
+def test_of_a_missing_tooth_is_told_whether_an_uncertain_one_beside_it_may_be_it(
+    client: httpx.Client, phantom: Phantom
+) -> None:
+    blurred = encode_png(cv2.GaussianBlur(phantom.pixels, (0, 0), 9))
+    answer = client.post("/v1/segment", content=blurred).json()
+    uncertain = {tooth["fdi"] for tooth in answer["teeth"] if tooth["uncertain"]}
+    doubtful = [fdi for fdi in answer["missing"] if uncertain & set(neighbours(fdi))]
+    assert answer["missing_uncertain"] == doubtful
+    assert doubtful
 
 
 def test_what_a_dicom_file_says_of_itself_is_told(client: httpx.Client, phantom: Phantom) -> None:

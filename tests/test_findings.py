@@ -20,6 +20,7 @@ from service.radiograph import Radiograph
 from service.reading import Reading, read
 from service.segmentation import Box, Finding, Segmentation
 from service.segmenter import Segmenter, Wanted
+from tests.encoders import dicom
 from training.foreign import cut_out, draw_foreign
 from training.metrics import dice, match_teeth
 from training.phantom import Phantom, draw_phantom
@@ -84,6 +85,16 @@ def test_a_turned_negative_is_named_as_both_and_read_as_what_it_is(
     answer, positive = segment(segmenter, 255 - turned), segment(segmenter, turned)
     assert set(codes(answer)) == {code, "inverted"}
     assert dice(answer.labels > 0, positive.labels > 0) > 0.95
+
+
+@pytest.mark.parametrize("said", [["R", "F"], ["RA", "F"], ["L", "F"], ["A", "F"], ""])
+def test_a_dicom_file_that_says_it_is_mirrored_is_named_and_can_be_used(
+    segmenter: Segmenter, phantom: Phantom, said: list[str] | str
+) -> None:
+    upload = dicom(phantom.pixels, PatientOrientation=said)
+    answer = segmenter.segment(upload, Wanted(), Ticket(30)).segmentation
+    assert [finding.code for finding in answer.findings] == (["mirrored"] if "".join(said).startswith("R") else [])
+    assert answer.suitable
 
 
 def test_a_picture_on_its_head_keeps_its_numbers(segmenter: Segmenter, phantom: Phantom) -> None:

@@ -34,7 +34,7 @@ def draw_scene() -> tuple[np.ndarray, Segmentation]:
         cv2.fillPoly(labels, polygons, fdi)
         mask = labels == fdi
         box = Box(*cv2.boundingRect(mask.astype(np.uint8)))
-        teeth.append(Tooth(fdi, 0.9, int(mask.sum()), box, polygons))
+        teeth.append(Tooth(fdi, 0.9, fdi == 21, int(mask.sum()), box, polygons))
     return pixels, Segmentation(labels, tuple(teeth), ())
 
 

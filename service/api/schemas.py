@@ -27,6 +27,7 @@ _CODES: Final = [
     "upside-down",
     "sideways",
     "inverted",
+    "mirrored",
     "low-contrast",
     "cropped",
     "few-teeth",
@@ -132,7 +133,14 @@ class SegmentAnswer(TypedDict):
     image: Image
     model: Model
     teeth: list[ToothAnswer]
-    missing: list[int]
+    missing: Annotated[list[int], Field(description="FDI numbers of the permanent teeth that were not found.")]
+    missing_uncertain: Annotated[
+        list[int],
+        Field(
+            description="Those of `missing` beside which an uncertain tooth stands, so that they may be there, under "
+            "its number."
+        ),
+    ]
     tooth_fraction: float
     quality: Quality
     mask: NotRequired[Encoded]
@@ -235,7 +243,6 @@ def segment_answer(
     """
     radiograph, segmentation = answer.radiograph, answer.segmentation
     height, width = radiograph.pixels.shape
-    uncertain = segmenter.package.manifest.thresholds.uncertain
     content = SegmentAnswer(
         id=new_id(),
         service=_SERVICE,
@@ -248,8 +255,9 @@ def segment_answer(
             pixel_spacing_mm=radiograph.pixel_spacing_mm,
         ),
         model=model_answer(segmenter),
-        teeth=[_tooth(tooth, uncertain, polygons) for tooth in segmentation.teeth],
+        teeth=[_tooth(tooth, polygons) for tooth in segmentation.teeth],
         missing=list(segmentation.missing),
+        missing_uncertain=list(segmentation.missing_uncertain),
         tooth_fraction=round(segmentation.tooth_fraction, 6),
         quality=Quality(
             suitable=segmentation.suitable, findings=[_finding(finding) for finding in segmentation.findings]
@@ -309,13 +317,13 @@ def _to_microseconds(stages: Mapping[str, Percentiles]) -> dict[str, Percentiles
     }
 
 
-def _tooth(tooth: Tooth, uncertain: float, polygons: bool) -> ToothAnswer:
+def _tooth(tooth: Tooth, polygons: bool) -> ToothAnswer:
     box = tooth.bbox
     content = ToothAnswer(
         fdi=tooth.fdi,
         universal=tooth.universal,
         confidence=round(tooth.confidence, 4),
-        uncertain=tooth.confidence < uncertain,
+        uncertain=tooth.uncertain,
         area_px=tooth.area_px,
         bbox=(box.x, box.y, box.width, box.height),
     )

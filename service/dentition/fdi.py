@@ -4,6 +4,7 @@ The first digit is the patient's quadrant (1 upper right, 2 upper left, 3 lower 
 second counts from the midline, 1 to 8. A panoramic radiograph shows the patient's right on the picture's left.
 """
 
+from functools import cache
 from typing import Final
 
 FDI_NUMBERS: Final[tuple[int, ...]] = tuple(10 * quadrant + tooth for quadrant in (1, 2, 3, 4) for tooth in range(1, 9))
@@ -25,6 +26,18 @@ def universal(fdi: int) -> int:
         raise ValueError(f"{fdi} is not the FDI number of a permanent tooth")
     quadrant, tooth = divmod(fdi, 10)
     return {1: 9 - tooth, 2: 8 + tooth, 3: 25 - tooth, 4: 24 + tooth}[quadrant]
+
+
+@cache
+def neighbours(fdi: int) -> tuple[int, ...]:
+    """The FDI numbers beside one in its arch, across the midline too: two, or one of a wisdom tooth.
+
+    Raises:
+        ValueError: `fdi` is no permanent tooth.
+    """
+    place = universal(fdi)
+    arch = range(1, 17) if place <= 16 else range(17, 33)
+    return tuple(other for other in FDI_NUMBERS if universal(other) in arch and abs(universal(other) - place) == 1)
 
 
 def mirrored(fdi: int) -> int:

@@ -105,7 +105,11 @@ def _enlarge(small: Labels, fdi: int, box: Box, large_box: Box) -> Picture:
 
 
 def outline_teeth(
-    labels: Labels, boxes: dict[int, Box], model_input: ModelInput, confidences: dict[int, float]
+    labels: Labels,
+    boxes: dict[int, Box],
+    model_input: ModelInput,
+    confidences: dict[int, float],
+    uncertain_below: float = 0.0,
 ) -> tuple[Tooth, ...]:
     """The teeth of a label map, in the order of their FDI numbers.
 
@@ -113,6 +117,7 @@ def outline_teeth(
         labels: FDI numbers, in pixels of the radiograph; threads and specks, which no outline could show, are cleared.
         boxes: as `locate` gives them, in pixels of the model's input.
         confidences: by FDI number; pixels of any other number are no tooth's.
+        uncertain_below: confidence below which a tooth is uncertain, 0..1.
     """
     content = model_input.content
     teeth = []
@@ -121,11 +126,12 @@ def outline_teeth(
             continue
         inside = _in_content(box, model_input)
         near = Box(content.x + inside.x, content.y + inside.y, inside.width, inside.height)
-        teeth.append(_outline_tooth(labels, fdi, near, confidences[fdi]))
+        confidence = confidences[fdi]
+        teeth.append(_outline_tooth(labels, fdi, near, confidence, confidence < uncertain_below))
     return tuple(tooth for tooth in teeth if tooth.area_px)
 
 
-def _outline_tooth(labels: Labels, fdi: int, near: Box, confidence: float) -> Tooth:
+def _outline_tooth(labels: Labels, fdi: int, near: Box, confidence: float, uncertain: bool) -> Tooth:
     area = labels[near.index]
     cut = (area == fdi).view(np.uint8) * np.uint8(255)
     tooth = _without_threads(cut)
@@ -141,7 +147,8 @@ def _outline_tooth(labels: Labels, fdi: int, near: Box, confidence: float) -> To
     tolerance = max(0.5, labels.shape[1] / 3000)
     polygons = (np.asarray(cv2.approxPolyDP(contour, tolerance, closed=True)[:, 0], np.int32) for contour in contours)
     rings = tuple(polygon for polygon in polygons if len(polygon) > 2)
-    return Tooth(fdi, confidence, cv2.countNonZero(tooth), Box(x + near.x, y + near.y, width, height), rings)
+    bbox = Box(x + near.x, y + near.y, width, height)
+    return Tooth(fdi, confidence, uncertain, cv2.countNonZero(tooth), bbox, rings)
 
 
 def _without_threads(cut: Picture) -> Picture:

@@ -56,6 +56,7 @@ _KEYWORDS = (
     "ImagerPixelSpacing",
     "ModalityLUTSequence",
     "NumberOfFrames",
+    "PatientOrientation",
     "PhotometricInterpretation",
     "PixelData",
     "PixelRepresentation",
@@ -123,7 +124,7 @@ def decode_dicom(data: bytes, limits: Limits) -> Radiograph:
     else:
         grey, colourfulness = to_grey(cv2.cvtColor(stored, cv2.COLOR_RGB2BGR))
         grey = spread(grey)
-    return Radiograph(grey, "dicom", bits, photometric, _read_spacing(dataset), colourfulness)
+    return Radiograph(grey, "dicom", bits, photometric, _read_spacing(dataset), colourfulness, _is_mirrored(dataset))
 
 
 def _read_transfer_syntax(data: bytes) -> str:
@@ -281,6 +282,12 @@ def _refuse_long_tables(dataset: Dataset, keyword: str) -> None:
         for element in (item.get_item("LUTDescriptor"), item.get_item("LUTData")):
             if element is not None and len(element.value or b"") > _LONGEST_TABLE:
                 raise DamagedImage("The DICOM file's look-up table has too many entries; export it again.")
+
+
+def _is_mirrored(dataset: Dataset) -> bool:
+    """Whether rows run towards the patient's right (PS3.3, C.7.6.1.1.1); on a panoramic they run to the left."""
+    along_rows, *_ = np.atleast_1d(dataset.get("PatientOrientation") or "").tolist()
+    return str(along_rows).startswith("R")
 
 
 def _read_spacing(dataset: Dataset) -> tuple[float, float] | None:

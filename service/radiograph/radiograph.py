@@ -67,6 +67,7 @@ class Radiograph:
         pixel_spacing_mm: distance of neighbouring pixels, down then across, in mm; None where the file does not say.
         colourfulness: mean difference between the colour channels, once an even tint is taken out, as a share of the
             range; 0 for a grey picture.
+        mirrored: whether the file says that the patient's right is on the picture's right.
     """
 
     pixels: Grey
@@ -75,3 +76,4 @@ class Radiograph:
     photometric_interpretation: str
     pixel_spacing_mm: tuple[float, float] | None = None
     colourfulness: float = 0.0
+    mirrored: bool = False

@@ -155,7 +155,7 @@ def _draw_numbers(overlay: Overlay, segmentation: Segmentation) -> None:
     scale = max(0.4, overlay.width / 2200)
     thickness = max(1, round(2 * scale))
     for tooth in segmentation.teeth:
-        text = str(tooth.fdi)
+        text = f"{tooth.fdi}?" if tooth.uncertain else str(tooth.fdi)
         (width, height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, thickness)
         x, y = tooth.bbox.x + (tooth.bbox.width - width) // 2, tooth.bbox.y + (tooth.bbox.height + height) // 2
         for grey, strength in ((0, 3 * thickness), (255, thickness)):
