@@ -95,6 +95,14 @@ def tab_until_focused(page: Page, selector: str) -> None:
     pytest.fail(f"the Tab key does not reach {selector}")
 
 
+def luminance(*channels: int) -> float:
+    """The relative luminance of an sRGB colour, as WCAG 2 has it."""
+    linear = [
+        c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (channel / 255 for channel in channels)
+    ]
+    return sum(weight * each for weight, each in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
 def answer_with(page: Page, **changes: Any) -> None:
     """Lets the service's answers through with some members changed."""
 
@@ -114,7 +122,8 @@ def test_a_chosen_radiograph_is_shown_with_its_teeth_outlined_and_numbered(page:
     found = {tooth["fdi"] for tooth in answer["teeth"]}
     assert found
     assert drawn(page) == found
-    assert set(page.locator("#picture text").all_text_contents()) == {str(fdi) for fdi in found}
+    numbers = {f"{tooth['fdi']}?" if tooth["uncertain"] else str(tooth["fdi"]) for tooth in answer["teeth"]}
+    assert set(page.locator("#picture text").all_text_contents()) == numbers
     assert page.locator("#radiograph").evaluate("image => [image.naturalWidth, image.naturalHeight]") == [
         answer["image"]["width"],
         answer["image"]["height"],
@@ -145,7 +154,7 @@ def test_the_chart_says_of_each_of_the_32_teeth_whether_it_was_found(page: Page,
         for button in page.locator("#teeth button").all()
     }
     assert len(states) == 32
-    assert {fdi for fdi, state in states.items() if state == "missing"} == set(answer["missing"])
+    assert {fdi for fdi, state in states.items() if state in {"missing", "perhaps-missing"}} == set(answer["missing"])
     assert {fdi for fdi, state in states.items() if state in {"present", "uncertain"}} == drawn(page)
 
 
@@ -175,6 +184,63 @@ def test_a_tooth_of_low_confidence_is_shown_as_uncertain(page: Page, phantom_png
     expect(doubtful).to_have_accessible_name(re.compile(rf"^{teeth[0]['fdi']}, .+, uncertain \(50 %\): .+$"))
     expect(page.locator("#teeth [data-state='uncertain']")).to_have_count(1)
     expect(page.locator("#verdict")).to_contain_text(f"found (uncertain: {teeth[0]['fdi']})")
+    assert page.locator("#picture text", has_text="?").all_text_contents() == [f"{teeth[0]['fdi']}?"]
+
+
+def test_a_missing_tooth_beside_an_uncertain_one_is_only_perhaps_missing(page: Page, phantom_png: bytes) -> None:
+    teeth = [tooth for tooth in choose_and_read(page, phantom_png)["teeth"] if tooth["fdi"] not in {16, 34}]
+    missing = sorted({*range(11, 19), *range(21, 29), *range(31, 39), *range(41, 49)} - {each["fdi"] for each in teeth})
+    answer_with(page, teeth=teeth, missing=missing, missing_uncertain=[34])
+    choose_and_read(page, phantom_png)
+
+    plainly = ", ".join(str(fdi) for fdi in missing if fdi != 34)
+    for part in (page.locator("#verdict"), page.get_by_role("status")):
+        expect(part).to_contain_text(re.compile(rf"Missing: {plainly}\.?\s*Perhaps missing: 34"))
+    expect(page.locator("#teeth [data-state='perhaps-missing']")).to_have_count(1)
+    expect(chart_tooth(page, 34)).to_have_attribute("data-state", "perhaps-missing")
+    expect(chart_tooth(page, 34)).to_have_accessible_name(
+        "34, lower left first premolar, perhaps missing: a neighbouring tooth is uncertain"
+    )
+    expect(page.get_by_role("list", name="Legend")).to_contain_text("perhaps missing")
+    expect(chart_tooth(page, 16)).to_have_attribute("data-state", "missing")
+
+
+def test_an_answer_that_names_no_doubtful_missing_teeth_has_none(page: Page, phantom_png: bytes) -> None:
+    def drop(route: Route) -> None:
+        response = route.fetch()
+        answer = response.json()
+        answer.pop("missing_uncertain", None)
+        route.fulfill(response=response, json=answer)
+
+    page.route(SEGMENT, drop)
+    choose_and_read(page, phantom_png)
+
+    expect(page.locator("#verdict")).to_contain_text("Missing: ")
+    expect(page.locator("#verdict")).not_to_contain_text("Perhaps")
+    expect(page.locator("#teeth [data-state='perhaps-missing']")).to_have_count(0)
+
+
+@pytest.mark.parametrize("looks", [{"color_scheme": "light"}, {"media": "print"}, {"forced_colors": "active"}])
+def test_the_outline_of_an_uncertain_tooth_stands_out_from_a_light_ground(
+    page: Page, phantom_png: bytes, looks: dict[str, Any]
+) -> None:
+    answer = choose_and_read(page, phantom_png)
+    answer_with(page, teeth=[tooth | {"uncertain": True} for tooth in answer["teeth"]])
+    choose_and_read(page, phantom_png)
+    page.emulate_media(**{"color_scheme": "light"} | looks)
+
+    for fdi in (11, 13, 15, 16):
+        outline = chart_tooth(page, fdi).locator("svg")
+        # Whatever notation the browser gives the colour in, a canvas holds it as bytes.
+        red, green, blue = outline.evaluate(
+            """tooth => {
+                const canvas = new OffscreenCanvas(1, 1).getContext("2d");
+                canvas.fillStyle = getComputedStyle(tooth).stroke;
+                canvas.fillRect(0, 0, 1, 1);
+                return [...canvas.getImageData(0, 0, 1, 1).data].slice(0, 3);
+            }"""
+        )
+        assert 1.05 / (luminance(red, green, blue) + 0.05) >= 3
 
 
 def test_the_percentage_of_a_tooth_is_its_confidence_rounded_down(page: Page, phantom_png: bytes) -> None:
@@ -335,10 +401,16 @@ def test_on_paper_are_the_file_and_its_teeth_on_one_light_page_without_controls(
     page.emulate_media(color_scheme="dark")
     choose_and_read(page, phantom_png, "Ann.png")
 
+    page.get_by_role("radio", name="Universal").check()
+
     assert len(re.findall(rb"/Type\s*/Page\b", page.pdf(format="A4"))) == 1
     page.emulate_media(media="print", color_scheme="dark")
     for part in ("#description", "#verdict", "#picture", "#chart"):
         expect(page.locator(part)).to_be_visible()
+    expect(page.locator("#printed")).to_have_text(
+        re.compile(r"^Printed on \d+ \w+ \d{4} at \d\d:\d\d, with Universal numbers$")
+    )
+    expect(page.get_by_role("heading", name="Dental chart, Universal numbers")).to_be_visible()
     expect(page.get_by_role("button", name="Save")).to_have_count(0)
     expect(page.get_by_role("slider")).to_have_count(0)
     expect(page.locator("body")).to_have_css("color", "rgb(20, 33, 42)")
@@ -513,9 +585,10 @@ def test_the_universal_numbering_renumbers_picture_and_chart(page: Page, phantom
     answer = choose_and_read(page, phantom_png)
     page.get_by_role("radio", name="Universal").check()
 
-    assert set(page.locator("#picture text").all_text_contents()) == {
+    assert {number.rstrip("?") for number in page.locator("#picture text").all_text_contents()} == {
         str(each["universal"]) for each in answer["teeth"]
     }
+    expect(page.get_by_role("grid", name="Dental chart, Universal numbers")).to_be_visible()
     numbers = [int(number.rstrip("?")) for number in page.locator("#teeth button").all_text_contents()]
     assert numbers == [*range(1, 17), *range(32, 16, -1)]
     for tooth in answer["teeth"]:
@@ -528,9 +601,11 @@ def test_the_missing_teeth_are_listed_in_the_chosen_numbering_which_the_next_vis
     answer_with(page, missing=[16, 36])
     choose_and_read(page, phantom_png)
 
-    expect(page.get_by_text("Missing: 16, 36", exact=True)).to_be_visible()
+    expect(page.locator("#verdict").get_by_text("Missing: 16, 36", exact=True)).to_be_visible()
+    expect(page.get_by_role("status")).to_contain_text(re.compile(r"FDI numbers\..+Missing: 16, 36\."))
     page.get_by_role("radio", name="Universal").check()
-    expect(page.get_by_text("Missing: 3, 19", exact=True)).to_be_visible()
+    expect(page.locator("#verdict").get_by_text("Missing: 3, 19", exact=True)).to_be_visible()
+    expect(page.get_by_role("status")).to_have_text(re.compile(r"^Universal numbers\..+Missing: 3, 19\."))
     page.reload()
     expect(page.get_by_role("radio", name="Universal")).to_be_checked()
 

@@ -1,7 +1,7 @@
 // The chairside page: takes a radiograph in, asks the service, and shows the answer.
 
 import { Chart } from "./chart.js";
-import { cannotBeRead } from "./dentition.js";
+import { cannotBeRead, nameOfNumbering } from "./dentition.js";
 import { byId } from "./dom.js";
 import { numbering, onNumbering } from "./numbering.js";
 import { Picture } from "./picture.js";
@@ -26,7 +26,11 @@ const chart = new Chart(point, pick);
 const opacity = byId("opacity");
 
 onRadiograph(take, explain);
-onNumbering(renumber);
+onNumbering(() => {
+  renumber();
+  // The status line still has the old numbers.
+  if (answer && !cannotBeRead(answer)) byId("status").textContent = showCounts(answer, numbering()).join(" ");
+});
 opacity.addEventListener("input", showOpacity);
 byId("numbers").addEventListener("change", showNumbers);
 byId("cancel").addEventListener("click", cancel);
@@ -35,6 +39,10 @@ byId("download-mask").addEventListener("click", () => saveImage("mask", mask, "m
 byId("download-json").addEventListener("click", saveAnswer);
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape") pick(null);
+});
+addEventListener("beforeprint", () => {
+  const now = new Date().toLocaleString("en-GB", { dateStyle: "long", timeStyle: "short" });
+  byId("printed").textContent = `Printed on ${now}, with ${nameOfNumbering(numbering())}`;
 });
 // A browser that goes back to the page sets the controls as they were, later than this module runs.
 addEventListener("pageshow", () => {

@@ -1,6 +1,6 @@
 // The verdict on a picture, its teeth in numbers, and what was noticed about the picture.
 
-import { cannotBeRead, numberIn } from "./dentition.js";
+import { cannotBeRead, missingFrom, nameOfNumbering, numberIn } from "./dentition.js";
 import { byId, html } from "./dom.js";
 import { degreesToUpright } from "./turn.js";
 
@@ -27,19 +27,19 @@ export function showVerdict(answer, numbering) {
   const counts = showCounts(answer, numbering);
   const items = findings.map((each) => finding(each, answer));
   byId("findings").replaceChildren(...(items.length ? items : [html("li", { class: "none" }, NO_FINDING)]));
-  return [title, ...counts].map((each) => `${each}.`).concat(findings.map(({ message }) => message)).join(" ");
+  return [`${title}.`, ...counts, ...findings.map(({ message }) => message)].join(" ");
 }
 
 /**
- * Says how many teeth were found, and which are uncertain and which missing, in a numbering.
+ * Says how many teeth were found, and which are uncertain, missing or perhaps missing, in a numbering.
  * @param {Object} answer
  * @param {string} numbering
- * @returns {string[]} the same
+ * @returns {string[]} the same in sentences, after the numbering's name
  */
 export function showCounts(answer, numbering) {
   const counts = cannotBeRead(answer) ? [] : countsOf(answer, numbering);
   byId("verdict-summary").replaceChildren(...counts.map((each) => html("p", {}, each)));
-  return counts;
+  return counts.length ? [nameOfNumbering(numbering), ...counts].map((each) => `${each}.`) : [];
 }
 
 /**
@@ -69,11 +69,14 @@ function set(kind, title) {
   byId("cancel").hidden = true;
 }
 
-function countsOf({ teeth, missing }, numbering) {
+function countsOf(answer, numbering) {
+  const { teeth } = answer;
+  const { plainly, perhaps } = missingFrom(answer);
   const list = (numbers) => numbers.map((fdi) => numberIn(numbering, fdi)).sort((a, b) => a - b).join(", ");
   const uncertain = list(teeth.filter((tooth) => tooth.uncertain).map(({ fdi }) => fdi));
   const found = `${teeth.length} ${teeth.length === 1 ? "tooth" : "teeth"} found`;
-  return [uncertain ? `${found} (uncertain: ${uncertain})` : found, `Missing: ${list(missing) || "none"}`];
+  const counts = [uncertain ? `${found} (uncertain: ${uncertain})` : found, `Missing: ${list(plainly) || "none"}`];
+  return perhaps.length ? [...counts, `Perhaps missing: ${list(perhaps)}`] : counts;
 }
 
 function finding({ code, severity, message }, answer) {
