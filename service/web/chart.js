@@ -7,7 +7,9 @@ const JAWS = [
   { name: "Upper jaw", teeth: UPPER_JAW },
   { name: "Lower jaw", teeth: LOWER_JAW },
 ];
-const HINT = "Point at a tooth, or use the arrow keys.";
+const HINT = matchMedia("(hover: none)").matches
+  ? "Tap a tooth to read about it."
+  : "Point at a tooth, or use the arrow keys.";
 
 export class Chart {
   #detail = byId("tooth-detail");

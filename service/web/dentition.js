@@ -76,8 +76,8 @@ export function missingFrom({ missing, missing_uncertain: perhaps = [] }) {
 }
 
 /**
- * What an answer says of one tooth: "present", "uncertain", "missing", "perhaps-missing", or "unknown" without an answer
- * or where the picture cannot be read.
+ * What an answer says of one tooth: "present", "uncertain", "missing", "perhaps-missing", or "unknown" without an
+ * answer or where the picture cannot be read.
  * @param {?Object} answer
  * @param {number} fdi
  * @returns {{state: string, words: string}}

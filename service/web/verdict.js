@@ -6,12 +6,13 @@ import { degreesToUpright } from "./turn.js";
 
 // Another exposure would mend none of these.
 const ERRORS = {
-  "upside-down": { kind: "turn", title: "Turn it" },
-  sideways: { kind: "turn", title: "Turn it" },
+  "upside-down": { kind: "turn", title: "Turn it", titleShownUpright: "Was upside-down" },
+  sideways: { kind: "turn", title: "Turn it", titleShownUpright: "Was on its side" },
   "not-a-panoramic": { kind: "unreadable", title: "Cannot be read" },
 };
 const CHECK = { kind: "check", title: "Check the picture" };
 const USE = { kind: "use", title: "Can be used" };
+const SHOWN_UPRIGHT = "Shown upright here; a saved mask or overlay lies as the file does.";
 const NO_FINDING = "Nothing to object to. Only the picture is judged here, not the teeth.";
 
 /**
@@ -22,12 +23,12 @@ const NO_FINDING = "Nothing to object to. Only the picture is judged here, not t
  */
 export function showVerdict(answer, numbering) {
   const { findings } = answer.quality;
-  const { kind, title } = verdictOn(answer.quality);
+  const { kind, title } = verdictOn(answer);
   set(kind, title);
   const counts = showCounts(answer, numbering);
-  const items = findings.map((each) => finding(each, answer));
+  const items = findings.map((each) => item(each, answer));
   byId("findings").replaceChildren(...(items.length ? items : [html("li", { class: "none" }, NO_FINDING)]));
-  return [`${title}.`, ...counts, ...findings.map(({ message }) => message)].join(" ");
+  return [`${title}.`, ...counts, ...findings.flatMap((each) => sentences(each, answer))].join(" ");
 }
 
 /**
@@ -56,9 +57,15 @@ export function showBusy(late) {
   return title;
 }
 
-function verdictOn({ suitable, findings }) {
-  const errors = findings.filter(({ code }) => code in ERRORS);
-  if (errors.length) return ERRORS[errors[0].code];
+/** Takes the answer's verdict, counts and findings away. */
+export function clearVerdict() {
+  for (const id of ["verdict-title", "verdict-summary", "findings"]) byId(id).replaceChildren();
+}
+
+function verdictOn(answer) {
+  const { suitable, findings } = answer.quality;
+  const error = findings.find(({ code }) => code in ERRORS);
+  if (error) return { kind: ERRORS[error.code].kind, title: titleOf(error, answer) };
   return suitable && !findings.length ? USE : CHECK;
 }
 
@@ -79,9 +86,21 @@ function countsOf(answer, numbering) {
   return perhaps.length ? [...counts, `Perhaps missing: ${list(perhaps)}`] : counts;
 }
 
-function finding({ code, severity, message }, answer) {
-  const isTurned = ERRORS[code]?.kind === "turn" && degreesToUpright(answer) !== 0;
-  const paragraphs = isTurned ? [message, "Shown turned here; save it upright."] : [message];
-  const title = html("strong", {}, ERRORS[code]?.title ?? "Warning");
-  return html("li", { class: severity }, title, ...paragraphs.map((each) => html("p", {}, each)));
+function item(finding, answer) {
+  const title = html("strong", {}, titleOf(finding, answer));
+  const paragraphs = sentences(finding, answer).map((each) => html("p", {}, each));
+  return html("li", { class: finding.severity }, title, ...paragraphs);
+}
+
+function titleOf(finding, answer) {
+  const { title = "Warning", titleShownUpright } = ERRORS[finding.code] ?? {};
+  return isShownUpright(finding, answer) ? titleShownUpright : title;
+}
+
+function sentences(finding, answer) {
+  return isShownUpright(finding, answer) ? [finding.message, SHOWN_UPRIGHT] : [finding.message];
+}
+
+function isShownUpright({ code }, answer) {
+  return ERRORS[code]?.kind === "turn" && degreesToUpright(answer) !== 0;
 }
