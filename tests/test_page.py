@@ -95,6 +95,14 @@ def tab_until_focused(page: Page, selector: str) -> None:
     pytest.fail(f"the Tab key does not reach {selector}")
 
 
+def luminance(*channels: int) -> float:
+    """The relative luminance of an sRGB colour, as WCAG 2 has it."""
+    linear = [
+        c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (channel / 255 for channel in channels)
+    ]
+    return sum(weight * each for weight, each in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
 def answer_with(page: Page, **changes: Any) -> None:
     """Lets the service's answers through with some members changed."""
 
@@ -114,7 +122,8 @@ def test_a_chosen_radiograph_is_shown_with_its_teeth_outlined_and_numbered(page:
     found = {tooth["fdi"] for tooth in answer["teeth"]}
     assert found
     assert drawn(page) == found
-    assert set(page.locator("#picture text").all_text_contents()) == {str(fdi) for fdi in found}
+    numbers = {f"{tooth['fdi']}?" if tooth["uncertain"] else str(tooth["fdi"]) for tooth in answer["teeth"]}
+    assert set(page.locator("#picture text").all_text_contents()) == numbers
     assert page.locator("#radiograph").evaluate("image => [image.naturalWidth, image.naturalHeight]") == [
         answer["image"]["width"],
         answer["image"]["height"],
@@ -145,7 +154,7 @@ def test_the_chart_says_of_each_of_the_32_teeth_whether_it_was_found(page: Page,
         for button in page.locator("#teeth button").all()
     }
     assert len(states) == 32
-    assert {fdi for fdi, state in states.items() if state == "missing"} == set(answer["missing"])
+    assert {fdi for fdi, state in states.items() if state in {"missing", "perhaps-missing"}} == set(answer["missing"])
     assert {fdi for fdi, state in states.items() if state in {"present", "uncertain"}} == drawn(page)
 
 
@@ -175,6 +184,63 @@ def test_a_tooth_of_low_confidence_is_shown_as_uncertain(page: Page, phantom_png
     expect(doubtful).to_have_accessible_name(re.compile(rf"^{teeth[0]['fdi']}, .+, uncertain \(50 %\): .+$"))
     expect(page.locator("#teeth [data-state='uncertain']")).to_have_count(1)
     expect(page.locator("#verdict")).to_contain_text(f"found (uncertain: {teeth[0]['fdi']})")
+    assert page.locator("#picture text", has_text="?").all_text_contents() == [f"{teeth[0]['fdi']}?"]
+
+
+def test_a_missing_tooth_beside_an_uncertain_one_is_only_perhaps_missing(page: Page, phantom_png: bytes) -> None:
+    teeth = [tooth for tooth in choose_and_read(page, phantom_png)["teeth"] if tooth["fdi"] not in {16, 34}]
+    missing = sorted({*range(11, 19), *range(21, 29), *range(31, 39), *range(41, 49)} - {each["fdi"] for each in teeth})
+    answer_with(page, teeth=teeth, missing=missing, missing_uncertain=[34])
+    choose_and_read(page, phantom_png)
+
+    plainly = ", ".join(str(fdi) for fdi in missing if fdi != 34)
+    for part in (page.locator("#verdict"), page.get_by_role("status")):
+        expect(part).to_contain_text(re.compile(rf"Missing: {plainly}\.?\s*Perhaps missing: 34"))
+    expect(page.locator("#teeth [data-state='perhaps-missing']")).to_have_count(1)
+    expect(chart_tooth(page, 34)).to_have_attribute("data-state", "perhaps-missing")
+    expect(chart_tooth(page, 34)).to_have_accessible_name(
+        "34, lower left first premolar, perhaps missing: a neighbouring tooth is uncertain"
+    )
+    expect(page.get_by_role("list", name="Legend")).to_contain_text("perhaps missing")
+    expect(chart_tooth(page, 16)).to_have_attribute("data-state", "missing")
+
+
+def test_an_answer_that_names_no_doubtful_missing_teeth_has_none(page: Page, phantom_png: bytes) -> None:
+    def drop(route: Route) -> None:
+        response = route.fetch()
+        answer = response.json()
+        answer.pop("missing_uncertain", None)
+        route.fulfill(response=response, json=answer)
+
+    page.route(SEGMENT, drop)
+    choose_and_read(page, phantom_png)
+
+    expect(page.locator("#verdict")).to_contain_text("Missing: ")
+    expect(page.locator("#verdict")).not_to_contain_text("Perhaps")
+    expect(page.locator("#teeth [data-state='perhaps-missing']")).to_have_count(0)
+
+
+@pytest.mark.parametrize("looks", [{"color_scheme": "light"}, {"media": "print"}, {"forced_colors": "active"}])
+def test_the_outline_of_an_uncertain_tooth_stands_out_from_a_light_ground(
+    page: Page, phantom_png: bytes, looks: dict[str, Any]
+) -> None:
+    answer = choose_and_read(page, phantom_png)
+    answer_with(page, teeth=[tooth | {"uncertain": True} for tooth in answer["teeth"]])
+    choose_and_read(page, phantom_png)
+    page.emulate_media(**{"color_scheme": "light"} | looks)
+
+    for fdi in (11, 13, 15, 16):
+        outline = chart_tooth(page, fdi).locator("svg")
+        # Whatever notation the browser gives the colour in, a canvas holds it as bytes.
+        red, green, blue = outline.evaluate(
+            """tooth => {
+                const canvas = new OffscreenCanvas(1, 1).getContext("2d");
+                canvas.fillStyle = getComputedStyle(tooth).stroke;
+                canvas.fillRect(0, 0, 1, 1);
+                return [...canvas.getImageData(0, 0, 1, 1).data].slice(0, 3);
+            }"""
+        )
+        assert 1.05 / (luminance(red, green, blue) + 0.05) >= 3
 
 
 def test_the_percentage_of_a_tooth_is_its_confidence_rounded_down(page: Page, phantom_png: bytes) -> None:
@@ -213,7 +279,12 @@ def test_a_picture_with_a_warning_is_to_be_checked_and_a_phone_says_why_before_i
 
 
 @pytest.mark.parametrize(
-    ("code", "title"), [("upside-down", "Turn it"), ("sideways", "Turn it"), ("not-a-panoramic", "Cannot be read")]
+    ("code", "title"),
+    [
+        ("upside-down", "Was upside-down"),
+        ("sideways", "(Turn it|Was on its side)"),
+        ("not-a-panoramic", "Cannot be read"),
+    ],
 )
 def test_nobody_is_told_to_expose_a_patient_again_where_that_mends_nothing(
     page: Page, phantom_png: bytes, code: str, title: str
@@ -222,7 +293,7 @@ def test_nobody_is_told_to_expose_a_patient_again_where_that_mends_nothing(
     answer_with(page, quality={"suitable": False, "findings": [finding]})
     choose_and_read(page, phantom_png)
 
-    expect(page.locator("#verdict h2")).to_have_text(title)
+    expect(page.locator("#verdict h2")).to_have_text(re.compile(f"^{title}$"))
     expect(page.locator("body")).not_to_contain_text("Take again")
     expect(page.locator("#findings")).not_to_contain_text("Measured")
     told = "" if code == "not-a-panoramic" else "found"
@@ -252,17 +323,51 @@ def test_a_picture_that_lies_turned_is_shown_upright(page: Page, phantom_png: by
         assert top(page, f"#picture path[data-fdi='{upper}']") < top(page, f"#picture path[data-fdi='{lower}']")
     boxes = [picture_tooth(page, fdi).bounding_box() for fdi in (16, 11, 26)]
     assert [box["x"] for box in boxes] == sorted(box["x"] for box in boxes)
-    expect(page.locator("#findings")).to_contain_text("save it upright")
+    title = "Was upside-down" if turn is Image.Transpose.ROTATE_180 else "Was on its side"
+    expect(page.locator("#verdict h2")).to_have_text(title)
+    expect(page.get_by_role("status")).to_contain_text("Shown upright here")
+    expect(page.locator("#findings")).to_contain_text("a saved mask or overlay lies as the file does")
+    expect(page.locator("#tools")).to_contain_text("as the file lies, not upright")
+    expect(page.get_by_role("button", name="Save mask")).to_have_accessible_description(re.compile("not upright"))
+
+
+def test_which_way_a_picture_on_its_side_is_turned_may_be_unknown(page: Page, phantom_png: bytes) -> None:
+    finding = {"code": "sideways", "severity": "error", "message": "It lies on its side.", "value": 1.0, "limit": 1.0}
+    upper = [tooth for tooth in choose_and_read(page, phantom_png)["teeth"] if tooth["fdi"] < 30]
+    answer_with(page, teeth=upper, quality={"suitable": False, "findings": [finding]})
+    choose_and_read(page, phantom_png)
+
+    expect(page.locator("#verdict h2")).to_have_text("Turn it")
+    expect(page.locator("#save-note")).to_be_empty()
 
 
 def test_on_a_small_screen_only_the_tooth_that_is_picked_has_its_number(page: Page, phantom_png: bytes) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
     teeth = choose_and_read(page, phantom_png)["teeth"]
 
+    page.mouse.move(0, 0)  # off the tooth that lies where the button was
     expect(page.locator("#picture text:visible")).to_have_count(0)
-    expect(page.get_by_role("checkbox", name="Tooth numbers")).to_be_disabled()
+    expect(page.locator("#numbers")).to_be_hidden()
     chart_tooth(page, teeth[0]["fdi"]).click()
     expect(page.locator("#picture text:visible")).to_have_count(1)
+
+
+def test_on_a_phone_each_tooth_of_the_chart_can_be_tapped(
+    browser: Browser, service_url: str, phantom_png: bytes
+) -> None:
+    phone = {"width": 320, "height": 640}
+    page = browser.new_page(base_url=service_url, viewport=phone, is_mobile=True, has_touch=True)
+    page.on("filechooser", lambda _: None)
+    page.goto("/")
+    choose_and_read(page, phantom_png)
+
+    expect(page.locator("#tooth-detail")).to_contain_text("Tap a tooth")
+    boxes = [button.bounding_box() for button in page.locator("#teeth button").all()]
+    assert all(box["width"] >= 24 and box["height"] >= 24 for box in boxes)
+    chart_tooth(page, 28).tap()
+    expect(page.locator("#tooth-detail")).to_contain_text("28, ")
+    assert page.evaluate("document.documentElement.scrollWidth") <= phone["width"]
+    page.close()
 
 
 def test_a_cut_picture_has_all_numbers_even_on_a_small_screen(page: Page, phantom_png: bytes) -> None:
@@ -324,21 +429,43 @@ def test_the_page_says_which_file_is_on_show_even_while_it_waits(page: Page, pha
     page.route(SEGMENT, lambda route: held.append(route))
     with page.expect_request(SEGMENT):
         page.locator("#file").set_input_files({"name": "Ann.png", "mimeType": "image/png", "buffer": phantom_png})
-    expect(page.locator("#description")).to_have_text("Ann.png")
+    expect(page.locator("#file-name")).to_have_text("Ann.png")
 
     held[0].continue_()
     expect(page.locator("body")).to_have_attribute("data-state", "done")
-    expect(page.locator("#description")).to_contain_text(re.compile("^Ann.png, "))
+    expect(page.locator("#file-name")).to_have_text("Ann.png")
+    expect(page.locator("#description")).to_contain_text(re.compile(r"^\d+ . \d+, PNG"))
+
+
+@pytest.mark.parametrize("width", [1440, 320])
+def test_a_long_file_name_is_seen_whole(page: Page, phantom_png: bytes, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 640})
+    name = f"{'Mustermann' * 15}.png"
+    choose_and_read(page, phantom_png, name)
+
+    shown = page.locator("#file-name")
+    expect(shown).to_have_text(name)
+    box = shown.bounding_box()
+    assert box is not None
+    assert shown.evaluate("name => name.scrollWidth <= name.clientWidth")
+    assert box["x"] + box["width"] <= width
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def test_on_paper_are_the_file_and_its_teeth_on_one_light_page_without_controls(page: Page, phantom_png: bytes) -> None:
     page.emulate_media(color_scheme="dark")
     choose_and_read(page, phantom_png, "Ann.png")
 
+    page.get_by_role("radio", name="Universal").check()
+
     assert len(re.findall(rb"/Type\s*/Page\b", page.pdf(format="A4"))) == 1
     page.emulate_media(media="print", color_scheme="dark")
-    for part in ("#description", "#verdict", "#picture", "#chart"):
+    for part in ("#file-name", "#verdict", "#picture", "#chart"):
         expect(page.locator(part)).to_be_visible()
+    expect(page.locator("#printed")).to_have_text(
+        re.compile(r"^Printed on \d+ \w+ \d{4} at \d\d:\d\d, with Universal numbers$")
+    )
+    expect(page.get_by_role("heading", name="Dental chart, Universal numbers")).to_be_visible()
     expect(page.get_by_role("button", name="Save")).to_have_count(0)
     expect(page.get_by_role("slider")).to_have_count(0)
     expect(page.locator("body")).to_have_css("color", "rgb(20, 33, 42)")
@@ -399,6 +526,65 @@ def test_of_several_files_none_is_taken_and_the_page_says_so(page: Page) -> None
 
     expect(page.get_by_role("alert")).to_contain_text("One radiograph at a time")
     expect(page.locator("body")).to_have_attribute("data-state", "empty")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("alert")).to_be_empty()
+
+
+WORDS = """() => {
+    const transfer = new DataTransfer();
+    transfer.setData("text/plain", "https://example.org/radiograph.png");
+    return transfer;
+}"""
+
+
+@pytest.mark.parametrize("way", ["drop", "paste"])
+def test_words_that_are_dropped_or_pasted_are_refused_in_a_sentence_that_leaves_the_radiograph(
+    page: Page, phantom_png: bytes, way: str
+) -> None:
+    choose_and_read(page, phantom_png)
+    words = page.evaluate_handle(WORDS)
+    if way == "drop":
+        page.locator("body").dispatch_event("drop", {"dataTransfer": words})
+    else:
+        page.evaluate("clipboardData => document.dispatchEvent(new ClipboardEvent('paste', { clipboardData }))", words)
+
+    expect(page.get_by_role("alert")).to_contain_text("not text or a link")
+    page.get_by_role("button", name="Close").press("Enter")
+    expect(page.get_by_role("alert")).to_be_empty()
+    expect(page.locator("#choose-another")).to_be_focused()
+    assert drawn(page)
+
+
+def test_a_dicom_file_without_an_ending_can_be_chosen_and_keeps_its_name(page: Page, phantom_png: bytes) -> None:
+    assert page.locator("#file").get_attribute("accept") is None
+    choose_and_read(page, phantom_png, "1.2.840.113619.2.5")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save JSON").click()
+    assert download.value.suggested_filename == "1.2.840.113619.2.5.json"
+
+
+def test_cleared_nothing_of_a_radiograph_is_left_on_the_page(page: Page, phantom_png: bytes) -> None:
+    choose_and_read(page, phantom_png, "Ann.png")
+    source = page.locator("#radiograph").get_attribute("src")
+    tab_until_focused(page, "#clear")
+    page.keyboard.press("Enter")
+
+    expect(page.locator("body")).to_have_attribute("data-state", "empty")
+    expect(page.locator("#choose")).to_be_focused()
+    expect(page.locator("#clear")).to_be_hidden()
+    expect(page.get_by_role("status")).to_be_empty()
+    assert "Ann" not in page.content()
+    assert drawn(page) == set()
+    expect(page.locator("#teeth [data-state='unknown']")).to_have_count(32)
+    for part in ("#verdict-title", "#verdict-summary", "#findings", "#time-table"):
+        expect(page.locator(part)).to_be_empty()
+    loads = (
+        "src => { const image = new Image(); image.src = src; return image.decode().then(() => true, () => false); }"
+    )
+    assert not page.evaluate(loads, source)
+
+    choose_and_read(page, phantom_png)
+    assert drawn(page)
 
 
 @pytest.mark.parametrize(("what", "is_taken"), [("Files", True), ("text/plain", False)])
@@ -459,6 +645,23 @@ def test_the_opacity_slider_takes_the_overlay_from_nothing_to_full(page: Page, p
     expect(picture_tooth(page, fdi)).to_have_css("fill-opacity", "0.95")
 
 
+def test_an_overlay_dimmed_for_one_radiograph_is_back_for_the_next(page: Page, phantom_png: bytes) -> None:
+    choose_and_read(page, phantom_png)
+    slider = page.get_by_role("slider", name="Overlay")
+    save_overlay = page.get_by_role("button", name="Save overlay")
+    slider.press("Home")
+    expect(save_overlay).to_be_disabled()
+    expect(save_overlay).to_have_accessible_description(re.compile("no overlay to save"))
+    slider.press("ArrowRight")
+    expect(save_overlay).to_be_enabled()
+
+    slider.press("Home")
+    choose_and_read(page, phantom_png)
+    expect(slider).to_have_value("45")
+    expect(page.locator("#opacity-value")).to_have_text("45 %")
+    expect(save_overlay).to_be_enabled()
+
+
 def test_tooth_numbers_can_be_taken_off_the_picture(page: Page, phantom_png: bytes) -> None:
     choose_and_read(page, phantom_png)
     number = page.locator("#picture text").first
@@ -513,9 +716,10 @@ def test_the_universal_numbering_renumbers_picture_and_chart(page: Page, phantom
     answer = choose_and_read(page, phantom_png)
     page.get_by_role("radio", name="Universal").check()
 
-    assert set(page.locator("#picture text").all_text_contents()) == {
+    assert {number.rstrip("?") for number in page.locator("#picture text").all_text_contents()} == {
         str(each["universal"]) for each in answer["teeth"]
     }
+    expect(page.get_by_role("grid", name="Dental chart, Universal numbers")).to_be_visible()
     numbers = [int(number.rstrip("?")) for number in page.locator("#teeth button").all_text_contents()]
     assert numbers == [*range(1, 17), *range(32, 16, -1)]
     for tooth in answer["teeth"]:
@@ -528,9 +732,11 @@ def test_the_missing_teeth_are_listed_in_the_chosen_numbering_which_the_next_vis
     answer_with(page, missing=[16, 36])
     choose_and_read(page, phantom_png)
 
-    expect(page.get_by_text("Missing: 16, 36", exact=True)).to_be_visible()
+    expect(page.locator("#verdict").get_by_text("Missing: 16, 36", exact=True)).to_be_visible()
+    expect(page.get_by_role("status")).to_contain_text(re.compile(r"FDI numbers\..+Missing: 16, 36\."))
     page.get_by_role("radio", name="Universal").check()
-    expect(page.get_by_text("Missing: 3, 19", exact=True)).to_be_visible()
+    expect(page.locator("#verdict").get_by_text("Missing: 3, 19", exact=True)).to_be_visible()
+    expect(page.get_by_role("status")).to_have_text(re.compile(r"^Universal numbers\..+Missing: 3, 19\."))
     page.reload()
     expect(page.get_by_role("radio", name="Universal")).to_be_checked()
 
@@ -612,13 +818,18 @@ def test_the_saved_json_is_the_answer(page: Page, phantom_png: bytes, tmp_path: 
 
 
 def test_a_text_file_named_png_is_answered_with_the_services_own_sentence(page: Page) -> None:
-    problem = choose(page, b"This is a letter, not a radiograph.", "radiograph.png").json()
+    problem = choose(page, b"This is a letter, not a radiograph.", "letter.png").json()
 
     alert = page.get_by_role("alert")
     expect(alert).to_contain_text(problem["title"])
     expect(alert).to_contain_text(problem["detail"])
+    expect(alert).to_contain_text("letter.png")
     expect(page.get_by_role("button", name="Choose a radiograph")).to_be_focused()
     expect(page.get_by_role("button", name="Try again")).to_have_count(0)
+    page.get_by_role("button", name="Close").press("Enter")
+    expect(alert).to_be_empty()
+    expect(page.locator("body")).to_have_attribute("data-state", "empty")
+    expect(page.get_by_role("button", name="Choose a radiograph")).to_be_focused()
 
 
 def test_an_empty_file_is_named_as_such(page: Page) -> None:
@@ -718,9 +929,12 @@ def test_a_long_wait_can_be_cancelled_and_has_an_end(page: Page, phantom_png: by
     page.get_by_role("button", name="Cancel").press("Enter")
     expect(page.get_by_role("button", name="Choose a radiograph")).to_be_focused()
 
-    page.evaluate("() => { AbortSignal.timeout = () => AbortSignal.abort(); }")
+    page.evaluate("() => { AbortSignal.timeout = (ms) => { window.patience = ms; return AbortSignal.abort(); } }")
     page.locator("#file").set_input_files(radiograph)
-    expect(page.get_by_role("alert")).to_contain_text("No answer within a minute")
+    expect(page.get_by_role("alert")).to_contain_text("No answer for more than a minute")
+    expect(page.get_by_role("alert")).to_contain_text("The network may be too slow")
+    # A minute for the service, and a second for each 250 kB on the way to it.
+    assert page.evaluate("window.patience") == pytest.approx(60_000 + len(phantom_png) / 250, abs=1)
     expect(page.get_by_role("button", name="Try again")).to_be_visible()
 
 
@@ -846,16 +1060,29 @@ def test_the_page_has_a_language_landmarks_and_headings_in_order(page: Page, pha
 
 
 @pytest.mark.parametrize(
-    ("width", "height"), [(1920, 1080), (1440, 900), (1366, 625), (1120, 700), (800, 600), (390, 844)]
+    ("width", "height"),
+    [(1920, 1080), (1440, 900), (1366, 768), (1280, 720), (1366, 625), (1120, 700), (800, 600), (390, 844)],
 )
-def test_no_screen_needs_scrolling_for_the_picture_nor_a_wide_one_for_the_chart(
+def test_no_screen_needs_scrolling_for_the_picture_nor_a_wide_and_high_one_for_the_chart(
     page: Page, phantom_png: bytes, width: int, height: int
 ) -> None:
     page.set_viewport_size({"width": width, "height": height})
     choose_and_read(page, phantom_png)
 
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    for part in ["#picture", "#chart"] if width >= 1100 else ["#picture"]:
+    for part in ["#picture", "#chart"] if width >= 1100 and height >= 720 else ["#picture"]:
         box = page.locator(part).bounding_box()
         assert box is not None
         assert box["y"] + box["height"] <= height
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 593), (1366, 625), (1120, 700)])
+def test_on_a_low_screen_the_picture_is_as_wide_as_its_frame(
+    page: Page, phantom_png: bytes, width: int, height: int
+) -> None:
+    page.set_viewport_size({"width": width, "height": height})
+    image = choose_and_read(page, phantom_png)["image"]
+
+    box = page.locator("#picture").bounding_box()
+    assert box is not None
+    assert box["width"] / box["height"] == pytest.approx(image["width"] / image["height"], rel=0.01)

@@ -1,7 +1,7 @@
 // The chairside page: takes a radiograph in, asks the service, and shows the answer.
 
 import { Chart } from "./chart.js";
-import { cannotBeRead } from "./dentition.js";
+import { cannotBeRead, nameOfNumbering } from "./dentition.js";
 import { byId } from "./dom.js";
 import { numbering, onNumbering } from "./numbering.js";
 import { Picture } from "./picture.js";
@@ -9,8 +9,9 @@ import { clearProblem, showProblem } from "./problem.js";
 import { save } from "./save.js";
 import { mask, overlay, Problem, segment } from "./service.js";
 import { clearTimings, showTimings } from "./timings.js";
+import { degreesToUpright } from "./turn.js";
 import { browserShows, inMemory, onRadiograph } from "./upload.js";
-import { showBusy, showCounts, showVerdict } from "./verdict.js";
+import { clearVerdict, showBusy, showCounts, showVerdict } from "./verdict.js";
 
 const LATE_MS = 3000;
 
@@ -25,16 +26,26 @@ const picture = new Picture(point, pick);
 const chart = new Chart(point, pick);
 const opacity = byId("opacity");
 
-onRadiograph(take, explain);
-onNumbering(renumber);
+onRadiograph(take, (problem) => explain(problem));
+onNumbering(() => {
+  renumber();
+  // The status line still has the old numbers.
+  if (answer && !cannotBeRead(answer)) byId("status").textContent = showCounts(answer, numbering()).join(" ");
+});
 opacity.addEventListener("input", showOpacity);
 byId("numbers").addEventListener("change", showNumbers);
-byId("cancel").addEventListener("click", cancel);
+for (const id of ["cancel", "clear"]) byId(id).addEventListener("click", clear);
 byId("download-overlay").addEventListener("click", () => saveImage("overlay", asSeen, "overlay.jpg"));
 byId("download-mask").addEventListener("click", () => saveImage("mask", mask, "mask.png"));
 byId("download-json").addEventListener("click", saveAnswer);
 document.addEventListener("keydown", (event) => {
-  if (event.key === "Escape") pick(null);
+  if (event.key !== "Escape") return;
+  if (byId("problem").hasChildNodes()) dismiss();
+  else pick(null);
+});
+addEventListener("beforeprint", () => {
+  const now = new Date().toLocaleString("en-GB", { dateStyle: "long", timeStyle: "short" });
+  byId("printed").textContent = `Printed on ${now}, with ${nameOfNumbering(numbering())}`;
 });
 // A browser that goes back to the page sets the controls as they were, later than this module runs.
 addEventListener("pageshow", () => {
@@ -73,7 +84,9 @@ function beBusy() {
   picture.show(null); // the last patient's does not stay over this one's name
   clearTimings();
   chart.fill(null, numbering());
-  describe(radiograph.name);
+  opacity.value = opacity.defaultValue; // nor does an overlay that was dimmed for the last one's sake
+  showOpacity();
+  describe(radiograph.name, "");
   byId("picture").setAttribute("aria-busy", "true");
   enter("busy", showBusy(false));
   late = setTimeout(() => (byId("status").textContent = showBusy(true)), LATE_MS);
@@ -87,7 +100,7 @@ function present({ answer: { overlay: _, ...rest }, roundTripMs }) {
   showTimings(answer.timings_ms, roundTripMs);
   const { image, model } = answer;
   const format = `${image.format.toUpperCase()}, ${image.bits_stored} bit`;
-  describe(`${radiograph.name}, ${image.width} × ${image.height}, ${format}`);
+  describe(radiograph.name, `${image.width} × ${image.height}, ${format}`);
   byId("model").textContent = `Model ${model.name}, version ${model.version}, ${model.precision} on ${model.provider}`;
   enter("done", showVerdict(answer, numbering()));
 }
@@ -95,23 +108,35 @@ function present({ answer: { overlay: _, ...rest }, roundTripMs }) {
 function fail(fault) {
   picture.show(null);
   enter("problem", "");
-  explain(fault, () => take(radiograph));
+  explain(fault, { tryAgain: () => take(radiograph), fileName: radiograph.name });
 }
 
-function cancel() {
+function clear() {
   asking.abort();
+  radiograph = answer = pointed = picked = null;
   picture.show(null);
+  chart.fill(null, numbering());
+  clearTimings();
+  clearVerdict();
+  describe("", "");
   enter("empty", "");
 }
 
-function explain(fault, tryAgain, title) {
+function explain(fault, ways = {}) {
   const unforeseen = { title: "The page could not show the answer", detail: String(fault), status: 0 };
-  showProblem(fault instanceof Problem ? fault : new Problem(unforeseen), tryAgain, title);
+  showProblem(fault instanceof Problem ? fault : new Problem(unforeseen), { dismiss, ...ways });
 }
 
-function describe(words) {
-  byId("description").textContent = words;
-  byId("description").title = words; // where there is no room for all of it
+function dismiss() {
+  if (document.body.dataset.state === "problem") return clear();
+  const focused = document.activeElement;
+  clearProblem();
+  keepFocus(focused);
+}
+
+function describe(name, facts) {
+  byId("file-name").textContent = name;
+  byId("description").textContent = facts;
 }
 
 function enter(state, status) {
@@ -120,16 +145,28 @@ function enter(state, status) {
   clearProblem();
   document.body.dataset.state = state;
   if (state !== "busy") byId("picture").removeAttribute("aria-busy");
-  const hasTeeth = state === "done" && !cannotBeRead(answer);
-  for (const id of ["download-overlay", "download-mask"]) {
-    byId(id).disabled = !hasTeeth;
-    byId(id).ariaDisabled = null;
-  }
-  byId("download-json").disabled = state !== "done";
+  for (const id of ["download-overlay", "download-mask"]) byId(id).ariaDisabled = null;
+  offerToSave();
   byId("status").textContent = status;
-  // What had the focus may have gone; the keyboard goes on where the next radiograph is chosen.
+  keepFocus(focused);
+}
+
+// What had the focus may have gone; the keyboard goes on where the next radiograph is chosen.
+function keepFocus(focused) {
   if (focused.checkVisibility()) return;
-  byId(["busy", "done"].includes(state) ? "choose-another" : "choose").focus();
+  byId(["busy", "done"].includes(document.body.dataset.state) ? "choose-another" : "choose").focus();
+}
+
+function offerToSave() {
+  const hasTeeth = answer !== null && !cannotBeRead(answer);
+  const isBare = opacity.value === "0"; // an overlay of nothing would be the radiograph alone
+  byId("download-overlay").disabled = !hasTeeth || isBare;
+  byId("download-mask").disabled = !hasTeeth;
+  byId("download-json").disabled = answer === null;
+  const note = hasTeeth && degreesToUpright(answer) ? "Overlay and mask are saved as the file lies, not upright." : "";
+  byId("save-note").textContent = note;
+  byId("download-mask").title = note;
+  byId("download-overlay").title = hasTeeth && isBare ? "At 0 % there is no overlay to save." : note;
 }
 
 function point(fdi) {
@@ -164,6 +201,7 @@ function showOpacity() {
   byId("picture").style.setProperty("--opacity", String(opacity.value / 100));
   byId("opacity-value").textContent = `${opacity.value} %`;
   opacity.setAttribute("aria-valuetext", `${opacity.value} %`);
+  offerToSave();
 }
 
 function asSeen(file) {
@@ -180,7 +218,8 @@ async function saveImage(what, ask, ending) {
   try {
     save(await ask(file), file, ending);
   } catch (fault) {
-    if (file === radiograph) explain(fault, () => saveImage(what, ask, ending), `The ${what} could not be saved`);
+    if (file !== radiograph) return;
+    explain(fault, { tryAgain: () => saveImage(what, ask, ending), title: `The ${what} could not be saved` });
   } finally {
     if (file === radiograph) button.ariaDisabled = null;
   }

@@ -1,13 +1,15 @@
 // The dental chart: a grid of 32 teeth with one tab stop, walked with the arrow keys.
 
-import { kindOf, LOWER_JAW, nameOf, numberIn, stateOf, UPPER_JAW } from "./dentition.js";
+import { kindOf, LOWER_JAW, nameOf, nameOfNumbering, numberIn, stateOf, UPPER_JAW } from "./dentition.js";
 import { byId, html, svg } from "./dom.js";
 
 const JAWS = [
   { name: "Upper jaw", teeth: UPPER_JAW },
   { name: "Lower jaw", teeth: LOWER_JAW },
 ];
-const HINT = "Point at a tooth, or use the arrow keys.";
+const HINT = matchMedia("(hover: none)").matches
+  ? "Tap a tooth to read about it."
+  : "Point at a tooth, or use the arrow keys.";
 
 export class Chart {
   #detail = byId("tooth-detail");
@@ -69,6 +71,7 @@ export class Chart {
   fill(answer, numbering) {
     this.#answer = answer;
     this.#numbering = numbering;
+    byId("chart-title").textContent = `Dental chart, ${nameOfNumbering(numbering)}`;
     for (const [fdi, button] of this.#buttons) {
       button.dataset.state = stateOf(answer, fdi).state;
       button.setAttribute("aria-label", this.#words(fdi));

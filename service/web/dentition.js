@@ -30,6 +30,15 @@ export function numberIn(numbering, fdi) {
 }
 
 /**
+ * What a numbering is called, such as "FDI numbers".
+ * @param {string} numbering
+ * @returns {string}
+ */
+export function nameOfNumbering(numbering) {
+  return numbering === "fdi" ? "FDI numbers" : "Universal numbers";
+}
+
+/**
  * The tooth's name, such as "lower left first molar".
  * @param {number} fdi
  * @returns {string}
@@ -57,8 +66,18 @@ export function cannotBeRead(answer) {
 }
 
 /**
- * What an answer says of one tooth: "present", "uncertain", "missing", or "unknown" without an answer or where the
- * picture cannot be read.
+ * The FDI numbers of the missing teeth: those that are plainly missing, and those that are perhaps there, since a tooth
+ * beside them is uncertain and may bear the wrong number.
+ * @param {Object} answer
+ * @returns {{plainly: number[], perhaps: number[]}}
+ */
+export function missingFrom({ missing, missing_uncertain: perhaps = [] }) {
+  return { plainly: missing.filter((fdi) => !perhaps.includes(fdi)), perhaps };
+}
+
+/**
+ * What an answer says of one tooth: "present", "uncertain", "missing", "perhaps-missing", or "unknown" without an
+ * answer or where the picture cannot be read.
  * @param {?Object} answer
  * @param {number} fdi
  * @returns {{state: string, words: string}}
@@ -67,6 +86,9 @@ export function stateOf(answer, fdi) {
   if (!answer) return { state: "unknown", words: "no answer yet" };
   if (cannotBeRead(answer)) return { state: "unknown", words: "not known: this picture cannot be read" };
   const tooth = answer.teeth.find((each) => each.fdi === fdi);
+  if (!tooth && missingFrom(answer).perhaps.includes(fdi)) {
+    return { state: "perhaps-missing", words: "perhaps missing: a neighbouring tooth is uncertain" };
+  }
   if (!tooth) return { state: "missing", words: "missing: not found on this picture" };
   // To ten-thousandths, as it is sent, since 100 * 0.29 is less than 29; then down, so that nothing is called certain.
   const percent = `${Math.floor(Math.round(1e4 * tooth.confidence) / 100)} %`;

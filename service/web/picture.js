@@ -76,7 +76,8 @@ export class Picture {
    */
   number(numbering) {
     for (const text of this.#overlay.querySelectorAll("text")) {
-      text.textContent = numberIn(numbering, Number(text.dataset.fdi));
+      const doubt = text.classList.contains("uncertain") ? "?" : "";
+      text.textContent = numberIn(numbering, Number(text.dataset.fdi)) + doubt;
     }
   }
 
@@ -122,13 +123,16 @@ function medianWidth(teeth) {
 
 function shape(tooth) {
   const d = tooth.polygons.map((ring) => `M${ring.map((point) => point.join(" ")).join("L")}Z`).join("");
-  const certainty = tooth.uncertain ? "uncertain" : "present";
-  return svg("path", { d, class: `shape ${kindOf(tooth.fdi)} ${certainty}`, "data-fdi": String(tooth.fdi) });
+  return svg("path", { d, class: `shape ${kindOf(tooth.fdi)} ${certainty(tooth)}`, "data-fdi": String(tooth.fdi) });
 }
 
 function label(tooth) {
   const [x, y] = centroid(tooth.polygons.reduce((most, ring) => (area(ring) > area(most) ? ring : most)));
-  return svg("text", { x: x.toFixed(1), y: y.toFixed(1), "data-fdi": String(tooth.fdi) });
+  return svg("text", { x: x.toFixed(1), y: y.toFixed(1), class: certainty(tooth), "data-fdi": String(tooth.fdi) });
+}
+
+function certainty({ uncertain }) {
+  return uncertain ? "uncertain" : "present";
 }
 
 function area(ring) {

@@ -3,6 +3,7 @@
 const WORTH_TRYING_AGAIN = [0, 429, 500, 502, 503, 504];
 const NO_ANSWER = 0; // the status of what never came
 const PATIENCE_MS = 60_000; // the service gives up sooner, and says so
+const SLOWEST_BYTES_PER_MS = 250; // 2 Mbit/s: a slow network gets time of its own to carry the radiograph
 
 const JSON_ANSWER = { type: "application/json", read: (response) => response.json() };
 const IMAGE = { type: "image/", read: (response) => response.blob() };
@@ -63,7 +64,7 @@ export function overlay(radiograph, opacity) {
 }
 
 async function post(path, body, wanted, given = new AbortController().signal) {
-  const late = AbortSignal.timeout(PATIENCE_MS);
+  const late = AbortSignal.timeout(PATIENCE_MS + Math.round(body.size / SLOWEST_BYTES_PER_MS));
   const signal = AbortSignal.any([given, late]);
   try {
     // The service redirects nobody; a login that stands before it may.
@@ -102,8 +103,10 @@ function whyNot(status) {
 
 function tooLate() {
   return new Problem({
-    title: "No answer within a minute",
-    detail: "The service or the way to it is overloaded; try again, and restart panoseg if that does not help.",
+    title: "No answer for more than a minute",
+    detail:
+      "The network may be too slow for a file of this size, or the service is overloaded; try again, and restart " +
+      "panoseg if other files get no answer either.",
     status: NO_ANSWER,
   });
 }

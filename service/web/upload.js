@@ -3,6 +3,7 @@
 import { byId } from "./dom.js";
 import { Problem } from "./service.js";
 
+const NO_FILE = { title: "That is no radiograph", detail: "Drop or paste a file or a picture, not text or a link." };
 const SEVERAL = { title: "One radiograph at a time", detail: "Choose or drop a single file." };
 
 /**
@@ -15,6 +16,7 @@ export function onRadiograph(take, refuse) {
     if (files.length === 1) take(files[0]);
     if (files.length > 1) refuse(new Problem(SEVERAL));
   };
+  const onlyOrNone = (files) => (files.length ? only(files) : refuse(new Problem(NO_FILE)));
   const input = byId("file");
   for (const id of ["choose", "choose-another"]) byId(id).addEventListener("click", () => input.click());
   input.addEventListener("change", () => {
@@ -32,9 +34,9 @@ export function onRadiograph(take, refuse) {
   document.addEventListener("drop", (event) => {
     event.preventDefault();
     document.body.classList.remove("dragging");
-    only(event.dataTransfer.files);
+    onlyOrNone(event.dataTransfer.files);
   });
-  document.addEventListener("paste", (event) => only(event.clipboardData.files));
+  document.addEventListener("paste", (event) => onlyOrNone(event.clipboardData.files));
 }
 
 /**

@@ -1,17 +1,18 @@
 // The verdict on a picture, its teeth in numbers, and what was noticed about the picture.
 
-import { cannotBeRead, numberIn } from "./dentition.js";
+import { cannotBeRead, missingFrom, nameOfNumbering, numberIn } from "./dentition.js";
 import { byId, html } from "./dom.js";
 import { degreesToUpright } from "./turn.js";
 
 // Another exposure would mend none of these.
 const ERRORS = {
-  "upside-down": { kind: "turn", title: "Turn it" },
-  sideways: { kind: "turn", title: "Turn it" },
+  "upside-down": { kind: "turn", title: "Turn it", titleShownUpright: "Was upside-down" },
+  sideways: { kind: "turn", title: "Turn it", titleShownUpright: "Was on its side" },
   "not-a-panoramic": { kind: "unreadable", title: "Cannot be read" },
 };
 const CHECK = { kind: "check", title: "Check the picture" };
 const USE = { kind: "use", title: "Can be used" };
+const SHOWN_UPRIGHT = "Shown upright here; a saved mask or overlay lies as the file does.";
 const NO_FINDING = "Nothing to object to. Only the picture is judged here, not the teeth.";
 
 /**
@@ -22,24 +23,24 @@ const NO_FINDING = "Nothing to object to. Only the picture is judged here, not t
  */
 export function showVerdict(answer, numbering) {
   const { findings } = answer.quality;
-  const { kind, title } = verdictOn(answer.quality);
+  const { kind, title } = verdictOn(answer);
   set(kind, title);
   const counts = showCounts(answer, numbering);
-  const items = findings.map((each) => finding(each, answer));
+  const items = findings.map((each) => item(each, answer));
   byId("findings").replaceChildren(...(items.length ? items : [html("li", { class: "none" }, NO_FINDING)]));
-  return [title, ...counts].map((each) => `${each}.`).concat(findings.map(({ message }) => message)).join(" ");
+  return [`${title}.`, ...counts, ...findings.flatMap((each) => sentences(each, answer))].join(" ");
 }
 
 /**
- * Says how many teeth were found, and which are uncertain and which missing, in a numbering.
+ * Says how many teeth were found, and which are uncertain, missing or perhaps missing, in a numbering.
  * @param {Object} answer
  * @param {string} numbering
- * @returns {string[]} the same
+ * @returns {string[]} the same in sentences, after the numbering's name
  */
 export function showCounts(answer, numbering) {
   const counts = cannotBeRead(answer) ? [] : countsOf(answer, numbering);
   byId("verdict-summary").replaceChildren(...counts.map((each) => html("p", {}, each)));
-  return counts;
+  return counts.length ? [nameOfNumbering(numbering), ...counts].map((each) => `${each}.`) : [];
 }
 
 /**
@@ -56,9 +57,15 @@ export function showBusy(late) {
   return title;
 }
 
-function verdictOn({ suitable, findings }) {
-  const errors = findings.filter(({ code }) => code in ERRORS);
-  if (errors.length) return ERRORS[errors[0].code];
+/** Takes the answer's verdict, counts and findings away. */
+export function clearVerdict() {
+  for (const id of ["verdict-title", "verdict-summary", "findings"]) byId(id).replaceChildren();
+}
+
+function verdictOn(answer) {
+  const { suitable, findings } = answer.quality;
+  const error = findings.find(({ code }) => code in ERRORS);
+  if (error) return { kind: ERRORS[error.code].kind, title: titleOf(error, answer) };
   return suitable && !findings.length ? USE : CHECK;
 }
 
@@ -69,16 +76,31 @@ function set(kind, title) {
   byId("cancel").hidden = true;
 }
 
-function countsOf({ teeth, missing }, numbering) {
+function countsOf(answer, numbering) {
+  const { teeth } = answer;
+  const { plainly, perhaps } = missingFrom(answer);
   const list = (numbers) => numbers.map((fdi) => numberIn(numbering, fdi)).sort((a, b) => a - b).join(", ");
   const uncertain = list(teeth.filter((tooth) => tooth.uncertain).map(({ fdi }) => fdi));
   const found = `${teeth.length} ${teeth.length === 1 ? "tooth" : "teeth"} found`;
-  return [uncertain ? `${found} (uncertain: ${uncertain})` : found, `Missing: ${list(missing) || "none"}`];
+  const counts = [uncertain ? `${found} (uncertain: ${uncertain})` : found, `Missing: ${list(plainly) || "none"}`];
+  return perhaps.length ? [...counts, `Perhaps missing: ${list(perhaps)}`] : counts;
 }
 
-function finding({ code, severity, message }, answer) {
-  const isTurned = ERRORS[code]?.kind === "turn" && degreesToUpright(answer) !== 0;
-  const paragraphs = isTurned ? [message, "Shown turned here; save it upright."] : [message];
-  const title = html("strong", {}, ERRORS[code]?.title ?? "Warning");
-  return html("li", { class: severity }, title, ...paragraphs.map((each) => html("p", {}, each)));
+function item(finding, answer) {
+  const title = html("strong", {}, titleOf(finding, answer));
+  const paragraphs = sentences(finding, answer).map((each) => html("p", {}, each));
+  return html("li", { class: finding.severity }, title, ...paragraphs);
+}
+
+function titleOf(finding, answer) {
+  const { title = "Warning", titleShownUpright } = ERRORS[finding.code] ?? {};
+  return isShownUpright(finding, answer) ? titleShownUpright : title;
+}
+
+function sentences(finding, answer) {
+  return isShownUpright(finding, answer) ? [finding.message, SHOWN_UPRIGHT] : [finding.message];
+}
+
+function isShownUpright({ code }, answer) {
+  return ERRORS[code]?.kind === "turn" && degreesToUpright(answer) !== 0;
 }
