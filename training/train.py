@@ -3,7 +3,6 @@
 import csv
 import logging
 import warnings
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,7 +30,7 @@ from training.config import Config, ConfigError, load_config
 from training.data import Splits, load_splits
 from training.data.leaks import refuse_leaks
 from training.data.loader import ToothData
-from training.data.numbering import number_splits
+from training.data.numbering import number_teeth
 from training.data.splits import has_test, refuse_unfit
 from training.task import ToothTask
 
@@ -166,7 +165,7 @@ def _load_data(config: Config, allow_leaks: bool) -> Splits:
     refuse_unfit(splits, config)
     if checked:
         refuse_leaks(splits)
-    return number_splits(replace(splits, test=()), config)
+    return Splits(train=number_teeth(splits.train, config), val=number_teeth(splits.val, config), test=())
 
 
 def train_or_go_on(config: Config, runs: Path) -> Path:
