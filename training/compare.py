@@ -10,8 +10,8 @@ from typing import Any, Final
 import numpy as np
 
 from training.config import Config, ConfigError
+from training.intervals import bootstrap_difference
 from training.measure import COMPARED_MEASURES, MeasuredRun, measure_run, stack_figures
-from training.metrics import bootstrap_difference
 from training.tables import markdown_table, refuse_markdown, write_result
 
 _SEED: Final = 0

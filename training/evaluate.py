@@ -20,17 +20,8 @@ from service.settings import Settings
 from training.config import load_config
 from training.data import DataError, Sample, load_split
 from training.data.samples import are_numbered
-from training.metrics import (
-    Counts,
-    ToothAgreement,
-    bootstrap_interval,
-    dice,
-    iou,
-    match_missing,
-    match_teeth,
-    pixel_accuracy,
-    right_teeth,
-)
+from training.intervals import bootstrap_interval
+from training.metrics import Counts, ToothAgreement, dice, iou, match_missing, match_teeth, pixel_accuracy, right_teeth
 from training.metrics_file import add_figures, calibration_sha256, choose_file, describe_measurement
 from training.pixels import Labels
 from training.reliability import (

@@ -23,7 +23,8 @@ from training.data.numbering import number_teeth
 from training.data.samples import TOOTH, lacks_numbers
 from training.evaluate import PictureScore
 from training.graph import Familiarity, ServiceGraph
-from training.metrics import Figures, ToothAgreement, dice, iou, match_teeth, pixel_accuracy
+from training.intervals import Figures
+from training.metrics import ToothAgreement, dice, iou, match_teeth, pixel_accuracy
 from training.network import ToothNetwork
 from training.pixels import Labels
 from training.thresholds import CLASSES, choose_thresholds

@@ -18,7 +18,8 @@ from service.segmenter import Segmenter
 from training.config import load_config
 from training.data import DataError, Sample, load_splits
 from training.evaluate import open_segmenter, segment_upload
-from training.metrics import dice, share_interval
+from training.intervals import share_interval
+from training.metrics import dice
 from training.metrics_file import add_figures, choose_file, describe_measurement
 from training.pixels import Labels, Picture
 from training.restorations import remove_all

@@ -16,7 +16,8 @@ from training.config import load_config
 from training.data import Sample, load_split
 from training.data.samples import are_numbered
 from training.evaluate import PictureScore, open_segmenter, score, segment_upload
-from training.metrics import Counts, bootstrap_difference, bootstrap_interval, f1_figures
+from training.intervals import bootstrap_difference, bootstrap_interval, f1_figures
+from training.metrics import Counts
 from training.metrics_file import STRESS, add_figures, choose_file, describe_measurement
 from training.stress_changes import STRESSES, UNCHANGED, Stress
 

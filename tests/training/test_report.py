@@ -21,7 +21,7 @@ from training.cli import app
 from training.config import Phase, load_config
 from training.data.samples import TOOTH, Sample
 from training.evaluate import PictureScore, describe_confidence, score, summarise
-from training.metrics import Figures
+from training.intervals import Figures
 from training.metrics_file import calibration_sha256, describe_data
 from training.phantom import draw_samples
 from training.reliability import JudgedTooth
