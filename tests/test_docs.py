@@ -36,7 +36,7 @@ def test_the_gpus_table_is_of_what_was_measured_beside_a_processor_and_where_som
     result["network"] = {"int8": {"options": {}, "batches": [], "error": "RuntimeError"}, "error": "OSError"}
     result["services"] = {"cuda": {"error": "SystemExit"}}
     failed = serving_figures.gpu()
-    assert "int8" not in failed
+    assert "| int8" not in failed
     assert failed.endswith("The service was not measured.\n")
 
 
