@@ -4,12 +4,11 @@
 
 It is made for a machine that is lent for minutes: what fails is written down with its error and does not end the run,
 the result file is written after each figure, and what there is no time left for is said to be left out. Each way to run
-the network is a process of its own, since an error on a GPU can spoil all that follows it in its process. With
-`--provider cpu` the same runs on a processor, to see that it runs.
+the network is a process of its own (`benchmarks.gpu_network`), since an error on a GPU can spoil all that follows it in
+its process. With `--provider cpu` the same runs on a processor, to see that it runs.
 """
 
 import argparse
-import ctypes
 import json
 import os
 import signal
@@ -20,34 +19,26 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-import cv2
 import numpy as np
-import numpy.typing as npt
 import onnxruntime
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.contenders import panoseg, running
+from benchmarks.gpu_network import SAID, WAYS, foreground_on_processor
 from benchmarks.load import form
-from benchmarks.measure import measure_callers, measure_formats, summary
+from benchmarks.measure import measure_callers, measure_formats
 from benchmarks.pictures import as_format, full_size_pictures
 from benchmarks.places import REPOSITORY, RESULTS, commit
 from service.machine import processor_name, usable_cores
-from service.memory import keep_freed_memory
-from service.model.package import ModelPackage, choose_package
-from service.model.prediction import OUTPUTS
-from service.model.providers import EXECUTION_PROVIDERS
-from service.model.runtimes import run_bound, run_with
+from service.model.package import choose_package
 
 RESULT: Final = RESULTS / "gpu.json"
-
-BATCHES: Final = (1, 16, 64, 8, 4, 32, 2)
-"""In the order of measuring: what there is no time for is missed least."""
 
 _SERVICE_SHARE: Final = 0.6
 """Of the run's time, beyond which the service on the GPU is given up."""
@@ -58,53 +49,12 @@ _FOR_A_SERVICE_S: Final = 15.0
 _FOR_A_WAY_S: Final = 6.0
 """What a way gets at least; without half of it left, it is not begun any more."""
 
-_LEAST_RUNS: Final = 20
-_LONGEST_S: Final = 2.0
-"""Of one size of batch, after which fewer runs will do."""
-
 _MOST_PICTURES: Final = 4
-_SAID: Final = 1500
-"""Characters of an error that are kept, its last."""
-
-_NHWC: Final = {"prefer_nhwc": "1"}
-_GRAPHS: Final = {"enable_cuda_graph": "1"}
-
-
-@dataclass(frozen=True, slots=True)
-class Way:
-    """One way to run the network.
-
-    Attributes:
-        precision: which of the package's files runs.
-        options: of ONNX Runtime's provider for CUDA.
-        batches: that it is measured with.
-    """
-
-    precision: str = "fp16"
-    options: dict[str, str] = field(default_factory=dict)
-    batches: tuple[int, ...] = BATCHES
-
-    @property
-    def graphs(self) -> bool:
-        """Whether the session keeps its work as CUDA graphs."""
-        return "enable_cuda_graph" in self.options
-
-
-WAYS: Final = {
-    "float16, NHWC and CUDA graphs": Way(options=_NHWC | _GRAPHS),
-    "float16": Way(),
-    "float16, NHWC": Way(options=_NHWC),
-    "float16, CUDA graphs": Way(options=_GRAPHS),
-    "int8": Way("int8", batches=(1, 16)),
-}
 
 
 def main() -> None:
     """Measure what there is time for."""
     chosen = _parse()
-    if chosen.way is not None:
-        _measure_way(chosen)
-        return
     # Ended by a signal, it still stops the servers that it started.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     begin = time.perf_counter()
@@ -144,9 +94,6 @@ def _parse() -> argparse.Namespace:
     arguments.add_argument("--quick", action="store_true", help="few runs, to see that it runs; figures mean little")
     arguments.add_argument("--commit", help="of the measured files, where they lie outside their repository")
     arguments.add_argument("--out", type=Path, default=RESULT)
-    # What the benchmark starts itself with, once for each way.
-    arguments.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
-    arguments.add_argument("--reference", type=Path, help=argparse.SUPPRESS)
     chosen = arguments.parse_args()
     chosen.models = chosen.models.resolve()
     return chosen
@@ -160,7 +107,7 @@ def _written_down(
     try:
         yield
     except errors as error:
-        into["error"] = f"{type(error).__name__}: {error}"[-_SAID:]
+        into["error"] = f"{type(error).__name__}: {error}"[-SAID:]
     write()
 
 
@@ -215,7 +162,7 @@ def _measure_network(
     with _written_down(network, write), tempfile.TemporaryDirectory() as folder:
         package = choose_package(chosen.models, None)
         reference = Path(folder) / "reference.npy"
-        np.save(reference, _foreground_on_processor(package))
+        np.save(reference, foreground_on_processor(package))
         for number, name in enumerate(WAYS):
             network[name] = {"options": WAYS[name].options, "batches": []}
             left = until - time.perf_counter()
@@ -238,7 +185,7 @@ def _run_way(name: str, chosen: argparse.Namespace, reference: Path, seconds: fl
     Raises:
         RuntimeError: it ended with an error.
     """
-    command = [sys.executable, "-m", "benchmarks.gpu", "--way", name, "--reference", str(reference)]
+    command = [sys.executable, "-m", "benchmarks.gpu_network", "--way", name, "--reference", str(reference)]
     command += ["--models", str(chosen.models), "--provider", chosen.provider, "--seconds", str(seconds)]
     command += ["--quick"] if chosen.quick else []
     with tempfile.TemporaryFile("w+", encoding="utf-8") as errors:
@@ -253,139 +200,11 @@ def _run_way(name: str, chosen: argparse.Namespace, reference: Path, seconds: fl
                     yield json.loads(line)
             if process.wait():
                 errors.seek(0)
-                raise RuntimeError(f"ended with {process.returncode}: {errors.read()[-_SAID:].strip()}")
+                raise RuntimeError(f"ended with {process.returncode}: {errors.read()[-SAID:].strip()}")
         finally:
             end.cancel()
             process.kill()
             process.wait()
-
-
-def _measure_way(chosen: argparse.Namespace) -> None:
-    """What the process of one way does: prints a line for the session and one for each size of batch."""
-    end = time.perf_counter() + chosen.seconds
-    keep_freed_memory()  # as the service does
-    way, package = WAYS[chosen.way], choose_package(chosen.models, None)
-    begin = time.perf_counter()
-    session = _open(package, way, chosen.provider)
-    opened = {"session_s": round(time.perf_counter() - begin, 2), "cudnn": _cudnn_version()}
-    _tell(opened | {"nodes_on_processor": _on_processor(session)} if chosen.provider == "cuda" else opened)
-    run = run_bound(session, chosen.provider, graphs=way.graphs)  # type: ignore[arg-type]
-    picture, reference = _known_picture(package), np.load(chosen.reference)
-    threshold = 255 * package.manifest.thresholds.foreground
-    for count in (1, 2) if chosen.quick else way.batches:
-        if time.perf_counter() > end:
-            _tell({"batch": count, "left_out": "no time was left"})
-            continue
-        try:
-            figures = _time_batch(run, session, count, picture.shape, quick=chosen.quick)
-            pictures = np.concatenate([_noise(count - 1, picture.shape), picture[np.newaxis]])
-            foreground = run(pictures)[OUTPUTS.index("foreground")][-1]
-            figures |= _compare(foreground, reference, threshold)
-        except Exception as error:  # whatever it is, another size may do
-            figures = {"error": f"{type(error).__name__}: {error}"[-_SAID:]}
-        _tell({"batch": count} | figures)
-
-
-class _Timed(onnxruntime.InferenceSession):
-    """A session that keeps the milliseconds of its latest run, which ends when the device is done."""
-
-    taken_ms = 0.0
-
-    def run_with_iobinding(
-        self, iobinding: onnxruntime.IOBinding, run_options: onnxruntime.RunOptions | None = None
-    ) -> None:
-        """ONNX Runtime's own."""
-        begin = time.perf_counter()
-        super().run_with_iobinding(iobinding, run_options)
-        self.taken_ms = 1000 * (time.perf_counter() - begin)
-
-
-def _open(package: ModelPackage, way: Way, provider: str) -> _Timed:
-    file = next(file for file in package.manifest.files if file.precision == way.precision)
-    settings = onnxruntime.SessionOptions()
-    options: dict[str, str] = {}
-    if provider == "cuda":
-        onnxruntime.preload_dlls()
-        settings.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
-        options = way.options
-    # Without the fallback, an error is told and does not become a session on the processor.
-    session = _Timed(
-        package.folder / file.path, settings, [(EXECUTION_PROVIDERS[provider], options)], enable_fallback=0
-    )
-    if session.get_providers()[0] != EXECUTION_PROVIDERS[provider]:
-        raise RuntimeError(f"the session holds {session.get_providers()}")
-    return session
-
-
-def _time_batch(
-    run: Callable[[npt.NDArray[np.uint8]], object], timed: _Timed, count: int, size: tuple[int, ...], *, quick: bool
-) -> dict[str, Any]:
-    """One size of batch, with copies to the device and back and without; other pictures each time."""
-    seconds, least = (0.0, 3) if quick else (0.4, _LEAST_RUNS)
-    pictures = _noise(count + 7, size)
-    begin = time.perf_counter()
-    run(pictures[:count])
-    first_s = time.perf_counter() - begin
-    for _ in range(1 if quick else 4):
-        run(pictures[:count])
-    whole: list[float] = []
-    device: list[float] = []
-    since = time.perf_counter()
-    while (passed := time.perf_counter() - since) < seconds or len(whole) < (least if passed < _LONGEST_S else 3):
-        first = len(whole) % 8
-        begin = time.perf_counter()
-        run(pictures[first : first + count])
-        whole.append(1000 * (time.perf_counter() - begin))
-        device.append(timed.taken_ms)
-    figures = {"first_run_s": round(first_s, 2), "run": summary(whole), "without_copies": summary(device)}
-    return figures | {"pictures_per_second": round(1000 * count / figures["run"]["p50_ms"], 1)}
-
-
-def _compare(
-    foreground: npt.NDArray[np.uint8], reference: npt.NDArray[np.uint8], threshold: float
-) -> dict[str, float | int]:
-    """Beside the int8 file on the processor: pixels on the same side of the threshold, and the largest difference."""
-    agree = (foreground >= threshold) == (reference >= threshold)
-    difference = np.abs(foreground.astype(int) - reference)
-    return {
-        "pixels_that_agree": round(float(agree.mean()), 6),
-        "largest_difference_of_foreground_of_255": int(difference.max()),
-    }
-
-
-def _foreground_on_processor(package: ModelPackage) -> npt.NDArray[np.uint8]:
-    session = _open(package, Way("int8"), "cpu")
-    foreground: npt.NDArray[np.uint8] = run_with(session)(_known_picture(package)[np.newaxis])[1][0]
-    return foreground
-
-
-def _known_picture(package: ModelPackage) -> npt.NDArray[np.uint8]:
-    picture = cv2.imread(str(package.folder / package.manifest.known_answer.picture), cv2.IMREAD_GRAYSCALE)
-    return np.asarray(picture, np.uint8)
-
-
-def _noise(count: int, size: tuple[int, ...]) -> npt.NDArray[np.uint8]:
-    return np.random.default_rng(count).integers(0, 256, (count, *size), np.uint8)
-
-
-def _cudnn_version() -> int | None:
-    try:
-        return int(ctypes.CDLL("libcudnn.so.9").cudnnGetVersion())
-    except (OSError, AttributeError):
-        return None
-
-
-def _on_processor(session: onnxruntime.InferenceSession) -> list[str] | str:
-    """Operators that the runtime left to the processor; CUDA graphs can do with none but shapes."""
-    try:
-        parts = session.get_provider_graph_assignment_info()
-        return sorted(node.op_type for part in parts if "CPU" in part.ep_name for node in part.get_nodes())
-    except Exception as error:  # new in ONNX Runtime, and no figure depends on it
-        return f"unknown: {error}"
-
-
-def _tell(row: dict[str, Any]) -> None:
-    print(json.dumps(row), flush=True)
 
 
 def _measure_service(

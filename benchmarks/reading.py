@@ -24,7 +24,8 @@ from service.settings import Settings
 from training.config import load_config
 from training.data import Splits, load_splits
 from training.export import prepare_truths
-from training.metrics import ToothAgreement, bootstrap_difference, f1_figures, match_teeth
+from training.intervals import bootstrap_difference, f1_figures
+from training.metrics import ToothAgreement, match_teeth
 from training.pixels import Labels
 
 OUT: Final = RESULTS / "reading.json"

@@ -1,12 +1,11 @@
 """What `make bench` and `benchmarks.stages` measured of the service, by kind of processor, as tables of a page."""
 
-import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from benchmarks.floors import at_half_load
 from benchmarks.places import RESULTS
-from docs.tables import table
+from docs.tables import read_result, table
 
 
 def speed() -> str:
@@ -58,7 +57,9 @@ def plots() -> str:
 
 def gpu() -> str:
     """The network on a GPU, way by way, and where a request's time goes there."""
-    result = json.loads((RESULTS / "gpu.json").read_text(encoding="utf-8"))
+    result = read_result("gpu")
+    # What failed has an error in the place of its figures.
+    ways = {name: way["batches"] for name, way in result["network"].items() if name != "error"}
     rows = [
         (
             "" if number else name,
@@ -67,21 +68,28 @@ def gpu() -> str:
             f"{row['without_copies']['p50_ms']:.2f}",
             f"{row['pictures_per_second']:.0f}",
         )
-        for name, way in result["network"].items()
-        for number, row in enumerate(row for row in way["batches"] if "run" in row)
+        for name, batches in ways.items()
+        for number, row in enumerate(row for row in batches if "run" in row)
     ]
     header = ["network", "batch", "with copies, ms", "without, ms", "pictures a second"]
-    (parts,) = [service["one_after_the_other"]["png"] for service in result["services"].values()]
-    stages = ", ".join(f"{stage} {taken:.1f}" for stage, taken in parts["stages_p50_ms"].items())
     caption = f"{result['gpu']}; {result['processor']}, {result['cores']} cores; ONNX Runtime {result['onnxruntime']}"
-    request = f"A full-size PNG, JSON, mask and overlay: {parts['request']['p50_ms']:.0f} ms ({stages})"
-    return f"{caption}; medians, `{result['command']}`:\n\n{table(header, rows)}\n{request}.\n"
+    request = _gpu_request(result["services"].get("cuda", {}))
+    return f"{caption}; medians, `{result['command']}`:\n\n{table(header, rows)}\n{request}\n"
+
+
+def _gpu_request(service: dict[str, Any]) -> str:
+    """A sentence on where a request's time goes."""
+    parts = service.get("one_after_the_other", {}).get("png")
+    if parts is None:
+        return "The service was not measured."
+    stages = ", ".join(f"{stage} {taken:.1f}" for stage, taken in parts["stages_p50_ms"].items())
+    return f"A full-size PNG, JSON, mask and overlay: {parts['request']['p50_ms']:.0f} ms ({stages})."
 
 
 def _results(what: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Each kind of processor that something was measured on, and the result."""
     for path in sorted(RESULTS.glob(f"{what}-*.json")):
-        yield path.stem.removeprefix(f"{what}-"), json.loads(path.read_text(encoding="utf-8"))
+        yield path.stem.removeprefix(f"{what}-"), read_result(path.stem)
 
 
 def _under_each_run(make: Callable[[dict[str, Any]], str]) -> str:
@@ -124,14 +132,14 @@ def _server_table(result: dict[str, Any]) -> str:
 
 
 def _floor_table(result: dict[str, Any]) -> str:
-    lines = ["| | measured | floor | goal | |", "|---|---|---|---|---|"]
+    rows = []
     for figure in result["figures"]:
         bounds = (figure["floor"], figure["goal"])
         limits = ["" if bound is None else f"{figure['bound']} {bound:g}" for bound in bounds]
         verdict = "missed" if figure["falls"] else "goal" if figure["reaches_goal"] else "floor" if limits[0] else ""
         value = "-" if figure["value"] is None else f"{figure['value']:.2f} {figure['unit']}".rstrip()
-        lines.append("| " + " | ".join([figure["name"], value, *limits, verdict]) + " |")
-    return "\n".join(lines) + "\n"
+        rows.append([figure["name"], value, *limits, verdict])
+    return table(["", "measured", "floor", "goal", ""], rows)
 
 
 def _percentiles(times: dict[str, Any]) -> str:

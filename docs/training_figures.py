@@ -1,10 +1,9 @@
-"""What was measured of training, its sweep, ablation and speed, as tables of a page."""
+"""What was measured of training, its sweep, ablation and speed, and of reading maps, as tables of a page."""
 
-import json
-from typing import Any
+import itertools
 
 from benchmarks.places import RESULTS
-from docs.tables import table
+from docs.tables import read_result, table
 
 
 def sweep() -> str:
@@ -19,7 +18,7 @@ def ablation() -> str:
 
 def speed() -> str:
     """`panoseg train` beside a plain loop, trick by trick."""
-    result = _read("training-speed")
+    result = read_result("training-speed")
     rows = [
         (
             arm["arm"],
@@ -40,11 +39,43 @@ def speed() -> str:
     )
 
 
+def reading() -> str:
+    """What each step from the model's maps to teeth is worth."""
+    result = read_result("reading")
+    rows = [
+        (
+            row["way"],
+            f"{row['tooth_f1']:.4f}",
+            f"{row['gain'][0]:+.4f} to {row['gain'][1]:+.4f}" if number else "",
+            f"{row['tooth_dice']:.4f}",
+        )
+        for number, row in enumerate(result["rows"])
+    ]
+    header = [f"`val`, {result['pictures']} pictures", "F1 by tooth", "gain, 95 % interval", "Dice by tooth"]
+    return table(header, rows) + f"\n`{result['command']}`, on {result['processor']}.\n"
+
+
+def outlines() -> str:
+    """How far from the true outline wrong pixels lie, on pictures that the model learnt from and on others."""
+    result = read_result("outlines")
+    ends = result["ends_px"]
+    parts = [f"up to {ends[0]:g}", *(f"{low:g} to {high:g}" for low, high in itertools.pairwise(ends))]
+    header = ["", "pictures", "Dice", "pixel accuracy", "the same, each at its own best limit"]
+    header += [f"wrong {part} pixels from the outline" for part in (*parts, f"beyond {ends[-1]:g}")]
+    rows = [
+        (
+            f"`{name}`",
+            str(split["pictures"]),
+            f"{split['dice']:.4f}",
+            f"{split['pixel_accuracy']:.4f}",
+            f"{split['pixel_accuracy_at_each_pictures_own_limit']:.4f}",
+            *(f"{share:.2%}" for share in split["wrong"]),
+        )
+        for name, split in result["splits"].items()
+    ]
+    return table(header, rows) + f"\n`{result['command']}`, on {result['processor']}.\n"
+
+
 def _as_written(name: str) -> str:
     """The table that a command wrote itself, with its own words below, and the day."""
-    return f"{(RESULTS / f'{name}.md').read_text(encoding='utf-8')}\nMeasured on {_read(name)['date']}.\n"
-
-
-def _read(name: str) -> dict[str, Any]:
-    result: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
-    return result
+    return f"{(RESULTS / f'{name}.md').read_text(encoding='utf-8')}\nMeasured on {read_result(name)['date']}.\n"

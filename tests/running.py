@@ -1,4 +1,4 @@
-"""Starts the service as a process of its own, as a clinic's machine would."""
+"""Starts the service, or another of its commands, as a process of its own, as a clinic's machine would."""
 
 import json
 import os
@@ -12,6 +12,20 @@ from contextlib import contextmanager
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+
+WITHOUT_TRAINING = """
+import sys
+for name in ("torch", "lightning", "segmentation_models_pytorch", "matplotlib", "jinja2", "pycocotools"):
+    sys.modules[name] = None
+from training.cli import app
+app()
+"""
+
+
+def run_without_training(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    """A command where the training extra is not installed."""
+    command = [sys.executable, "-c", WITHOUT_TRAINING, *arguments]
+    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
 
 
 @contextmanager

@@ -10,7 +10,9 @@ import httpx
 import pytest
 import yaml
 
-from docs import figures
+from docs import figures, serving_figures
+from docs.package_figures import PACKAGE
+from docs.tables import read_result
 from training.failures import FAILURES, FailuresError, read_failures
 
 
@@ -19,6 +21,23 @@ def test_a_page_holds_the_figures_that_were_measured(page: Path) -> None:
     text = page.read_text()
     assert "<!-- figures:" in text
     assert figures.with_figures(text) == text, "run: .venv-test/bin/python docs/figures.py"
+
+
+def test_the_gpus_table_is_of_what_was_measured_beside_a_processor_and_where_something_failed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole = serving_figures.gpu()
+    result = read_result("gpu")
+    monkeypatch.setattr(serving_figures, "read_result", lambda name: result)
+    result["services"]["cpu"] = {"error": "SystemExit: no time was left"}
+    network = result["network"]
+    network["error"] = network["float16"]["error"] = "RuntimeError: ended with -9"
+    assert serving_figures.gpu() == whole
+    result["network"] = {"int8": {"options": {}, "batches": [], "error": "RuntimeError"}, "error": "OSError"}
+    result["services"] = {"cuda": {"error": "SystemExit"}}
+    failed = serving_figures.gpu()
+    assert "| int8" not in failed
+    assert failed.endswith("The service was not measured.\n")
 
 
 def test_the_answer_in_the_readme_is_what_the_service_says_of_the_drawn_radiograph(
@@ -41,7 +60,7 @@ def test_the_answer_in_the_readme_is_what_the_service_says_of_the_drawn_radiogra
 
 
 def test_each_of_the_worst_pictures_has_its_sentence_and_no_other_has() -> None:
-    failures = read_failures(figures.PACKAGE)
+    failures = read_failures(PACKAGE)
     assert len({failure.figures["name"] for failure in failures}) == len(failures) > 0
 
 
@@ -58,8 +77,8 @@ def test_each_of_the_worst_pictures_has_its_sentence_and_no_other_has() -> None:
 def test_sentences_that_are_not_on_the_worst_pictures_of_this_model_are_refused(
     spoil: Callable[[dict[str, Any]], None], says: str, tmp_path: Path
 ) -> None:
-    shutil.copy(figures.PACKAGE / "metrics.json", tmp_path)
-    content = yaml.safe_load((figures.PACKAGE / FAILURES).read_text())
+    shutil.copy(PACKAGE / "metrics.json", tmp_path)
+    content = yaml.safe_load((PACKAGE / FAILURES).read_text())
     (tmp_path / FAILURES).write_text(yaml.safe_dump(content))
     assert len(read_failures(tmp_path)) == len(content["pictures"])
     spoil(content)

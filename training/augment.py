@@ -27,7 +27,8 @@ def augment(
     Args:
         pixels: `(height, width)`, as `service.model.prepare` gives it.
         classes: the same shape; 0 background, 1..32 FDI numbers in order, or 1 for any tooth.
-        numbered: whether the classes are FDI numbers.
+        numbered: whether the classes are the indices 1..32 of `FDI_NUMBERS`, so that a tooth's fellow on the other side
+            and its arch are known; not so of 1 for any tooth, and of FDI numbers themselves.
     """
     if generator.random() < how.mirror:
         pixels, classes = mirror(pixels, classes, numbered)

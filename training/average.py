@@ -17,6 +17,8 @@ from training.config import ConfigError, load_config
 def average(run: Path, share: float, out: Path) -> Path:
     """Write the mean as a run of its own, which can be measured and exported as any other.
 
+    Its configuration is the run's, with the share as `mean_share`, by which `panoseg compare` tells the two apart.
+
     Args:
         run: a run whose configuration tells what it began with (`begin_with`).
         share: of the run's own weights in the mean, 0..1.
@@ -40,6 +42,8 @@ def average(run: Path, share: float, out: Path) -> Path:
         for name, value in after.items()
     }
     out.mkdir(parents=True)
-    (out / CONFIG).write_text((run / CONFIG).read_text(encoding="utf-8"), encoding="utf-8")
+    # Of a mean's mean too, what the run that was trained has in it.
+    whole = share if config.mean_share is None else share * config.mean_share
+    (out / CONFIG).write_text(config.model_copy(update={"mean_share": whole}).to_yaml(), encoding="utf-8")
     torch.save({"state_dict": mean}, out / BEST)
     return out

@@ -12,8 +12,8 @@ from service.model.package import ModelPackage, load_package
 from training.config import load_config
 from training.data import Sample, load_split
 from training.evaluate import PictureScore, open_segmenter, score_all, summarise
+from training.intervals import Figures, bootstrap_difference
 from training.measure import COMPARED_MEASURES, stack_figures
-from training.metrics import Figures, bootstrap_difference
 
 COMPARISON: Final = "comparison.json"
 

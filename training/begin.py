@@ -7,25 +7,24 @@ why such a run keeps them frozen (`frozen_statistics`).
 """
 
 from pathlib import Path
-from typing import Final
+from typing import Any
 
-import cv2
 import numpy as np
+import numpy.typing as npt
 import onnx
 import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
 
-from service.model.interpret import find_teeth
+from service.errors import ModelPackageError
+from service.model.check import check_known_answer
 from service.model.package import ModelPackage, load_package
+from service.model.session import Session
 from training.checkpoint import CONFIG, CheckpointError, is_package, load_network
 from training.config import Config, ConfigError, load_config
 from training.dequantize import WEIGHT, to_float
-from training.measure import predict, service_graph
+from training.measure import service_graph
 from training.network import ToothNetwork
-
-_SAME_LABELS: Final = 0.98
-"""Share of the known answer's pixels that the recovered network must label alike: its activations are not rounded."""
 
 
 def begin_network(config: Config) -> ToothNetwork:
@@ -111,16 +110,13 @@ def _set(parameter: Tensor, value: Tensor) -> None:
 
 
 def _check_known_answer(package: ModelPackage, network: ToothNetwork) -> None:
-    known = package.manifest.known_answer
-    picture, labels = (
-        np.asarray(cv2.imread(str(package.folder / name), cv2.IMREAD_GRAYSCALE))
-        for name in (known.picture, known.labels)
-    )
-    prediction = predict(service_graph(network, torch.device("cpu")), picture)
-    found = find_teeth(prediction, package.manifest.classes, package.manifest.thresholds)
-    agreement = float((found == labels).mean())
-    if agreement < _SAME_LABELS:
-        raise CheckpointError(
-            f"The network taken from {package.folder} gives its known answer for {agreement:.1%} of the pixels, and "
-            f"{_SAME_LABELS:.0%} must be; it cannot be trained further."
-        )
+    graph = service_graph(network, torch.device("cpu"))
+
+    def run(pixels: npt.NDArray[np.uint8]) -> list[npt.NDArray[Any]]:
+        with torch.inference_mode():
+            return [output.numpy() for output in graph(torch.from_numpy(pixels))]
+
+    try:
+        check_known_answer(package, Session(run, package.manifest.files[0]))
+    except ModelPackageError as error:
+        raise CheckpointError(f"The network taken from {package.folder} cannot be trained further: {error}") from error

@@ -99,7 +99,7 @@ class Calibrated:
     kept: float
     precision: float
 
-    def evidence(self) -> dict[str, Any]:
+    def summary(self) -> dict[str, Any]:
         """All but the table itself, as `calibration.json` has it."""
         return {
             "method": self.calibration.method,

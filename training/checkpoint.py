@@ -25,8 +25,20 @@ def is_package(folder: Path) -> bool:
     return (folder / MANIFEST).exists()
 
 
+def find_checkpoint(run: Path) -> Path:
+    """A run's best checkpoint, or its last one where none was validated.
+
+    Raises:
+        CheckpointError: the run has neither.
+    """
+    checkpoint = next((path for path in (run / BEST, run / LAST) if path.exists()), None)
+    if checkpoint is None:
+        raise CheckpointError(f"{run} holds neither {BEST} nor {LAST}; train first.")
+    return checkpoint
+
+
 def load_network(run: Path, config: Config) -> ToothNetwork:
-    """The network of a run's best checkpoint, or of its last one where none was validated; ready for inference.
+    """The network of a run, by the checkpoint that `find_checkpoint` chooses; ready for inference.
 
     Args:
         run: the folder `runs/<name>` that training filled.
@@ -35,9 +47,7 @@ def load_network(run: Path, config: Config) -> ToothNetwork:
     Raises:
         CheckpointError: there is no checkpoint, it is damaged, or of another network than the configuration's.
     """
-    checkpoint = next((path for path in (run / BEST, run / LAST) if path.exists()), None)
-    if checkpoint is None:
-        raise CheckpointError(f"{run} holds neither {BEST} nor {LAST}; train first.")
+    checkpoint = find_checkpoint(run)
     # The weights are the moving average's where the run keeps one.
     weights = read_checkpoint(checkpoint)["state_dict"]
     network = ToothNetwork(config.network)

@@ -31,6 +31,7 @@ _Elsewhere = Annotated[
     ),
 ]
 _Split = Annotated[Literal["val", "test"], typer.Option(help="Which pictures.")]
+_Table = Annotated[Path, typer.Option(help="The table's JSON file; its Markdown lies beside it.")]
 
 
 def training_command(command: Callable[_P, _R]) -> Callable[_P, _R]:
@@ -137,7 +138,7 @@ def calibrate(package: _Package, config: _Config) -> None:
     from training.recalibrate import recalibrate
 
     folder, calibrated = recalibrate(package, config)
-    typer.echo(json.dumps(calibrated.evidence(), indent=1))
+    typer.echo(json.dumps(calibrated.summary(), indent=1))
     evaluation = f"panoseg evaluate {folder} --config {config}"
     typer.echo(f"{folder} is written; measure it with {evaluation}, then reload the service.", err=True)
 
@@ -169,12 +170,13 @@ def evaluate(
     out: _Elsewhere = None,
 ) -> None:
     """Measure a model package as it ships, and write its metrics.json."""
+    pictures = split or ("val" if stress else "test")
     if stress:
         if before is not None:
             raise SetupError("--stress measures one package and --before compares two; ask for one of them at a time.")
         from training.stress import stress as measure_stress
 
-        Console().print(_stress_figures(measure_stress(package, config, split or "val", out)))
+        Console().print(_stress_figures(measure_stress(package, config, pictures, out)))
         return
     from service.model.package import load_package
     from training.before_after import COMPARISON, compare
@@ -187,10 +189,10 @@ def evaluate(
                 f"{COMPARISON}."
             )
         load_package(before)  # so that it is not found wanting after all has been measured
-    Console().print(_main_figures(measure(package, config, split or "test", out), split or "test"))
+    Console().print(_main_figures(measure(package, config, pictures, out), pictures))
     if before is not None:
         beside = None if out is None else out.with_name(COMPARISON)
-        Console().print(_differences(compare(before, package, config, split or "test", beside), split or "test"))
+        Console().print(_differences(compare(before, package, config, pictures, beside), pictures))
 
 
 @app.command()
@@ -253,9 +255,7 @@ def failures(
 @training_command
 def compare(
     folders: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of runs, the baseline's first.")],
-    out: Annotated[Path, typer.Option(help="The table's JSON file; its Markdown lies beside it.")] = Path(
-        "out/ablation.json"
-    ),
+    out: _Table = Path("out/ablation.json"),
     again: Annotated[bool, typer.Option("--again", help="Measure anew what has been measured before.")] = False,
 ) -> None:
     """Compare runs with a baseline on the validation pictures: what each changed, and what that gained."""
@@ -269,9 +269,7 @@ def compare(
 def ablate(
     ablation: Annotated[Path, typer.Argument(help="Recipe and changes, such as training/ablations/late.yaml.")],
     runs: _Runs = Path("runs/ablation"),
-    out: Annotated[Path, typer.Option(help="The table's JSON file; its Markdown lies beside it.")] = Path(
-        "out/ablation.json"
-    ),
+    out: _Table = Path("out/ablation.json"),
 ) -> None:
     """Train a recipe and each change of it, and compare them; begun again, it goes on where it was stopped."""
     from training.ablation import ablate as run
@@ -287,11 +285,9 @@ def sweep(
     width: Annotated[int | None, typer.Option(min=32, help="Of the input, in place of what the files say.")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="At most, in place of what the files say.")] = None,
     tufts: Annotated[Path | None, typer.Option(help="Folder of the Tufts Dental Database, as the data.")] = None,
-    split: Annotated[Literal["val", "test"], typer.Option(help="The pictures that the table is of.")] = "val",
+    split: _Split = "val",
     runs: _Runs = Path("runs/sweep"),
-    out: Annotated[Path, typer.Option(help="The table's JSON file; its Markdown lies beside it.")] = Path(
-        "out/sweep.json"
-    ),
+    out: _Table = Path("out/sweep.json"),
 ) -> None:
     """Train several configurations one after the other, and rank them; begun again, it goes on where it was stopped."""
     from training.sweep import Budget, to_markdown

@@ -10,8 +10,8 @@ from typing import Any, Final
 import numpy as np
 
 from training.config import Config, ConfigError
+from training.intervals import bootstrap_difference
 from training.measure import COMPARED_MEASURES, MeasuredRun, measure_run, stack_figures
-from training.metrics import bootstrap_difference
 from training.tables import markdown_table, refuse_markdown, write_result
 
 _SEED: Final = 0
@@ -52,7 +52,7 @@ def compare(folders: Sequence[Path], out: Path, *, again: bool = False, command:
         "date": datetime.now(UTC).date().isoformat(),
         "split": "val",
         "pictures": len(runs[0].figures.pictures),
-        "same_budget": len({(run.figures.epochs, run.figures.pictures_seen) for run in runs}) == 1,
+        "same_budget": _same_budget(runs),
         "rows": rows,
     }
     write_result(result, to_markdown(result), out)
@@ -75,13 +75,13 @@ def to_markdown(result: Mapping[str, Any]) -> str:
             cells += [_figure(row[name]), _difference(row[name]) if number else ""]
         lines.append(cells)
     columns = (*header, *chain.from_iterable((name, "gain") for name in names.values()))
-    same = "All had the same budget." if result["same_budget"] else "**The budgets differ.**"
+    budget = {True: " All had the same budget.", False: " **The budgets differ.**", None: ""}[result["same_budget"]]
     return (
         f"{markdown_table(columns, lines)}\n\n"
         f"`{result['command']}`: best checkpoints on {result['pictures']} validation pictures, the float network at "
         "the size it is exported at. A gain is the difference from the first row, with its paired bootstrap 95 % "
-        "interval over pictures and, where there are several, runs; ± is the standard deviation between runs. "
-        f"{same}\n"
+        "interval over pictures and, where there are several, runs; ± is the standard deviation between "
+        f"runs.{budget}\n"
     )
 
 
@@ -140,6 +140,12 @@ def _refuse_other_pictures(runs: Sequence[MeasuredRun]) -> None:
             raise ConfigError(
                 f"{run.folder} was validated on other pictures than {runs[0].folder}; runs compare on the same ones."
             )
+
+
+def _same_budget(runs: Sequence[MeasuredRun]) -> bool | None:
+    """Whether the runs had one budget; None where a run does not say what it had, such as a mean of weights."""
+    budgets = {(run.figures.epochs, run.figures.pictures_seen) for run in runs}
+    return None if any(epochs is None for epochs, _ in budgets) else len(budgets) == 1
 
 
 def _count(values: Sequence[int | None]) -> str:

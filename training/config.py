@@ -201,6 +201,8 @@ class Config(_Part):
         early_stopping: validations of the last phase without a better loss after which the run ends; the phases before
             it run to their ends, since losses of other sizes do not compare. None runs to the end.
         validate_every_epochs: a divisor of all epochs together, so that the last one is validated too.
+        mean_share: share of the trained run's weights where the run is a mean of them and of those that it began with,
+            as `panoseg average` writes it; None where it is to be trained, or was.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
@@ -219,6 +221,7 @@ class Config(_Part):
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     early_stopping: int | None = Field(default=None, gt=0)
     validate_every_epochs: int = Field(default=1, gt=0)
+    mean_share: float | None = Field(default=None, ge=0, le=1)
 
     @model_validator(mode="after")
     def _plateau_sees_every_epoch(self) -> "Config":
@@ -267,6 +270,10 @@ class Config(_Part):
     def begins_phase(self, epoch: int) -> bool:
         """Whether an epoch, counted from 0, is the first of a phase."""
         return epoch in itertools.accumulate((phase.epochs for phase in self.phases), initial=0)
+
+    def to_yaml(self) -> str:
+        """What a run's file would say of it; what is as by default and was never set is left out."""
+        return yaml.safe_dump(self.model_dump(mode="json", exclude_unset=True), sort_keys=False)
 
 
 def load_config(path: Path) -> Config:

@@ -6,11 +6,9 @@ to 1, y from 0 to 1.
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from training.pixels import Layer
-
-Points = npt.NDArray[np.float64]
+from training.drawn_teeth import blur
+from training.pixels import Layer, Points
 
 _LOWER_BORDER = (
     (0, 0.93),
@@ -63,13 +61,13 @@ def draw_bones(
         mask = np.zeros(shape, np.uint8)
         pixels = (points * [width / 2, height] + [width / 2, 0]) * 16
         cv2.fillPoly(mask, [np.rint(pixels).astype(np.int32)], 255, shift=4)
-        return _blur(mask.astype(np.float32) / np.float32(255), sigma * height)
+        return blur(mask.astype(np.float32) / np.float32(255), sigma * height)
 
     def stroke(points: Points, thickness: float, sigma: float) -> Layer:
         mask = np.zeros(shape, np.uint8)
         pixels = np.rint((_smooth(points) * [width / 2, height] + [width / 2, 0]) * 16).astype(np.int32)
         cv2.polylines(mask, [pixels], False, 255, max(1, round(thickness * height)), shift=4)
-        return _blur(mask.astype(np.float32) / np.float32(255), sigma * height)
+        return blur(mask.astype(np.float32) / np.float32(255), sigma * height)
 
     def disc(at: tuple[float, float], radius: tuple[float, float], edge: float) -> Layer:
         far = np.sqrt(((x - at[0]) / radius[0]) ** 2 + ((y - at[1]) / radius[1]) ** 2)
@@ -150,7 +148,3 @@ def _smooth(points: Points) -> Points:
         cut = np.stack([0.75 * points[:-1] + 0.25 * points[1:], 0.25 * points[:-1] + 0.75 * points[1:]], 1)
         points = np.concatenate([points[:1], cut.reshape(-1, 2), points[-1:]])
     return points
-
-
-def _blur(picture: Layer, sigma: float) -> Layer:
-    return np.asarray(cv2.GaussianBlur(picture, (0, 0), sigma), np.float32)

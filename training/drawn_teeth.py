@@ -10,9 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from training.pixels import Labels, Layer
-
-Points = npt.NDArray[np.float64]
+from training.pixels import Labels, Layer, Points
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +107,8 @@ def draw_tooth(canvas: Layer, labels: Labels, tooth: Placed, generator: np.rando
         return mask.astype(np.float32) / np.float32(255)
 
     millimetre = float(np.linalg.norm(tooth.along))
-    soft_crown = _blur(fill(crown), 0.7 * millimetre)
-    soft = _blur(fill(crown, *roots), 0.25 * millimetre)
+    soft_crown = blur(fill(crown), 0.7 * millimetre)
+    soft = blur(fill(crown, *roots), 0.25 * millimetre)
     inside = soft > 0.5
     depth = np.asarray(cv2.distanceTransform(inside.astype(np.uint8), cv2.DIST_L2, 5), np.float32) / millimetre
     # A round body is thin at its edge: the way through it grows with the root of the depth.
@@ -119,11 +117,11 @@ def draw_tooth(canvas: Layer, labels: Labels, tooth: Placed, generator: np.rando
     enamel = 0.25 + 0.75 * np.exp(-np.square((depth - 0.7) / 0.9))
     weight = soft * (0.08 + 0.16 * body) + soft * soft_crown * (0.06 + 0.30 * enamel)
     weight *= 0.5 + 0.055 * anatomy.depth
-    weight -= 0.10 * _blur(fill(*canals), 0.32 * millimetre) * soft
+    weight -= 0.10 * blur(fill(*canals), 0.32 * millimetre) * soft
     for outline, more in _repairs(anatomy, crown, canals, generator):
-        weight += more * _blur(fill(outline), 0.12 * millimetre) * soft
-    rim = _blur(np.asarray(cv2.dilate(inside.astype(np.uint8), np.ones((5, 5), np.uint8)), np.float32), 0.8) - soft
-    weight -= 0.05 * np.clip(rim, 0, 1) * (1 - _blur(fill(crown), 0.8 * millimetre))
+        weight += more * blur(fill(outline), 0.12 * millimetre) * soft
+    rim = blur(np.asarray(cv2.dilate(inside.astype(np.uint8), np.ones((5, 5), np.uint8)), np.float32), 0.8) - soft
+    weight -= 0.05 * np.clip(rim, 0, 1) * (1 - blur(fill(crown), 0.8 * millimetre))
     x, y = corner
     window = np.s_[y : y + shape[0], x : x + shape[1]]
     canvas[window] += weight.astype(np.float32)
@@ -219,5 +217,11 @@ def _chamber(top: float, top_half: float, floor: float, floor_half: float) -> Po
     return np.array([[-top_half, top], [top_half, top], [floor_half, floor], [-floor_half, floor]])
 
 
-def _blur(picture: Layer, sigma: float) -> Layer:
+def blur(picture: Layer, sigma: float) -> Layer:
+    """A Gaussian blur of at least 0.3 pixels.
+
+    Args:
+        picture: `(height, width)` `float32`.
+        sigma: in pixels.
+    """
     return np.asarray(cv2.GaussianBlur(picture, (0, 0), max(sigma, 0.3)), np.float32)

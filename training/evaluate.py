@@ -1,7 +1,7 @@
 """Measures a model package as it ships: each picture's file through `service.segmenter`, against its truth."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,18 +20,9 @@ from service.settings import Settings
 from training.config import load_config
 from training.data import DataError, Sample, load_split
 from training.data.samples import are_numbered
-from training.evidence import add_figures, calibration_sha256, choose_file, describe_measurement
-from training.metrics import (
-    Counts,
-    ToothAgreement,
-    bootstrap_interval,
-    dice,
-    iou,
-    match_missing,
-    match_teeth,
-    pixel_accuracy,
-    right_teeth,
-)
+from training.intervals import bootstrap_interval
+from training.metrics import Counts, ToothAgreement, dice, iou, match_missing, match_teeth, pixel_accuracy, right_teeth
+from training.metrics_file import add_figures, calibration_sha256, choose_file, describe_measurement
 from training.pixels import Labels
 from training.reliability import (
     JudgedTooth,
@@ -78,7 +69,7 @@ def evaluate(package_folder: Path, config_path: Path, split: str, out: Path | No
         What was written under the split's name.
 
     Raises:
-        EvidenceError: the file has figures of other data.
+        MetricsFileError: the file has figures of other data.
         ModelPackageError, ConfigError, DataError: something of it cannot be used.
     """
     path = choose_file(package_folder, config_path, out)
@@ -137,6 +128,21 @@ def segment_upload(segmenter: Segmenter, name: str, upload: bytes) -> Segmentati
         return segmenter.segment(upload, Wanted(), Ticket(_PATIENCE_S)).segmentation
     except RequestError as error:
         raise DataError(f"{name} cannot be read: {error}") from error
+
+
+def read_again(segmenter: Segmenter, samples: Mapping[str, Sample], name: str) -> tuple[Sample, Labels]:
+    """A picture that was measured, with the labels that are found on it now, in pixels of the picture.
+
+    Args:
+        samples: of the split, by name.
+
+    Raises:
+        DataError: there is no such picture any more, or the service refuses it.
+    """
+    if name not in samples:
+        raise DataError(f"{name} was measured and is not in the data; evaluate the package again.")
+    sample = samples[name]
+    return sample, segment_upload(segmenter, name, sample.data).labels
 
 
 def score_all(segmenter: Segmenter, samples: Sequence[Sample], title: str) -> list[PictureScore]:

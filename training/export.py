@@ -9,7 +9,6 @@ from typing import Annotated, Final
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 import torch
 from pydantic import TypeAdapter, ValidationError
 
@@ -30,18 +29,18 @@ from service.model.package import (
 from service.model.prediction import Prediction
 from service.model.prepare import fit_to, prepare
 from service.model.providers import EXECUTION_PROVIDERS
-from service.model.runtimes import run_with
-from service.model.session import Session, open_session
+from service.model.session import open_session
 from service.render.encode import encode_png
 from training.calibration import CALIBRATION, calibrate, judge_teeth
 from training.checkpoint import CONFIG, is_package, load_network
 from training.config import Config, ConfigError, load_config
 from training.data import Sample, load_splits
 from training.data.loader import prepare_sample
-from training.data.numbering import number_splits
-from training.evidence import QUANTISATION
+from training.data.numbering import number_teeth
 from training.foreign import read_foreign
 from training.graph import ExportError, ServiceGraph, learn_familiarity, measure_features, write_onnx
+from training.half import open_on_processor
+from training.metrics_file import QUANTISATION
 from training.pixels import Labels
 from training.quantize import RANGE_PICTURES, quantize
 from training.thresholds import CLASSES, agree_by_tooth, choose_thresholds, mean_dice
@@ -116,9 +115,9 @@ def export(
     size = config.phases[-1]
     fit = fit_to(size.height, size.width)
     others = read_foreign(foreign, fit) if foreign else []
-    splits = number_splits(load_splits(config.data, names=("train", "val")), config)
-    train_pictures, train_truths = prepare_truths(splits.train, size.height, size.width)
-    pictures, truths = prepare_truths(splits.val, size.height, size.width)
+    splits = load_splits(config.data, names=("train", "val"))
+    train_pictures, train_truths = prepare_truths(number_teeth(splits.train, config), size.height, size.width)
+    pictures, truths = prepare_truths(number_teeth(splits.val, config), size.height, size.width)
 
     examples = make_examples(train_pictures, train_truths, config.augmentation, others)
     graph = ServiceGraph(
@@ -168,7 +167,7 @@ def export(
     shutil.move(int8, made / INT8)
     (made / MANIFEST).write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
     (made / QUANTISATION).write_text(json.dumps({**loss, "limit": largest_loss}, indent=1) + "\n", encoding="utf-8")
-    (made / CALIBRATION).write_text(json.dumps(calibrated.evidence(), indent=1) + "\n", encoding="utf-8")
+    (made / CALIBRATION).write_text(json.dumps(calibrated.summary(), indent=1) + "\n", encoding="utf-8")
     _write_known_answer(made, manifest)
     folder.parent.mkdir(parents=True, exist_ok=True)
     return Path(shutil.move(made, folder))
@@ -184,7 +183,8 @@ def _begun_with(config: Config) -> str | None:
     if config.begin_with is None or not is_package(config.begin_with):
         return None
     manifest = read_manifest(config.begin_with)
-    return f"{manifest.name}/{manifest.version}"
+    # Name and version alone would tell of another package once a version is replaced.
+    return f"{manifest.name}/{manifest.version} sha256 {manifest.files[0].sha256[:12]}"
 
 
 def _refuse_taken_or_unfit_names(folder: Path, name: str, version: str) -> None:
@@ -258,8 +258,7 @@ def _write_known_answer(package: Path, manifest: Manifest) -> None:
 
 
 def _predict(onnx: Path, precision: Precision, pictures: npt.NDArray[np.uint8]) -> list[Prediction]:
-    runtime = onnxruntime.InferenceSession(onnx, providers=["CPUExecutionProvider"])
-    session = Session(run_with(runtime), _describe(onnx, precision))
+    session = open_on_processor(onnx.parent, _describe(onnx, precision))
     return [session.run(picture[np.newaxis])[0] for picture in pictures]
 
 

@@ -6,6 +6,7 @@ another model fails on other pictures, or on the same for other reasons.
 
 import json
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -19,9 +20,9 @@ from service.model.package import load_package
 from service.render.encode import encode_jpeg
 from training.config import load_config
 from training.data import load_split
-from training.evaluate import open_segmenter, segment_upload
-from training.evidence import METRICS, read_metrics
+from training.evaluate import open_segmenter, read_again
 from training.metrics import right_teeth
+from training.metrics_file import METRICS, is_of_its_file, read_metrics
 from training.report_pictures import draw_sheet
 
 FAILURES: Final = "failures.yaml"
@@ -97,26 +98,22 @@ def draw_failures(package_folder: Path, config_path: Path, split: str, out: Path
     """
     package = load_package(package_folder)
     measured = read_metrics(package_folder / METRICS).get(split)
-    if measured is None or measured["sha256"] not in {file.sha256 for file in package.manifest.files}:
+    if measured is None or not is_of_its_file(measured, package.manifest):
         command = f"panoseg evaluate {package_folder} --config {config_path} --split {split}"
         raise FailuresError(f"{package_folder} has not been measured on its {split} pictures as it is; run: {command}")
     skeleton = out / FAILURES
     written = _read_sentences(skeleton, measured["sha256"], split)
     samples = {sample.name: sample for sample in load_split(load_config(config_path).data, split)}
-    segmenter = open_segmenter(package)
     out.mkdir(parents=True, exist_ok=True)
     sheets, lines = [], [f"sha256: {measured['sha256']}", f"split: {split}", "pictures:"]
-    for place, row in enumerate(choose_worst(measured["by_picture"]), start=1):
-        if row["name"] not in samples:
-            raise FailuresError(f"{row['name']} was measured and is not in the data; evaluate the package again.")
-        sample = samples[row["name"]]
-        found = segment_upload(segmenter, sample.name, sample.data).labels
-        sheet = out / f"{place:02}-{Path(row['name']).stem}.jpg"
-        sheet.write_bytes(encode_jpeg(draw_sheet(sample.pixels, found, sample.labels)))
-        sheets.append(sheet)
-        sentence = json.dumps(written.get(row["name"], ""), ensure_ascii=False)
-        lines += [f"  # {_facts(row, found, sample.labels)}", f"  {json.dumps(row['name'])}: {sentence}"]
-    segmenter.close()
+    with closing(open_segmenter(package)) as segmenter:
+        for place, row in enumerate(choose_worst(measured["by_picture"]), start=1):
+            sample, found = read_again(segmenter, samples, row["name"])
+            sheet = out / f"{place:02}-{Path(row['name']).stem}.jpg"
+            sheet.write_bytes(encode_jpeg(draw_sheet(sample.pixels, found, sample.labels)))
+            sheets.append(sheet)
+            sentence = json.dumps(written.get(row["name"], ""), ensure_ascii=False)
+            lines += [f"  # {_facts(row, found, sample.labels)}", f"  {json.dumps(row['name'])}: {sentence}"]
     skeleton.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return [*sheets, skeleton]
 

@@ -15,15 +15,16 @@ from rich.progress import track
 from service.model.interpret import find_teeth
 from service.model.package import file_sha256
 from service.model.prediction import VIEWS, Prediction
-from training.checkpoint import BEST, CONFIG, LAST, epochs_done, load_network
+from training.checkpoint import CONFIG, LAST, epochs_done, find_checkpoint, load_network
 from training.config import Config, load_config
-from training.data import Sample, Splits, load_split
+from training.data import Sample, load_split
 from training.data.loader import prepare_sample
-from training.data.numbering import number_splits
+from training.data.numbering import number_teeth
 from training.data.samples import TOOTH, lacks_numbers
 from training.evaluate import PictureScore
 from training.graph import Familiarity, ServiceGraph
-from training.metrics import Figures, ToothAgreement, dice, iou, match_teeth, pixel_accuracy
+from training.intervals import Figures
+from training.metrics import ToothAgreement, dice, iou, match_teeth, pixel_accuracy
 from training.network import ToothNetwork
 from training.pixels import Labels
 from training.thresholds import CLASSES, choose_thresholds
@@ -93,7 +94,7 @@ def measure_run(folder: Path, split: Split, *, again: bool = False) -> MeasuredR
     """
     config = load_config(folder / CONFIG)
     network = load_network(folder, config)
-    sha256 = file_sha256(next(path for path in (folder / BEST, folder / LAST) if path.exists()))
+    sha256 = file_sha256(find_checkpoint(folder))
     epochs = epochs_done(folder) if (folder / LAST).exists() else None
     kept = folder / f"figures-{split}.json"
     if not again and (found := _read_kept(kept)) and (found.checkpoint_sha256, found.epochs) == (sha256, epochs):
@@ -175,12 +176,11 @@ def _read_pictures(
     """What a graph says of some pictures, and their truth as labels, both at the size of the run's last phase."""
     size, classes = config.phases[-1], config.network.classes
     labels = np.array(CLASSES if classes > 2 else (0, TOOTH), np.uint8)
-    numbered = number_splits(Splits(train=(), val=tuple(samples), test=()), config).val
-    prepared = [prepare_sample(sample, size.height, size.width, classes) for sample in numbered]
-    return [predict(graph, pixels) for pixels, _ in track(prepared, title)], [labels[truth] for _, truth in prepared]
+    prepared = [prepare_sample(one, size.height, size.width, classes) for one in number_teeth(samples, config)]
+    return [_predict(graph, pixels) for pixels, _ in track(prepared, title)], [labels[truth] for _, truth in prepared]
 
 
-def predict(graph: ServiceGraph, pixels: npt.NDArray[np.uint8]) -> Prediction:
+def _predict(graph: ServiceGraph, pixels: npt.NDArray[np.uint8]) -> Prediction:
     """What a graph of `service_graph` says of one prepared picture; of its distance and view it knows nothing."""
     with torch.inference_mode():
         outputs = graph(torch.from_numpy(pixels).unsqueeze(0).to(graph.mean.device))

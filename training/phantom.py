@@ -14,17 +14,14 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from service.dentition.fdi import FDI_NUMBERS
 from training.drawn_bones import draw_bones
 from training.drawn_teeth import LOWER, UPPER, Anatomy, Placed, draw_tooth
-from training.pixels import Labels, Layer, Picture
+from training.pixels import Labels, Layer, Picture, Points
 
 if TYPE_CHECKING:
     from training.data.samples import Sample
-
-Points = npt.NDArray[np.float64]
 
 _HEIGHT, _WIDTH = 720, 1440
 """The canvas that everything is drawn on, in pixels; other sizes are resized from it."""

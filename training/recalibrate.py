@@ -12,8 +12,8 @@ from training.calibration import CALIBRATION, Calibrated, CalibrationError, cali
 from training.config import load_config
 from training.data import load_split
 from training.data.samples import are_numbered
-from training.evidence import QUANTISATION
 from training.export import next_version, prepare_truths
+from training.metrics_file import QUANTISATION
 from training.thresholds import UNCERTAIN
 
 
@@ -60,7 +60,7 @@ def recalibrate(package_folder: Path, config_path: Path) -> tuple[Path, Calibrat
     for name in (*(file.path for file in manifest.files), known.picture, known.labels, QUANTISATION):
         if (package_folder / name).exists():
             shutil.copyfile(package_folder / name, folder / name)
-    (folder / CALIBRATION).write_text(json.dumps(calibrated.evidence(), indent=1) + "\n", encoding="utf-8")
+    (folder / CALIBRATION).write_text(json.dumps(calibrated.summary(), indent=1) + "\n", encoding="utf-8")
     # Last, since a folder is a package as soon as it has one.
     (folder / MANIFEST).write_text(fitted.model_dump_json(indent=1) + "\n", encoding="utf-8")
     return folder, calibrated

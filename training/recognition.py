@@ -1,6 +1,7 @@
 """Measures what a package notices: foreign pictures named, plain panoramics left alone, changed ones told."""
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,8 +18,9 @@ from service.segmenter import Segmenter
 from training.config import load_config
 from training.data import DataError, Sample, load_splits
 from training.evaluate import open_segmenter, segment_upload
-from training.evidence import add_figures, choose_file, describe_measurement
-from training.metrics import dice, share_interval
+from training.intervals import share_interval
+from training.metrics import dice
+from training.metrics_file import add_figures, choose_file, describe_measurement
 from training.pixels import Labels, Picture
 from training.restorations import remove_all
 
@@ -46,29 +48,28 @@ def recognise(
         What was written.
 
     Raises:
-        EvidenceError: the file has figures of other data.
+        MetricsFileError: the file has figures of other data.
         ModelPackageError, ConfigError, DataError: something of it cannot be used, such as a panoramic that the service
             refuses.
     """
     path = choose_file(package_folder, config_path, out)
     source = load_config(config_path).data
     splits = load_splits(source, names=("val", "test"))
-    segmenter = open_segmenter(load_package(package_folder))
     plain = {split: [(f"{split}/{one.name}", one.data) for one in getattr(splits, split)] for split in ("val", "test")}
     more, others = (read_files(folder) if folder else {} for folder in (panoramics, foreign))
     if more:
         plain["panoramics"] = list(more.items())
-    # Before what takes long: one of them may be refused. Apart, since the limits were chosen on `val`.
-    false_alarms = {name: _find_false_alarms(segmenter, uploads) for name, uploads in plain.items()}
     command = f"panoseg recognise {package_folder} --config {config_path} --foreign {foreign}"
     command += (f" --panoramics {panoramics}" if panoramics else "") + (f" --out {out}" if out else "")
-    summary = {
-        **describe_measurement(command, source, segmenter.engine.session),
-        "foreign": _name_foreign(segmenter, others),
-        "false_alarms": false_alarms,
-        "changed": {name: _read_changed(segmenter, splits.val, name) for name in CHANGES},
-    }
-    segmenter.close()
+    with closing(open_segmenter(load_package(package_folder))) as segmenter:
+        # Before what takes long: one of them may be refused. Apart, since the limits were chosen on `val`.
+        false_alarms = {name: _find_false_alarms(segmenter, uploads) for name, uploads in plain.items()}
+        summary = {
+            **describe_measurement(command, source, segmenter.engine.session),
+            "foreign": _name_foreign(segmenter, others),
+            "false_alarms": false_alarms,
+            "changed": {name: _read_changed(segmenter, splits.val, name) for name in CHANGES},
+        }
     add_figures(path, "findings", summary)
     return summary
 

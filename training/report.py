@@ -3,6 +3,7 @@
 import json
 import shlex
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,8 +17,8 @@ from service.model.package import ModelPackage, load_package
 from training.checkpoint import CONFIG
 from training.config import load_config
 from training.data import Sample, load_split
-from training.evaluate import open_segmenter, segment_upload
-from training.evidence import METRICS, QUANTISATION, STRESS, calibration_sha256, read_metrics
+from training.evaluate import open_segmenter, read_again
+from training.metrics_file import METRICS, QUANTISATION, STRESS, calibration_sha256, is_of_its_file, read_metrics
 from training.report_curves import draw_confidence, draw_learning, draw_spread, read_curves
 from training.report_pictures import FALSE, MISSED, Views, draw_views
 
@@ -74,7 +75,7 @@ REPORTED_MEASURES: Final = (
         "F1 of numbered teeth",
         "a tooth is right with its own number and an IoU of at least 0.5",
         ("tooth", "f1"),
-        (Reference("STS-2024", "0.883"), Reference("experts among themselves", "0.989")),
+        (Reference("STS-2024", "0.883"), Reference("two experts with each other", "0.989")),
     ),
     Measure("Missing teeth, precision", "of the teeth said to be missing, how many are", ("missing", "precision")),
     Measure("Missing teeth, recall", "of the missing teeth, how many are said to be", ("missing", "recall")),
@@ -185,7 +186,7 @@ def _read_metrics(package: ModelPackage, config_path: Path, split: str) -> dict[
     if split not in metrics:
         raise ReportError(f"{package.folder} has not been measured on its {split} pictures; run: {command} {split}")
     for name in _measured(metrics):
-        if metrics[name]["sha256"] not in {file.sha256 for file in package.manifest.files}:
+        if not is_of_its_file(metrics[name], package.manifest):
             raise ReportError(f"{path} ({name}) is of another file than {package.folder} holds; run: {command} {name}")
         if metrics[name].get("calibration_sha256") != calibration_sha256(package.manifest):
             raise ReportError(
@@ -207,7 +208,7 @@ def _draw_confidence(summary: dict[str, Any]) -> Markup | None:
 def _fresh_stress(package: ModelPackage, metrics: dict[str, Any]) -> dict[str, Any] | None:
     """What changes of the pictures cost, where it was measured with the file that the package holds."""
     stress: dict[str, Any] | None = metrics.get(STRESS)
-    return stress if stress and stress["sha256"] in {file.sha256 for file in package.manifest.files} else None
+    return stress if stress and is_of_its_file(stress, package.manifest) else None
 
 
 def _draw_learning(run: Path) -> Markup:
@@ -220,17 +221,13 @@ def _draw_learning(run: Path) -> Markup:
 def _show(
     package: ModelPackage, places: dict[str, list[dict[str, Any]]], samples: dict[str, Sample]
 ) -> dict[str, list[Shown]]:
-    segmenter = open_segmenter(package)
     shown: dict[str, list[Shown]] = {}
-    for place, rows in places.items():
-        shown[place] = []
-        for row in rows:
-            if row["name"] not in samples:
-                raise ReportError(f"{row['name']} was measured and is not in the data; evaluate the package again.")
-            sample = samples[row["name"]]
-            found = segment_upload(segmenter, sample.name, sample.data).labels
-            shown[place].append(Shown(row, draw_views(sample.pixels, found, sample.labels)))
-    segmenter.close()
+    with closing(open_segmenter(package)) as segmenter:
+        for place, rows in places.items():
+            shown[place] = []
+            for row in rows:
+                sample, found = read_again(segmenter, samples, row["name"])
+                shown[place].append(Shown(row, draw_views(sample.pixels, found, sample.labels)))
     return shown
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,7 +94,7 @@ def draw_spread(dice: Sequence[float]) -> str:
         axes = figure.subplots()
         low = int(min(*dice, _SURE[0]) * 100)
         axes.hist(dice, [step / 100 for step in range(low, 101)], color=_FIRST, edgecolor="white")
-        for value, name in ((sorted(dice)[len(dice) // 2], "median"), (sum(dice) / len(dice), "mean")):
+        for value, name in ((statistics.median(dice), "median"), (statistics.fmean(dice), "mean")):
             axes.axvline(value, color=_SECOND, linestyle="-" if name == "mean" else ":", label=f"{name} {value:.3f}")
         axes.set_xlim(low / 100, _SURE[1])
         axes.set_xlabel("Dice of a picture")

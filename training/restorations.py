@@ -26,8 +26,9 @@ def restore(
     Args:
         pixels: `(height, width)`, prepared.
         classes: the same shape; 0 background.
-        numbered: whether the classes are FDI numbers, which tell the crown's end of a tooth from the root's, and one
-            tooth from another; without, there are only gaps, of all teeth or of none.
+        numbered: whether the classes are the indices 1..32 of `FDI_NUMBERS`, so that a tooth's arch is known, and with
+            it the crown's end from the root's; without, there are only gaps, where all teeth have one class of all or
+            of none.
     """
     crowned = numbered and generator.random() < how.crowns
     removed = generator.random() < how.remove_teeth

@@ -16,8 +16,9 @@ from training.config import load_config
 from training.data import Sample, load_split
 from training.data.samples import are_numbered
 from training.evaluate import PictureScore, open_segmenter, score, segment_upload
-from training.evidence import STRESS, add_figures, choose_file, describe_measurement
-from training.metrics import Counts, bootstrap_difference, bootstrap_interval, f1_figures
+from training.intervals import bootstrap_difference, bootstrap_interval, f1_figures
+from training.metrics import Counts
+from training.metrics_file import STRESS, add_figures, choose_file, describe_measurement
 from training.stress_changes import STRESSES, UNCHANGED, Stress
 
 _SEED: Final = 0
@@ -37,7 +38,7 @@ def stress(package_folder: Path, config_path: Path, split: str, out: Path | None
         What was written under `stress`.
 
     Raises:
-        EvidenceError: the file has figures of other data.
+        MetricsFileError: the file has figures of other data.
         ModelPackageError, ConfigError, DataError: something of it cannot be used.
     """
     path = choose_file(package_folder, config_path, out)

@@ -14,7 +14,7 @@ from training.pixels import Labels, Picture
 
 Change = Callable[[Picture, Labels], tuple[bytes, Labels]]
 
-_TRUE_SHAPE: Final = (1127, 1991)
+_SQUEEZED_FROM: Final = (1127, 1991)
 """Height and width of the radiographs that the published 512 x 512 pictures were squeezed from."""
 
 _SEED: Final = 0
@@ -83,7 +83,7 @@ def _crop(share: float, picture: Picture, labels: Labels) -> tuple[bytes, Labels
 
 def _resize(width: int, picture: Picture, labels: Labels) -> tuple[bytes, Labels]:
     """A squeezed picture gets its true shape back."""
-    high, wide = picture.shape if picture.shape[0] != picture.shape[1] else _TRUE_SHAPE
+    high, wide = _true_shape(picture)
     size = (width, round(width * high / wide))
     shrinks = width < picture.shape[1]
     resized = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
@@ -122,7 +122,7 @@ def _viewer(picture: Picture, labels: Labels) -> tuple[bytes, Labels]:
     for line in range(14):
         cv2.putText(screen, f"Image {line + 1}", (10, 120 + 60 * line), cv2.FONT_HERSHEY_SIMPLEX, 0.5, 220)
     shown = np.zeros_like(screen)
-    high, wide = picture.shape if picture.shape[0] != picture.shape[1] else _TRUE_SHAPE
+    high, wide = _true_shape(picture)
     size = (1200, min(850, round(1200 * high / wide)))
     top = 565 - size[1] // 2
     area = np.s_[top : top + size[1], 470 : 470 + size[0]]
@@ -148,7 +148,7 @@ def _negative(picture: Picture, labels: Labels) -> tuple[bytes, Labels]:
 def _rotate(degrees: float, picture: Picture, labels: Labels) -> tuple[bytes, Labels]:
     """About the middle, as the patient's head tilts: a squeezed picture is turned in its true shape."""
     height, width = picture.shape
-    high, wide = picture.shape if height != width else _TRUE_SHAPE
+    high, wide = _true_shape(picture)
     turn = np.eye(3)
     turn[:2] = cv2.getRotationMatrix2D(((wide - 1) / 2, (high - 1) / 2), degrees, 1.0)
     stretch = np.array(
@@ -172,6 +172,12 @@ def _wide(picture: Picture, labels: Labels) -> tuple[bytes, Labels]:
     places = [np.ascontiguousarray(of_one) for of_one in np.meshgrid(across, down)]
     squeezed = cv2.remap(picture, places[0], places[1], cv2.INTER_LINEAR)
     return png(squeezed), np.asarray(cv2.remap(labels, places[0], places[1], cv2.INTER_NEAREST), np.uint8)
+
+
+def _true_shape(picture: Picture) -> tuple[int, int]:
+    """Height and width of the radiograph that a square picture was squeezed from; of any other, its own."""
+    height, width = picture.shape
+    return _SQUEEZED_FROM if height == width else (height, width)
 
 
 def _to_bytes(values: npt.NDArray[np.float64]) -> Picture:

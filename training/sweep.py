@@ -14,8 +14,8 @@ from pydantic import ValidationError
 from service.machine import processor_name
 from training.checkpoint import load_network
 from training.config import Config, ConfigError, Plateau, TuftsData, load_config, tell_faults
+from training.intervals import bootstrap_interval
 from training.measure import MeasuredRun, Split, choose_device, measure_run
-from training.metrics import bootstrap_interval
 from training.network import ToothNetwork
 from training.tables import markdown_table, refuse_markdown, write_result
 from training.train import train_or_go_on

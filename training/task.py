@@ -7,6 +7,7 @@ import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR, ReduceLROnPlateau
+from torchmetrics.classification import BinaryF1Score, MulticlassStatScores
 
 from service.errors import SetupError
 from training.config import Config, OneCycle
@@ -32,6 +33,9 @@ class ToothTask(lightning.LightningModule):
         self.network = ToothNetwork(config.network)
         self._config = config
         self._steps = steps
+        # Dice is F1 of the pixels.
+        self._foreground = BinaryF1Score(validate_args=False)
+        self._by_class = MulticlassStatScores(config.network.classes, average=None, validate_args=False)
         self.train()
 
     def train(self, mode: bool = True) -> "ToothTask":
@@ -57,29 +61,20 @@ class ToothTask(lightning.LightningModule):
         pixels, classes = batch
         logits = self.network(pixels)
         loss = segmentation_loss(logits, classes, self._config.loss)
-        predicted, truth = logits.argmax(dim=1).flatten(), classes.long().flatten()
-        count = self._config.network.classes
-        self._confusion += torch.stack(
-            [
-                torch.bincount(truth[predicted == truth], minlength=count),
-                torch.bincount(predicted, minlength=count),
-                torch.bincount(truth, minlength=count),
-            ]
-        ).cpu()
-        self._foreground += torch.stack(
-            [((predicted > 0) & (truth > 0)).sum(), (predicted > 0).sum(), (truth > 0).sum()]
-        ).cpu()
+        predicted, truth = logits.argmax(dim=1), classes.long()
+        self._by_class.update(predicted, truth)
+        self._foreground.update(predicted > 0, truth > 0)
         self.log("val_loss", loss, prog_bar=True, batch_size=len(pixels))
 
     def on_validation_epoch_start(self) -> None:
-        self._confusion = torch.zeros(3, self._config.network.classes, dtype=torch.float64)
-        self._foreground = torch.zeros(3, dtype=torch.float64)
+        self._by_class.reset()
+        self._foreground.reset()
 
     def on_validation_epoch_end(self) -> None:
-        both, predicted, truth = self._confusion[:, 1:]
-        present = truth > 0
-        self.log("val_dice", 2 * self._foreground[0] / self._foreground[1:].sum().clamp(min=1), prog_bar=True)
-        self.log("val_class_dice", (2 * both / (predicted + truth).clamp(min=1))[present].mean(), prog_bar=True)
+        right, false, _, missed, truth = self._by_class.compute()[1:].T
+        dice = 2 * right / (2 * right + false + missed).clamp(min=1)
+        self.log("val_dice", self._foreground.compute(), prog_bar=True)
+        self.log("val_class_dice", dice[truth > 0].mean(), prog_bar=True)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         # Lightning refuses to clip for a fused optimiser, which float16's scaled gradients would need; there are none.

@@ -3,7 +3,6 @@
 import csv
 import logging
 import warnings
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,7 +30,7 @@ from training.config import Config, ConfigError, load_config
 from training.data import Splits, load_splits
 from training.data.leaks import refuse_leaks
 from training.data.loader import ToothData
-from training.data.numbering import number_splits
+from training.data.numbering import number_teeth
 from training.data.splits import has_test, refuse_unfit
 from training.task import ToothTask
 
@@ -58,7 +57,8 @@ def train(
         The run's folder.
 
     Raises:
-        ConfigError: the run's folder is there already and `resume` is not asked for, or holds another configuration.
+        ConfigError: the run's folder is there already and `resume` is not asked for, or holds another configuration;
+            the configuration is of a mean of weights.
         CheckpointError: there is no package or run to begin with, or no weights of this network in it.
         ModelPackageError: the package to begin with is damaged.
         DataError: the data are broken, or splits share a picture or a patient.
@@ -66,6 +66,11 @@ def train(
         DivergedError: the loss is no number any more.
     """
     config = load_config(config_path)
+    if config.mean_share is not None:
+        raise ConfigError(
+            f"{config_path} is of a mean of weights (mean_share: {config.mean_share:g}), which panoseg average makes "
+            "and which is not trained; leave mean_share out, or begin with the mean by --from."
+        )
     folder = runs / config.name
     last = folder / LAST
     if folder.exists() and not resume:
@@ -97,7 +102,7 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     if begun is None:
         # As it was written, with its comments, unless the command line says otherwise.
-        text = config_path.read_text(encoding="utf-8") if begin_with is None else _to_yaml(config)
+        text = config_path.read_text(encoding="utf-8") if begin_with is None else config.to_yaml()
         (folder / CONFIG).write_text(text, encoding="utf-8")
     logger = CSVLogger(folder, name="", version="log")
     if last.exists():
@@ -160,7 +165,7 @@ def _load_data(config: Config, allow_leaks: bool) -> Splits:
     refuse_unfit(splits, config)
     if checked:
         refuse_leaks(splits)
-    return number_splits(replace(splits, test=()), config)
+    return Splits(train=number_teeth(splits.train, config), val=number_teeth(splits.val, config), test=())
 
 
 def train_or_go_on(config: Config, runs: Path) -> Path:
@@ -181,10 +186,6 @@ def train_or_go_on(config: Config, runs: Path) -> Path:
 def _resolve(config: Config) -> Config:
     """The same with the weights to begin with named in one way, be it from this folder or from the root."""
     return config.model_copy(update={"begin_with": config.begin_with and config.begin_with.resolve()})
-
-
-def _to_yaml(config: Config) -> str:
-    return yaml.safe_dump(config.model_dump(mode="json", exclude_unset=True), sort_keys=False)
 
 
 def choose_precision(config: Config) -> Literal["bf16-mixed", "32-true"]:

@@ -77,6 +77,7 @@ def make_examples(
     made: list[tuple[Picture, View]] = []
     for index, (pixels, truth) in enumerate(zip(pictures, truths, strict=True)):
         generator = np.random.default_rng((_SEED, index))
+        # Truths are FDI numbers and not the indices of classes that mirroring and crowns go by; here only pixels count.
         changed, _ = augment(pixels, truth, False, changes, generator)
         made += [(pixels, "panoramic"), (changed, "panoramic")]
         head = changed if index % 4 < 2 else pixels

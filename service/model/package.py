@@ -67,8 +67,7 @@ class Thresholds(_Part):
     max_colourfulness: float = Field(ge=0, le=1)
 
 
-CalibrationMethod = Literal["none", "beta", "logistic", "isotonic"]
-"""The last two are of packages that were made before `panoseg export` fitted beta calibrations."""
+CalibrationMethod = Literal["none", "beta"]
 
 
 class Calibration(_Part):
@@ -115,7 +114,12 @@ class KnownAnswer(_Part):
 
 
 class Training(_Part):
-    """What the model was made from; `begun_with` is the package `name/version` that it was trained further from."""
+    """What the model was made from.
+
+    Attributes:
+        begun_with: the package that it was trained further from, as `name/version sha256 …` with the first 12 digits of
+            its first file's; packages made before have `name/version` alone.
+    """
 
     data: str
     data_licence: str

@@ -5,7 +5,6 @@ import shutil
 
 import numpy as np
 import pytest
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
@@ -17,6 +16,7 @@ from service.model.package import choose_package, load_package
 from service.model.prepare import prepare
 from service.segmenter import Segmenter, Wanted
 from service.settings import Settings
+from tests.training.drawn import drawn_config
 from training.calibration import (
     CalibrationError,
     FoundTeeth,
@@ -89,7 +89,7 @@ def test_teeth_that_are_not_uncertain_are_right_more_often_than_nine_times_in_te
 
 
 def test_the_maps_that_were_compared_are_told_with_what_they_do_on_other_pictures():
-    told = calibrate(draw_teeth(1, overconfident)).evidence()
+    told = calibrate(draw_teeth(1, overconfident)).summary()
     assert set(told["candidates"]) == {"none", "beta"}
     assert told["candidates"]["beta"]["log_loss"] < told["candidates"]["none"]["log_loss"]
     assert told["teeth"] == PICTURES * TEETH
@@ -118,7 +118,7 @@ def test_teeth_that_are_all_right_or_all_wrong_give_no_certainty(right):
 def test_pictures_are_judged_apart_wherever_they_stand_among_the_others():
     teeth = draw_teeth(1, overconfident, pictures=2)
     apart = FoundTeeth(teeth.picture * 10, teeth.fdi, teeth.raw, teeth.right)
-    assert calibrate(apart).evidence() == calibrate(teeth).evidence()
+    assert calibrate(apart).summary() == calibrate(teeth).summary()
 
 
 def test_one_picture_is_too_few():
@@ -145,19 +145,9 @@ def test_the_answer_tells_what_the_packages_table_makes_of_the_mean_probability(
 def test_calibrating_a_package_writes_its_next_version_with_other_confidences_and_nothing_else(
     package, phantom_png, tmp_path
 ):
-    folder, config = tmp_path / package.manifest.name / "1", tmp_path / "drawn.yaml"
+    folder = tmp_path / package.manifest.name / "1"
     shutil.copytree(package.folder, folder)
-    config.write_text(
-        yaml.safe_dump(
-            {
-                "name": "drawn",
-                "data": {"kind": "phantom", "train": 1, "val": 4, "test": 1, "seed": 3},
-                "phases": [{"height": 64, "width": 128, "epochs": 1, "batch": 1}],
-                "optimiser": {"name": "adam", "learning_rate": 0.001},
-                "scheduler": {"name": "one-cycle"},
-            }
-        )
-    )
+    config = drawn_config(tmp_path / "drawn.yaml", data={"kind": "phantom", "train": 1, "val": 4, "test": 1, "seed": 3})
     before = load_package(folder).manifest
     held = {path.name: path.read_bytes() for path in folder.iterdir()}
     said = CliRunner().invoke(app, ["calibrate", str(folder), "--config", str(config)])

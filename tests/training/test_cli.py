@@ -1,30 +1,12 @@
 """The command line where the training extra is not installed."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-
-WITHOUT = """
-import sys
-for name in ("torch", "lightning", "segmentation_models_pytorch", "matplotlib", "jinja2", "pycocotools"):
-    sys.modules[name] = None
-from training.cli import app
-app()
-"""
-
-
-def run(*arguments):
-    return subprocess.run(
-        [sys.executable, "-c", WITHOUT, *arguments], cwd=REPOSITORY, capture_output=True, text=True, check=False
-    )
+from tests.running import run_without_training
 
 
 def test_the_services_commands_need_nothing_of_training():
-    listed = run("models", "--json")
+    listed = run_without_training("models", "--json")
     assert (listed.returncode, listed.stderr) == (0, "")
 
 
@@ -42,7 +24,7 @@ def test_the_services_commands_need_nothing_of_training():
     ids=lambda arguments: arguments[0],
 )
 def test_a_command_of_training_says_what_to_install(arguments):
-    refused = run(*arguments)
+    refused = run_without_training(*arguments)
     assert refused.returncode == 2
     assert "pip install -e '.[cpu,training]'" in refused.stderr
     assert "Traceback" not in refused.stderr
@@ -50,6 +32,6 @@ def test_a_command_of_training_says_what_to_install(arguments):
 
 @pytest.mark.parametrize(("command", "file"), [("compare", "ablation"), ("ablate", "ablation"), ("sweep", "sweep")])
 def test_a_table_of_ones_own_runs_takes_no_published_tables_place(command, file):
-    told = run(command, "--help").stdout
+    told = run_without_training(command, "--help").stdout
     assert f"out/{file}.json" in told
     assert "benchmarks" not in told

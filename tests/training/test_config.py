@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.training.drawn import drawn_config
 from training.ablation import Ablation
 from training.config import ConfigError, load_config
 
@@ -12,24 +13,16 @@ TRAINING = Path(__file__).resolve().parents[2] / "training"
 CONFIGS = sorted((TRAINING / "configs").glob("*.yaml"))
 ABLATIONS = sorted((TRAINING / "ablations").glob("*.yaml"))
 
-USABLE = {
-    "name": "run",
-    "data": {"kind": "phantom", "train": 4, "val": 2, "test": 1},
-    "phases": [
-        {"height": 64, "width": 128, "epochs": 3, "batch": 2},
-        {"height": 128, "width": 256, "epochs": 2, "batch": 1},
-    ],
-    "optimiser": {"name": "adam", "learning_rate": 0.001},
-    "scheduler": {"name": "one-cycle"},
-}
+PHASES = [
+    {"height": 64, "width": 128, "epochs": 3, "batch": 2},
+    {"height": 128, "width": 256, "epochs": 2, "batch": 1},
+]
 
 PLATEAU = {"name": "plateau", "factor": 0.5, "patience": 5}
 
 
 def write(folder, **changes):
-    path = folder / "run.yaml"
-    path.write_text(yaml.safe_dump({**USABLE, **changes}))
-    return path
+    return drawn_config(folder / "run.yaml", **{"phases": PHASES, **changes})
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
@@ -43,8 +36,8 @@ def test_an_ablation_of_the_repository_can_be_run(path):
     assert len(ablation.configs()) == len(ablation.seeds) * (1 + len(ablation.changes))
 
 
-def test_the_repository_holds_the_shipped_recipe_and_the_one_it_is_measured_against():
-    assert {path.stem for path in CONFIGS} >= {"base", "shipped", "unet-resnet34-b32"}
+def test_the_repository_holds_the_recipe_of_the_package_that_ships(package):
+    assert package.manifest.training.recipe in {path.stem for path in CONFIGS}
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ import pytest
 from pycocotools import mask as coco_mask
 
 from service.render.encode import encode_png
+from tests.training.drawn import LEAST
 from training.config import CocoData, Config, PairsData, PhantomData
 from training.data import DataError, Splits, load_splits
 from training.data.coco import load_coco
@@ -380,16 +381,8 @@ def test_an_epoch_shows_a_picture_of_a_category_to_repeat_so_many_times():
     often, once, without = (
         replace(one, category=category) for one, category in zip(draw_samples(3, 1), ("5", "10", ""), strict=True)
     )
-    config = Config.model_validate(
-        {
-            "name": "repeating",
-            "data": {"kind": "phantom", "train": 3, "val": 1, "test": 1},
-            "phases": [{"height": 32, "width": 64, "epochs": 2, "batch": 5}],
-            "optimiser": {"name": "adam", "learning_rate": 0.001},
-            "scheduler": {"name": "one-cycle"},
-            "repeat": {5: 3},
-        }
-    )
+    phase = {"height": 32, "width": 64, "epochs": 2, "batch": 5}
+    config = Config.model_validate({**LEAST, "phases": [phase], "repeat": {5: 3}})
     data = ToothData(Splits(train=(often, once, without), val=(often,), test=()), config)
     data.trainer = SimpleNamespace(current_epoch=1)
     (pictures, _) = next(iter(data.train_dataloader()))

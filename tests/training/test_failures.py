@@ -8,16 +8,9 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from tests.training.drawn import drawn_config
 from training.cli import app
 from training.failures import FailuresError, choose_worst, read_failures
-
-CONFIG = {
-    "name": "drawn",
-    "data": {"kind": "phantom", "train": 1, "val": 1, "test": 2, "seed": 7},
-    "phases": [{"height": 64, "width": 128, "epochs": 1, "batch": 1}],
-    "optimiser": {"name": "adam", "learning_rate": 0.001},
-    "scheduler": {"name": "one-cycle"},
-}
 
 
 def test_the_worst_have_the_lowest_dice():
@@ -29,9 +22,9 @@ def test_the_worst_have_the_lowest_dice():
 
 
 def test_what_is_drawn_becomes_the_packages_failures_with_a_sentence_each(package, tmp_path):
-    folder, config, out = tmp_path / "package", tmp_path / "drawn.yaml", tmp_path / "out"
+    folder, out = tmp_path / "package", tmp_path / "out"
+    config = drawn_config(tmp_path / "drawn.yaml", data={"kind": "phantom", "train": 1, "val": 1, "test": 2, "seed": 7})
     shutil.copytree(package.folder, folder)
-    config.write_text(yaml.safe_dump(CONFIG))
     (folder / "metrics.json").unlink()
     arguments = [str(folder), "--config", str(config)]
     unmeasured = CliRunner().invoke(app, ["failures", *arguments, "--out", str(out)])

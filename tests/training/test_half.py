@@ -1,8 +1,6 @@
 """What is derived from the eight-bit file that ships answers as that file does: in float32, and in float16 for GPUs."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,20 +15,13 @@ from service.model.package import ModelPackage, find_packages, load_package
 from service.model.prepare import prepare
 from service.model.runtimes import run_with
 from service.model.session import Session, open_session
+from tests.running import run_without_training
 from training.config import ConfigError
 from training.dequantize import to_float
 from training.half import DeriveError, derive, open_on_processor, to_half
 from training.phantom import draw_phantom
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-
-WITHOUT_TORCH = """
-import sys
-for name in ("torch", "lightning", "segmentation_models_pytorch", "matplotlib", "jinja2", "pycocotools"):
-    sys.modules[name] = None
-from training.cli import app
-app()
-"""
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +38,7 @@ def open_graph(graph: onnx.ModelProto, package: ModelPackage) -> Session:
 def derived(package: ModelPackage, tmp_path_factory: pytest.TempPathFactory) -> ModelPackage:
     """Derived where PyTorch cannot be imported, as in a stage of the GPU image."""
     models = tmp_path_factory.mktemp("half")
-    command = [sys.executable, "-c", WITHOUT_TORCH, "derive", str(package.folder), "--models", str(models)]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    done = run_without_training("derive", str(package.folder), "--models", str(models))
     assert (done.returncode, done.stderr) == (0, "")
     (folder,) = find_packages(models)
     return load_package(folder)

@@ -6,11 +6,11 @@ import shutil
 import cv2
 import numpy as np
 import pytest
-import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from tests.training.drawn import drawn_config
 from training.checkpoint import CheckpointError
 from training.cli import app
 from training.data import DataError, Sample, Splits
@@ -92,19 +92,13 @@ def leaking(tmp_path):
             (tmp_path / split / part).mkdir(parents=True)
         cv2.imwrite(str(tmp_path / split / "images" / f"{split}.png"), change(PICTURES[number]))
         cv2.imwrite(str(tmp_path / split / "masks" / f"{split}.png"), np.where(PICTURES[number] > 128, 255, 0))
-    config = {
-        "name": "leaking",
-        "data": {"kind": "pairs", "folder": str(tmp_path)},
-        "network": {"encoder": "timm-regnetx_002", "decoder_channels": [32, 16, 16, 8, 8], "classes": 2},
-        "phases": [{"height": 64, "width": 128, "epochs": 1, "batch": 1}],
-        "optimiser": {"name": "adamw", "learning_rate": 0.001},
-        "scheduler": {"name": "one-cycle"},
-        "begin_with": str(tmp_path / "untrained"),
-    }
     (tmp_path / "untrained").mkdir()
-    path = tmp_path / "config.yaml"
-    path.write_text(yaml.safe_dump(config))
-    return path
+    return drawn_config(
+        tmp_path / "config.yaml",
+        data={"kind": "pairs", "folder": str(tmp_path)},
+        network={"encoder": "timm-regnetx_002", "decoder_channels": [32, 16, 16, 8, 8], "classes": 2},
+        begin_with=str(tmp_path / "untrained"),
+    )
 
 
 def test_no_run_begins_on_splits_that_leak_unless_it_is_told_to(leaking, tmp_path):
@@ -142,15 +136,6 @@ def test_the_check_tells_of_pictures_that_the_service_refuses_and_of_a_split_wit
     train, _, test, _ = passed.stdout.splitlines()
     assert "below" not in train
     assert test.startswith("test: 1 pictures, no tooth in any of them; 1 with a side below 128 pixels, such")
-
-
-def test_an_exact_copy_is_trained_on_where_that_is_asked_for(leaking, tmp_path):
-    for part in ("images", "masks"):
-        shutil.copy(tmp_path / "train" / part / "train.png", tmp_path / "val" / part / "again.png")
-    with pytest.raises(DataError, match=r"train/train\.png and val/again\.png: the same picture"):
-        train(leaking, tmp_path / "runs", resume=False)
-    with pytest.raises(CheckpointError, match="train first"):
-        train(leaking, tmp_path / "runs", resume=False, allow_leaks=True)
 
 
 def write_patients(folder, *rows, columns=("picture", "patient")):

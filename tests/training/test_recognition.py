@@ -5,8 +5,8 @@ import json
 import cv2
 import numpy as np
 import pytest
-import yaml
 
+from tests.training.drawn import drawn_config
 from training.data import DataError
 from training.foreign import draw_foreign
 from training.phantom import draw_phantom
@@ -38,14 +38,7 @@ def clinic(tmp_path_factory, write_drawn_pairs):
     cv2.imwrite(str(folder / "foreign" / "drawing.png"), draw_foreign(5))
     (folder / "foreign" / "notes.txt").write_text("no picture")
     cv2.imwrite(str(folder / "panoramics" / "a.png"), draw_phantom(13).pixels[::-1, ::-1])
-    config = {
-        "name": "clinic",
-        "data": {"kind": "pairs", "folder": str(folder)},
-        "phases": [{"height": 64, "width": 128, "epochs": 1, "batch": 1}],
-        "optimiser": {"name": "adam", "learning_rate": 0.001},
-        "scheduler": {"name": "one-cycle"},
-    }
-    (folder / "clinic.yaml").write_text(yaml.safe_dump(config))
+    drawn_config(folder / "clinic.yaml", data={"kind": "pairs", "folder": str(folder)})
     return folder
 
 

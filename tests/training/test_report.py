@@ -10,37 +10,32 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from service.render.encode import encode_png
+from tests.training.drawn import drawn_config
 from training.before_after import compare, subtract
 from training.cli import app
 from training.config import Phase, load_config
 from training.data.samples import TOOTH, Sample
 from training.evaluate import PictureScore, describe_confidence, score, summarise
-from training.evidence import calibration_sha256, describe_data
-from training.metrics import Figures
+from training.intervals import Figures
+from training.metrics_file import calibration_sha256, describe_data
 from training.phantom import draw_samples
 from training.reliability import JudgedTooth
 from training.report import ReportError, choose_places, report
-from training.report_curves import draw_learning, read_curves
+from training.report_curves import draw_learning, draw_spread, read_curves
 from training.report_pictures import FALSE, MISSED, draw_difference, draw_views, segmentation_of, shown_size
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
-CONFIG = {
-    "name": "drawn",
-    "data": {"kind": "phantom", "train": 1, "val": 1, "test": 3, "seed": 7},
-    "phases": [
-        {"height": 64, "width": 128, "epochs": 2, "batch": 1},
-        {"height": 128, "width": 256, "epochs": 1, "batch": 1},
-    ],
-    "optimiser": {"name": "adam", "learning_rate": 0.001},
-    "scheduler": {"name": "one-cycle"},
-}
+DATA = {"kind": "phantom", "train": 1, "val": 1, "test": 3, "seed": 7}
+PHASES = [
+    {"height": 64, "width": 128, "epochs": 2, "batch": 1},
+    {"height": 128, "width": 256, "epochs": 1, "batch": 1},
+]
 
 LOG = """epoch,lr-Adam,step,train_loss,val_dice,val_loss
 ,0.004,0,,,
@@ -78,9 +73,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory):
-    path = tmp_path_factory.mktemp("config") / "drawn.yaml"
-    path.write_text(yaml.safe_dump(CONFIG))
-    return path
+    return drawn_config(tmp_path_factory.mktemp("config") / "drawn.yaml", data=DATA, phases=PHASES)
 
 
 @pytest.fixture(scope="module")
@@ -167,16 +160,23 @@ def test_what_changes_cost_is_shown_where_it_was_measured_with_the_same_file(pag
         assert ("0.4321" in written.text and "not held" in written.text) == shown
 
 
-@pytest.mark.parametrize("spoil", [lambda one: one.pop("calibration_sha256"), lambda one: one.update(sha256="0" * 64)])
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda one: one.pop("calibration_sha256"), "does not say of the"),
+        (lambda one: one.update(sha256="0" * 64), "is of another file"),
+    ],
+    ids=["calibration", "file"],
+)
 @pytest.mark.parametrize("split", ["val", "test"])
-def test_figures_of_another_calibration_or_file_are_refused(measured, config, tmp_path, spoil, split):
+def test_figures_of_another_calibration_or_file_are_refused(measured, config, tmp_path, spoil, says, split):
     folder = tmp_path / "package"
     shutil.copytree(measured[0], folder)
     metrics = json.loads((folder / "metrics.json").read_text())
     metrics["val"] = dict(metrics["test"])
     spoil(metrics[split])
     (folder / "metrics.json").write_text(json.dumps(metrics))
-    with pytest.raises(ReportError, match=rf"run: panoseg evaluate .* --split {split}$"):
+    with pytest.raises(ReportError, match=rf"{says}.*; run: panoseg evaluate .* --split {split}$"):
         report(folder, None, config, "test", tmp_path / "report.html")
 
 
@@ -211,9 +211,7 @@ def masks(tmp_path_factory):
         (folder / "test" / "images" / sample.name).write_bytes(sample.data)
         mask = np.where(sample.labels, 255 * (number > 0), 0).astype(np.uint8)
         cv2.imwrite(str(folder / "test" / "masks" / sample.name), mask)
-    path = folder / "masks.yaml"
-    path.write_text(yaml.safe_dump({**CONFIG, "data": {"kind": "pairs", "folder": str(folder)}}))
-    return path
+    return drawn_config(folder / "masks.yaml", data={"kind": "pairs", "folder": str(folder)})
 
 
 def test_masks_without_numbers_leave_every_figure_by_tooth_out(package, masks, tmp_path):
@@ -269,8 +267,7 @@ def test_a_comparison_gives_the_figures_by_tooth_over_all_teeth_as_the_packages_
     for sample in (whole, few):
         (tmp_path / "test" / "images" / sample.name).write_bytes(sample.data)
         (tmp_path / "test" / "masks" / sample.name).write_bytes(encode_png(sample.labels))
-    config = tmp_path / "few.yaml"
-    config.write_text(yaml.safe_dump({**CONFIG, "data": {"kind": "pairs", "folder": str(tmp_path)}}))
+    config = drawn_config(tmp_path / "few.yaml", data={"kind": "pairs", "folder": str(tmp_path)})
     told = compare(package.folder, package.folder, config, "test", tmp_path / "comparison.json")
     for measure in ("dice", "f1"):
         difference = told["difference"][f"tooth_{measure}"]
@@ -322,16 +319,6 @@ def test_a_package_that_was_not_measured_is_refused_with_the_command_that_does_i
         report(measured[0], None, config, "val", tmp_path / "report.html")
 
 
-def test_figures_of_another_file_are_refused(measured, config, tmp_path):
-    folder = tmp_path / "package"
-    shutil.copytree(measured[0], folder)
-    metrics = json.loads((folder / "metrics.json").read_text())
-    metrics["test"]["sha256"] = "0" * 64
-    (folder / "metrics.json").write_text(json.dumps(metrics))
-    with pytest.raises(ReportError, match="of another file"):
-        report(folder, None, config, "test", tmp_path / "report.html")
-
-
 def test_a_run_without_a_log_is_refused(measured, config, tmp_path):
     with pytest.raises(ReportError, match=r"metrics\.csv is missing"):
         report(measured[0], tmp_path, config, "test", tmp_path / "report.html")
@@ -345,11 +332,17 @@ def test_each_figure_of_the_log_stands_at_its_epoch(run):
 
 
 def test_the_learning_curves_name_the_input_size_of_each_phase(run):
-    phases = [Phase(**phase) for phase in CONFIG["phases"]]
+    phases = [Phase(**phase) for phase in PHASES]
     drawn = draw_learning(read_curves(run / "log" / "metrics.csv"), phases)
     assert drawn.startswith("<svg")
     assert "128 x 64" in drawn
     assert "256 x 128" in drawn
+
+
+def test_the_median_of_an_even_number_of_pictures_lies_between_the_two_in_the_middle():
+    drawn = draw_spread([0.98, 0.90, 0.92, 0.94])
+    assert "median 0.930" in drawn
+    assert "mean 0.935" in drawn
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=30))

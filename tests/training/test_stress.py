@@ -6,27 +6,19 @@ import shutil
 import cv2
 import numpy as np
 import pytest
-import yaml
 from typer.testing import CliRunner
 
 from service.radiograph import Limits, decode
+from tests.training.drawn import drawn_config
 from training.cli import app
 from training.config import load_config
 from training.evaluate import PictureScore
-from training.evidence import describe_data
 from training.metrics import Counts, ToothAgreement, dice
+from training.metrics_file import describe_data
 from training.stress import describe
 from training.stress_changes import STRESSES, UNCHANGED, Stress
 
 BY_NAME = {change.name: change for change in STRESSES}
-
-CONFIG = {
-    "name": "drawn",
-    "data": {"kind": "phantom", "train": 1, "val": 2, "test": 1, "seed": 7},
-    "phases": [{"height": 64, "width": 128, "epochs": 1, "batch": 1}],
-    "optimiser": {"name": "adam", "learning_rate": 0.001},
-    "scheduler": {"name": "one-cycle"},
-}
 
 
 @pytest.fixture(scope="module", params=[(512, 512), (360, 720)], ids=["squeezed", "panoramic"])
@@ -133,9 +125,9 @@ def test_a_negative_must_be_named_and_answered():
 
 
 def test_the_command_measures_every_change_of_the_validation_pictures(package, tmp_path):
-    folder, config = tmp_path / "package", tmp_path / "drawn.yaml"
+    folder = tmp_path / "package"
+    config = drawn_config(tmp_path / "drawn.yaml", data={"kind": "phantom", "train": 1, "val": 2, "test": 1, "seed": 7})
     shutil.copytree(package.folder, folder)
-    config.write_text(yaml.safe_dump(CONFIG))
     shipped = (folder / "metrics.json").read_text()
     refused = CliRunner().invoke(app, ["evaluate", str(folder), "--config", str(config), "--stress"])
     assert refused.exit_code == 2

@@ -16,6 +16,7 @@ import yaml
 
 from training.average import average
 from training.checkpoint import BEST, LAST, CheckpointError, load_network
+from training.compare import compare, to_markdown
 from training.config import ConfigError, OneCycle, load_config
 from training.data import DataError
 from training.phantom import draw_samples
@@ -396,6 +397,13 @@ def test_a_mean_lies_between_a_run_and_what_it_began_with(whole, tmp_path):
             assert torch.allclose(weights, 0.75 * ends[0][name] + 0.25 * ends[1][name], atol=1e-6), name
     with pytest.raises(CheckpointError, match="is there already"):
         average(more, 0.5, mean)
+    assert load_config(average(mean, 0.5, tmp_path / "eighth") / "config.yaml").mean_share == 0.125
+    # Its weights are no second seed of its run's, and nothing says what they cost.
+    compared = compare([more, mean], tmp_path / "table.json")
+    assert [row["changes"] for row in compared["rows"]] == [[], ["mean_share: none → 0.25"]]
+    assert "budget" not in to_markdown(compared)
+    with pytest.raises(ConfigError, match=r"is of a mean of weights \(mean_share: 0\.25\)"):
+        train(mean / "config.yaml", tmp_path / "others", resume=False)
 
 
 def test_every_step_is_taken_with_a_gradient_that_is_no_longer_than_allowed(tmp_path, pictures, monkeypatch):

@@ -6,8 +6,8 @@ import shutil
 import cv2
 import numpy as np
 import pytest
-import yaml
 
+from tests.training.drawn import drawn_config
 from training.config import ConfigError, TuftsData, load_config
 from training.data import DataError, load_splits
 from training.data.samples import TOOTH
@@ -120,32 +120,21 @@ def test_too_few_pictures_for_a_split_are_refused(database, tmp_path):
     ],
 )
 def test_a_configuration_that_the_database_cannot_serve_is_refused(tmp_path, data, network, words):
-    path = tmp_path / "run.yaml"
-    content = {
-        "name": "run",
-        "data": {"kind": "tufts", "folder": "tufts", **data},
-        "network": network,
-        "phases": [{"height": 64, "width": 128, "epochs": 1, "batch": 1}],
-        "optimiser": {"name": "adam", "learning_rate": 0.001},
-        "scheduler": {"name": "one-cycle"},
-    }
-    path.write_text(yaml.safe_dump(content))
+    path = drawn_config(tmp_path / "run.yaml", data={"kind": "tufts", "folder": "tufts", **data}, network=network)
     with pytest.raises(ConfigError, match=words):
         load_config(path)
 
 
 def test_the_source_experiment_can_be_done_on_the_database_in_place_of_the_data_at_hand(database, tmp_path):
-    path = tmp_path / "run.yaml"
-    content = {
-        "name": "run",
-        "data": {"kind": "coco", "folder": "not-there"},
-        "network": {"encoder": "timm-regnetx_002", "decoder_channels": [32, 16, 16, 8, 8]},
-        "phases": [{"height": 256, "width": 512, "epochs": 200, "batch": 8}],
-        "optimiser": {"name": "adam", "learning_rate": 0.001},
-        "scheduler": {"name": "plateau", "factor": 0.5, "patience": 5},
-        "precision": "fp32",
-    }
-    path.write_text(yaml.safe_dump(content))
+    path = drawn_config(
+        tmp_path / "run.yaml",
+        name="run",
+        data={"kind": "coco", "folder": "not-there"},
+        network={"encoder": "timm-regnetx_002", "decoder_channels": [32, 16, 16, 8, 8]},
+        phases=[{"height": 256, "width": 512, "epochs": 200, "batch": 8}],
+        scheduler={"name": "plateau", "factor": 0.5, "patience": 5},
+        precision="fp32",
+    )
     table = sweep(
         [path], tmp_path / "runs", tmp_path / "sweep.json", budget=Budget(64, 64, 1), split="test", tufts=database
     )

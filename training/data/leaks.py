@@ -29,8 +29,6 @@ _SIDE, _FREQUENCIES = 64, 16
 
 _SHOWN: Final = 5
 
-_BITS: Final = np.array([bin(byte).count("1") for byte in range(256)], np.uint16)
-
 
 @dataclass(frozen=True, slots=True)
 class Leak:
@@ -116,7 +114,7 @@ def _same_pictures(one: str, mine: _Hashes, other: str, theirs: _Hashes) -> Iter
 
 def _distances(one: npt.NDArray[np.uint8], others: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
     """How many bits differ from each of the others."""
-    return _BITS[one ^ others].sum(axis=1).astype(np.int64)
+    return np.bitwise_count(one ^ others).sum(axis=1, dtype=np.int64)
 
 
 def _same_patients(one: str, mine: tuple[Sample, ...], other: str, theirs: tuple[Sample, ...]) -> Iterator[Leak]:

@@ -5,6 +5,7 @@ follows the mask alone, since p(tooth) is the sum over the 32 numbers, and the s
 has them already, so that it does not forget them while it learns the clinic's outlines.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -20,13 +21,12 @@ from training.checkpoint import is_package
 from training.config import Config, ConfigError
 from training.data.loader import prepare_sample
 from training.data.samples import TOOTH, Sample, lacks_numbers
-from training.data.splits import Splits
 
 _WHOLE: Final = np.uint8(255)
 
 
-def number_splits(splits: Splits, config: Config) -> Splits:
-    """The splits with a number on every tooth's pixel, where the run's network numbers teeth.
+def number_teeth(samples: Sequence[Sample], config: Config) -> tuple[Sample, ...]:
+    """The samples with a number on every tooth's pixel, where the run's network numbers teeth.
 
     Numbers that the data tell stay as they are. The model is the package that the run begins with.
 
@@ -34,9 +34,8 @@ def number_splits(splits: Splits, config: Config) -> Splits:
         ConfigError: the data have masks without numbers, and the run does not begin with a package.
         ModelPackageError: the package is damaged.
     """
-    parts = {name: getattr(splits, name) for name in ("train", "val", "test")}
-    if config.network.classes == 2 or not any(lacks_numbers(one.labels) for part in parts.values() for one in part):
-        return splits
+    if config.network.classes == 2 or not any(lacks_numbers(sample.labels) for sample in samples):
+        return tuple(samples)
     if config.begin_with is None or not is_package(config.begin_with):
         raise ConfigError(
             f"The masks of {config.name} tell tooth from background only, and its network numbers teeth; begin with a "
@@ -44,7 +43,7 @@ def number_splits(splits: Splits, config: Config) -> Splits:
             "compared with others, and no package can be made of it."
         )
     numberer = _Numberer(load_package(config.begin_with))
-    return Splits(**{name: tuple(map(numberer.number, part)) for name, part in parts.items()})
+    return tuple(map(numberer.number, samples))
 
 
 class _Numberer:

@@ -21,7 +21,7 @@ STRESS: Final = "stress"
 """Where `metrics.json` has what `training.stress` measures."""
 
 
-class EvidenceError(SetupError):
+class MetricsFileError(SetupError):
     """Figures that would stand in one file with those of other data."""
 
 
@@ -44,6 +44,11 @@ def describe_measurement(command: str, source: Data, session: Session) -> dict[s
     }
 
 
+def is_of_its_file(figures: dict[str, Any], manifest: Manifest) -> bool:
+    """Whether figures were measured with a file that the package holds now."""
+    return figures["sha256"] in {file.sha256 for file in manifest.files}
+
+
 def calibration_sha256(manifest: Manifest) -> str:
     """Tells one calibration from another, as a file's sha256 does with files."""
     return hashlib.sha256(manifest.calibration.model_dump_json().encode()).hexdigest()
@@ -56,13 +61,13 @@ def choose_file(package_folder: Path, config_path: Path, out: Path | None) -> Pa
         out: where they go in place of the package's `metrics.json`.
 
     Raises:
-        EvidenceError: the file has figures of other data, or is none of ours.
+        MetricsFileError: the file has figures of other data, or is none of ours.
         ConfigError: the configuration cannot be used.
     """
     path, data = out or package_folder / METRICS, describe_data(load_config(config_path).data)
     for name, figures in read_metrics(path).items():
         if figures.get("data", data) != data:
-            raise EvidenceError(
+            raise MetricsFileError(
                 f"{path} has figures ({name}) of other data ({_tell(figures['data'])}) than those of {config_path} "
                 f"({_tell(data)}), and one file is of one data set; --out FILE writes to another file and leaves the "
                 "package as it is."
@@ -74,16 +79,16 @@ def read_metrics(path: Path) -> dict[str, dict[str, Any]]:
     """What was measured so far, by split or by what it is; nothing where there is no such file.
 
     Raises:
-        EvidenceError: the file holds something else.
+        MetricsFileError: the file holds something else.
     """
     if not path.exists():
         return {}
     try:
         written = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise EvidenceError(f"{path} cannot be read as JSON: {error}") from error
+        raise MetricsFileError(f"{path} cannot be read as JSON: {error}") from error
     if not (isinstance(written, dict) and all(isinstance(figures, dict) for figures in written.values())):
-        raise EvidenceError(f"{path} holds something else than what panoseg evaluate writes; name another file.")
+        raise MetricsFileError(f"{path} holds something else than what panoseg evaluate writes; name another file.")
     return written
 
 
