@@ -202,6 +202,53 @@ def test_an_entry_that_lacks_something_is_refused_by_its_place(tmp_path, images,
     refused(path, images, "train.json", f"{part}.0.{key}: Field required")
 
 
+def test_a_picture_that_is_listed_twice_is_refused_with_both_ids(tmp_path, images):
+    path = write_coco(tmp_path / "train.json", "a.png", "b.png", "./a.png")
+    refused(path, images, "train.json", "a.png is listed twice, with the ids 1 and 3")
+
+
+@pytest.mark.parametrize("outline", [[], None])
+def test_a_box_without_an_outline_is_refused_as_such(tmp_path, images, outline):
+    path = write_coco(tmp_path / "train.json", "a.png", annotations=[annotation() | {"segmentation": outline}])
+    refused(path, images, "annotation 7 has only a box and no outline")
+
+
+@pytest.mark.parametrize(
+    "outline", [{}, "polygon", {"size": [HEIGHT, WIDTH], "counts": 3}, {"size": 3, "counts": "abc"}]
+)
+def test_a_segmentation_of_another_kind_is_refused_without_words_about_python(tmp_path, images, outline):
+    path = write_coco(tmp_path / "train.json", "a.png", annotations=[annotation() | {"segmentation": outline}])
+    refused(path, images, "annotation 7", "cannot be used: it is neither a list of polygons nor an RLE")
+
+
+@pytest.mark.parametrize(
+    ("outline", "words"),
+    [
+        ([[900, 90, 950, 90, 950, 99]], "the point 900, 90 lies outside the picture of 140 x 130; are its coordinates"),
+        ([[10, 10, 50, 10, 50, -3]], "the point 50, -3 lies outside"),
+        ([[0.1, 0.1, 0.9, 0.1, 0.9, 0.9]], "its coordinates are all 1 or less; are they pixels?"),
+        ([[10.2, 10.2, 10.4, 10.2, 10.4, 10.5]], "marks no pixel of its picture"),
+        (compressed(np.zeros((HEIGHT, WIDTH), np.uint8)), "marks no pixel of its picture"),
+    ],
+    ids=["beside the picture", "above it", "shares of the picture", "between pixels", "empty"],
+)
+def test_an_annotation_that_draws_nothing_is_refused(tmp_path, images, outline, words):
+    path = write_coco(tmp_path / "train.json", "a.png", annotations=[annotation(segmentation=outline)])
+    refused(path, images, "train.json", "annotation 7", words)
+
+
+def test_an_outline_may_touch_the_edge_and_a_little_beyond(tmp_path, images):
+    outline = [[-1.5, 100, 40, 100, 40, HEIGHT + 2, 0, HEIGHT]]
+    path = write_coco(tmp_path / "train.json", "a.png", annotations=[annotation(segmentation=outline)])
+    assert load_coco(path, images)[0].labels[-1, 0] == 36
+
+
+def test_a_coco_file_that_begins_with_a_byte_order_mark_is_read(tmp_path, images):
+    path = write_coco(tmp_path / "train.json", "a.png")
+    path.write_text(path.read_text(), encoding="utf-8-sig")
+    assert len(load_coco(path, images)) == 1
+
+
 def test_two_pictures_of_one_number_are_refused(tmp_path, images):
     path = write_coco(tmp_path / "train.json", "a.png", "b.png")
     path.write_text(path.read_text().replace('"id": 2', '"id": 1'))
@@ -476,10 +523,10 @@ def name_categories(path, **names):
     path.write_text(json.dumps({**json.loads(path.read_text()), "categories": categories}))
 
 
-@pytest.mark.parametrize(("category", "fdi"), [(7, 36), ("7", 36), (48, 21)])
+@pytest.mark.parametrize(("category", "fdi"), [(7, 36), ("7", 36), (48, 21), (11, 22), (12, 23)])
 def test_a_category_is_the_number_that_it_is_named_by(tmp_path, images, category, fdi):
     path = write_coco(tmp_path / "train.json", "a.png", annotations=[annotation(fdi=category)])
-    name_categories(path, **{"7": "36", "48": "21", "8": "implant"})
+    name_categories(path, **{"7": "36", "48": "21", "8": "implant", "11": "tooth_22", "12": "FDI 23"})
     (sample,) = load_coco(path, images)
     assert set(np.unique(sample.labels)) == {0, fdi}
 
@@ -490,7 +537,21 @@ def test_what_is_named_otherwise_than_the_teeth_is_no_tooth_of_its_categorys_num
     refused(path, images, "train.json", "annotation 7", "category 33, named implant", "no FDI number")
 
 
-@pytest.mark.parametrize("categories", [{}, {"21": "left central incisor"}])
+@pytest.mark.parametrize("name", ["implant 36", "36 crown"])
+def test_a_number_amid_other_words_makes_no_tooth_of_an_implant(tmp_path, images, name):
+    path = write_coco(tmp_path / "train.json", "a.png", annotations=[annotation(fdi=7), annotation(fdi=8)])
+    name_categories(path, **{"7": "tooth 36", "8": name})
+    refused(path, images, "annotation 7", f"category 8, named {name}", "no FDI number")
+
+
+@pytest.mark.parametrize("name", ["upper left 21", "tooth 51"])
+def test_an_id_does_not_win_over_a_name_that_tells_another_tooth(tmp_path, images, name):
+    path = write_coco(tmp_path / "train.json", "a.png", annotations=[annotation(fdi=11)])
+    name_categories(path, **{"11": name})
+    refused(path, images, "train.json", f"category 11 is named {name}", "by its FDI number alone")
+
+
+@pytest.mark.parametrize("categories", [{}, {"21": "left central incisor"}, {"21": "incisor (21)"}])
 @pytest.mark.parametrize("category", [21, "21"])
 def test_where_no_category_is_named_by_a_number_its_id_is_the_number(tmp_path, images, categories, category):
     path = write_coco(tmp_path / "train.json", "a.png", annotations=[annotation(fdi=category)])
