@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 from pycocotools import mask as coco_mask
 
 from service.render.encode import encode_png
@@ -324,6 +325,56 @@ def test_a_mask_that_would_count_as_no_tooth_is_refused_with_its_values(tmp_path
         load_pairs(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ((51,), r"the grey values 51, which are no FDI numbers of permanent teeth \(51 to 85 are deciduous teeth\)"),
+        ((19, 99), r"the grey values 19, 99, which are no FDI numbers of permanent teeth;"),
+        ((255,), r"the grey values 255, which are no FDI numbers of permanent teeth;"),
+    ],
+)
+def test_of_a_mask_of_numbers_those_that_are_no_teeth_are_named(tmp_path, wrong, words):
+    write_pairs(tmp_path, "a.png")
+    numbers = np.zeros((HEIGHT, WIDTH), np.uint8)
+    for place, value in enumerate((11, 12, 13, 14, 15, 16, *wrong)):
+        numbers[20:60, 15 * place : 15 * place + 12] = value
+    cv2.imwrite(str(tmp_path / "masks" / "a.png"), numbers)
+    with pytest.raises(DataError, match=rf"masks/a\.png has {words}"):
+        load_pairs(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["P", "RGB"])
+def test_numbers_in_a_palette_or_in_colours_are_to_be_saved_as_greys(tmp_path, kind):
+    write_pairs(tmp_path, "a.png")
+    palette = Image.fromarray(11 * tooth_mask())
+    palette.putpalette([value for number in range(256) for value in (number, 9 * number % 256, 5 * number % 256)])
+    palette.convert(kind).save(tmp_path / "masks" / "a.png")
+    with pytest.raises(DataError, match=r"a\.png has .*; one of FDI numbers must be saved as 8-bit grey\."):
+        load_pairs(tmp_path)
+
+
+def test_a_mask_that_is_drawn_in_its_transparency_alone_is_refused(tmp_path):
+    write_pairs(tmp_path, "a.png")
+    black = 0 * tooth_mask()
+    cv2.imwrite(str(tmp_path / "masks" / "a.png"), np.stack([black, black, black, 255 * tooth_mask()], axis=-1))
+    with pytest.raises(DataError, match=r"masks/a\.png is black all over but for its transparency"):
+        load_pairs(tmp_path)
+    cv2.imwrite(str(tmp_path / "masks" / "a.png"), np.stack([black, black, black, 0 * black + 255], axis=-1))
+    assert not load_pairs(tmp_path)[0].labels.any()
+
+
+def test_teeth_drawn_on_a_picture_before_its_exif_turned_it_are_refused_by_that_name(tmp_path):
+    write_pairs(tmp_path, "a.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    (tmp_path / "images" / "a.png").unlink()
+    Image.new("L", (WIDTH, HEIGHT)).save(tmp_path / "images" / "a.jpg", exif=exif)
+    with pytest.raises(DataError, match=r"140 x 130 pixels, and its picture 130 x 140; the picture's EXIF orientation"):
+        load_pairs(tmp_path)
+    path = write_coco(tmp_path / "train.json", "a.jpg")
+    refused(path, tmp_path / "images", "130 x 140 pixels", "says 140 x 130; the picture's EXIF orientation")
+
+
 def test_the_numbers_that_the_service_writes_into_a_mask_are_taken(tmp_path):
     (drawn,) = draw_samples(1, seed=3)
     for part, data in (("images", drawn.data), ("masks", encode_png(drawn.labels))):
@@ -370,9 +421,25 @@ def test_two_files_of_one_name_are_refused(tmp_path, part):
 
 def test_the_operating_systems_own_files_are_left_out(tmp_path):
     write_pairs(tmp_path, "a.png")
-    for name in (".DS_Store", "._a.png"):
+    for name in (".DS_Store", "._a.png", "Thumbs.db", "desktop.ini"):
         (tmp_path / "images" / name).write_bytes(b"no picture")
     assert [sample.name for sample in load_pairs(tmp_path)] == ["a.png"]
+
+
+@pytest.mark.parametrize("name", ["2024", "2024.old"])
+def test_a_folder_among_the_pictures_is_refused_and_not_passed_over(tmp_path, name):
+    write_pairs(tmp_path, "a.png")
+    write_picture(tmp_path / "images" / name / "b.png")
+    with pytest.raises(DataError, match=rf"images/{name} is a folder, .* put its files into .*images itself"):
+        load_pairs(tmp_path)
+
+
+def test_pictures_may_be_named_as_in_a_dicom_archive(tmp_path):
+    names = ("1.2.840.0", "1.2.840.1", "IM0001")
+    write_pairs(tmp_path, *(f"{name}.png" for name in names))
+    for name in names:
+        (tmp_path / "images" / f"{name}.png").rename(tmp_path / "images" / name)
+    assert [sample.name for sample in load_pairs(tmp_path)] == list(names)
 
 
 def test_a_table_of_patients_that_is_not_utf_8_is_refused(tmp_path):

@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from service.dentition.fdi import FDI_NUMBERS
 from training.config import tell_faults
-from training.data.samples import DataError, Sample, read_radiograph
+from training.data.samples import DataError, Sample, explain_size, read_radiograph
 
 _SHORTEST: Final = 6
 """Numbers of the shortest polygon, a triangle."""
@@ -140,7 +140,8 @@ def _load_sample(picture: _Picture, teeth: list[_Tooth], images: Path, annotatio
     height, width = radiograph.pixels.shape
     if (height, width) != (picture.height, picture.width):
         raise DataError(
-            f"{path} is {width} x {height} pixels, and {annotations} says {picture.width} x {picture.height}."
+            f"{path} is {width} x {height} pixels, and {annotations} says {picture.width} x {picture.height}"
+            f"{explain_size(data, (height, width), (picture.height, picture.width))}."
         )
     masks = [(tooth.category_id, _decode_mask(tooth, height, width, annotations)) for tooth in teeth]
     labels = np.zeros((height, width), np.uint8)
