@@ -39,6 +39,11 @@ class PairsData(_Part):
     folder: Path
 
 
+def _as_names(pictures: Any) -> Any:  # noqa: ANN401 - whatever the YAML file holds
+    """Pictures by name: YAML reads 1051 as a number."""
+    return [str(name) for name in pictures] if isinstance(pictures, list) else pictures
+
+
 class TuftsData(_Part):
     """The Tufts Dental Database as it is handed out; tooth or not, without numbers.
 
@@ -54,7 +59,7 @@ class TuftsData(_Part):
     seed: int = 0
     train: float = Field(default=0.7, gt=0, lt=1)
     val: float = Field(default=0.15, gt=0, lt=1)
-    leave_out: tuple[str, ...] = ()
+    leave_out: Annotated[tuple[str, ...], BeforeValidator(_as_names)] = ()
 
     @model_validator(mode="after")
     def _something_is_left_to_test(self) -> "TuftsData":

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 from pycocotools import mask as coco_mask
 
 from service.render.encode import encode_png
@@ -203,6 +204,53 @@ def test_an_entry_that_lacks_something_is_refused_by_its_place(tmp_path, images,
     refused(path, images, "train.json", f"{part}.0.{key}: Field required")
 
 
+def test_a_picture_that_is_listed_twice_is_refused_with_both_ids(tmp_path, images):
+    path = write_coco(tmp_path / "train.json", "a.png", "b.png", "./a.png")
+    refused(path, images, "train.json", "a.png is listed twice, with the ids 1 and 3")
+
+
+@pytest.mark.parametrize("outline", [[], None])
+def test_a_box_without_an_outline_is_refused_as_such(tmp_path, images, outline):
+    path = write_coco(tmp_path / "train.json", "a.png", annotations=[annotation() | {"segmentation": outline}])
+    refused(path, images, "annotation 7 has only a box and no outline")
+
+
+@pytest.mark.parametrize(
+    "outline", [{}, "polygon", {"size": [HEIGHT, WIDTH], "counts": 3}, {"size": 3, "counts": "abc"}]
+)
+def test_a_segmentation_of_another_kind_is_refused_without_words_about_python(tmp_path, images, outline):
+    path = write_coco(tmp_path / "train.json", "a.png", annotations=[annotation() | {"segmentation": outline}])
+    refused(path, images, "annotation 7", "cannot be used: it is neither a list of polygons nor an RLE")
+
+
+@pytest.mark.parametrize(
+    ("outline", "words"),
+    [
+        ([[900, 90, 950, 90, 950, 99]], "the point 900, 90 lies outside the picture of 140 x 130; are its coordinates"),
+        ([[10, 10, 50, 10, 50, -3]], "the point 50, -3 lies outside"),
+        ([[0.1, 0.1, 0.9, 0.1, 0.9, 0.9]], "its coordinates are all 1 or less; are they pixels?"),
+        ([[10.2, 10.2, 10.4, 10.2, 10.4, 10.5]], "marks no pixel of its picture"),
+        (compressed(np.zeros((HEIGHT, WIDTH), np.uint8)), "marks no pixel of its picture"),
+    ],
+    ids=["beside the picture", "above it", "shares of the picture", "between pixels", "empty"],
+)
+def test_an_annotation_that_draws_nothing_is_refused(tmp_path, images, outline, words):
+    path = write_coco(tmp_path / "train.json", "a.png", annotations=[annotation(segmentation=outline)])
+    refused(path, images, "train.json", "annotation 7", words)
+
+
+def test_an_outline_may_touch_the_edge_and_a_little_beyond(tmp_path, images):
+    outline = [[-1.5, 100, 40, 100, 40, HEIGHT + 2, 0, HEIGHT]]
+    path = write_coco(tmp_path / "train.json", "a.png", annotations=[annotation(segmentation=outline)])
+    assert load_coco(path, images)[0].labels[-1, 0] == 36
+
+
+def test_a_coco_file_that_begins_with_a_byte_order_mark_is_read(tmp_path, images):
+    path = write_coco(tmp_path / "train.json", "a.png")
+    path.write_text(path.read_text(), encoding="utf-8-sig")
+    assert len(load_coco(path, images)) == 1
+
+
 def test_two_pictures_of_one_number_are_refused(tmp_path, images):
     path = write_coco(tmp_path / "train.json", "a.png", "b.png")
     path.write_text(path.read_text().replace('"id": 2', '"id": 1'))
@@ -278,6 +326,56 @@ def test_a_mask_that_would_count_as_no_tooth_is_refused_with_its_values(tmp_path
         load_pairs(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ((51,), r"the grey values 51, which are no FDI numbers of permanent teeth \(51 to 85 are deciduous teeth\)"),
+        ((19, 99), r"the grey values 19, 99, which are no FDI numbers of permanent teeth;"),
+        ((255,), r"the grey values 255, which are no FDI numbers of permanent teeth;"),
+    ],
+)
+def test_of_a_mask_of_numbers_those_that_are_no_teeth_are_named(tmp_path, wrong, words):
+    write_pairs(tmp_path, "a.png")
+    numbers = np.zeros((HEIGHT, WIDTH), np.uint8)
+    for place, value in enumerate((11, 12, 13, 14, 15, 16, *wrong)):
+        numbers[20:60, 15 * place : 15 * place + 12] = value
+    cv2.imwrite(str(tmp_path / "masks" / "a.png"), numbers)
+    with pytest.raises(DataError, match=rf"masks/a\.png has {words}"):
+        load_pairs(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["P", "RGB"])
+def test_numbers_in_a_palette_or_in_colours_are_to_be_saved_as_greys(tmp_path, kind):
+    write_pairs(tmp_path, "a.png")
+    palette = Image.fromarray(11 * tooth_mask())
+    palette.putpalette([value for number in range(256) for value in (number, 9 * number % 256, 5 * number % 256)])
+    palette.convert(kind).save(tmp_path / "masks" / "a.png")
+    with pytest.raises(DataError, match=r"a\.png has .*; one of FDI numbers must be saved as 8-bit grey\."):
+        load_pairs(tmp_path)
+
+
+def test_a_mask_that_is_drawn_in_its_transparency_alone_is_refused(tmp_path):
+    write_pairs(tmp_path, "a.png")
+    black = 0 * tooth_mask()
+    cv2.imwrite(str(tmp_path / "masks" / "a.png"), np.stack([black, black, black, 255 * tooth_mask()], axis=-1))
+    with pytest.raises(DataError, match=r"masks/a\.png is black all over but for its transparency"):
+        load_pairs(tmp_path)
+    cv2.imwrite(str(tmp_path / "masks" / "a.png"), np.stack([black, black, black, 0 * black + 255], axis=-1))
+    assert not load_pairs(tmp_path)[0].labels.any()
+
+
+def test_teeth_drawn_on_a_picture_before_its_exif_turned_it_are_refused_by_that_name(tmp_path):
+    write_pairs(tmp_path, "a.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    (tmp_path / "images" / "a.png").unlink()
+    Image.new("L", (WIDTH, HEIGHT)).save(tmp_path / "images" / "a.jpg", exif=exif)
+    with pytest.raises(DataError, match=r"140 x 130 pixels, and its picture 130 x 140; the picture's EXIF orientation"):
+        load_pairs(tmp_path)
+    path = write_coco(tmp_path / "train.json", "a.jpg")
+    refused(path, tmp_path / "images", "130 x 140 pixels", "says 140 x 130; the picture's EXIF orientation")
+
+
 def test_the_numbers_that_the_service_writes_into_a_mask_are_taken(tmp_path):
     (drawn,) = draw_samples(1, seed=3)
     for part, data in (("images", drawn.data), ("masks", encode_png(drawn.labels))):
@@ -324,9 +422,25 @@ def test_two_files_of_one_name_are_refused(tmp_path, part):
 
 def test_the_operating_systems_own_files_are_left_out(tmp_path):
     write_pairs(tmp_path, "a.png")
-    for name in (".DS_Store", "._a.png"):
+    for name in (".DS_Store", "._a.png", "Thumbs.db", "desktop.ini"):
         (tmp_path / "images" / name).write_bytes(b"no picture")
     assert [sample.name for sample in load_pairs(tmp_path)] == ["a.png"]
+
+
+@pytest.mark.parametrize("name", ["2024", "2024.old"])
+def test_a_folder_among_the_pictures_is_refused_and_not_passed_over(tmp_path, name):
+    write_pairs(tmp_path, "a.png")
+    write_picture(tmp_path / "images" / name / "b.png")
+    with pytest.raises(DataError, match=rf"images/{name} is a folder, .* put its files into .*images itself"):
+        load_pairs(tmp_path)
+
+
+def test_pictures_may_be_named_as_in_a_dicom_archive(tmp_path):
+    names = ("1.2.840.0", "1.2.840.1", "IM0001")
+    write_pairs(tmp_path, *(f"{name}.png" for name in names))
+    for name in names:
+        (tmp_path / "images" / f"{name}.png").rename(tmp_path / "images" / name)
+    assert [sample.name for sample in load_pairs(tmp_path)] == list(names)
 
 
 def test_a_table_of_patients_that_is_not_utf_8_is_refused(tmp_path):
@@ -469,10 +583,10 @@ def name_categories(path, **names):
     path.write_text(json.dumps({**json.loads(path.read_text()), "categories": categories}))
 
 
-@pytest.mark.parametrize(("category", "fdi"), [(7, 36), ("7", 36), (48, 21)])
+@pytest.mark.parametrize(("category", "fdi"), [(7, 36), ("7", 36), (48, 21), (11, 22), (12, 23)])
 def test_a_category_is_the_number_that_it_is_named_by(tmp_path, images, category, fdi):
     path = write_coco(tmp_path / "train.json", "a.png", annotations=[annotation(fdi=category)])
-    name_categories(path, **{"7": "36", "48": "21", "8": "implant"})
+    name_categories(path, **{"7": "36", "48": "21", "8": "implant", "11": "tooth_22", "12": "FDI 23"})
     (sample,) = load_coco(path, images)
     assert set(np.unique(sample.labels)) == {0, fdi}
 
@@ -483,7 +597,21 @@ def test_what_is_named_otherwise_than_the_teeth_is_no_tooth_of_its_categorys_num
     refused(path, images, "train.json", "annotation 7", "category 33, named implant", "no FDI number")
 
 
-@pytest.mark.parametrize("categories", [{}, {"21": "left central incisor"}])
+@pytest.mark.parametrize("name", ["implant 36", "36 crown"])
+def test_a_number_amid_other_words_makes_no_tooth_of_an_implant(tmp_path, images, name):
+    path = write_coco(tmp_path / "train.json", "a.png", annotations=[annotation(fdi=7), annotation(fdi=8)])
+    name_categories(path, **{"7": "tooth 36", "8": name})
+    refused(path, images, "annotation 7", f"category 8, named {name}", "no FDI number")
+
+
+@pytest.mark.parametrize("name", ["upper left 21", "tooth 51"])
+def test_an_id_does_not_win_over_a_name_that_tells_another_tooth(tmp_path, images, name):
+    path = write_coco(tmp_path / "train.json", "a.png", annotations=[annotation(fdi=11)])
+    name_categories(path, **{"11": name})
+    refused(path, images, "train.json", f"category 11 is named {name}", "by its FDI number alone")
+
+
+@pytest.mark.parametrize("categories", [{}, {"21": "left central incisor"}, {"21": "incisor (21)"}])
 @pytest.mark.parametrize("category", [21, "21"])
 def test_where_no_category_is_named_by_a_number_its_id_is_the_number(tmp_path, images, categories, category):
     path = write_coco(tmp_path / "train.json", "a.png", annotations=[annotation(fdi=category)])

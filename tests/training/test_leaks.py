@@ -171,6 +171,11 @@ def test_an_umlaut_in_a_pictures_name_is_found_in_the_table_however_it_is_writte
         ([("another.png", "p8")], ("picture", "patient"), r"does not say whose picture train\.png is"),
         ([("train.png", " ")], ("picture", "patient"), r"does not say whose picture train\.png is"),
         ([("train.png", "p7")], ("file", "patient"), r"names the columns picture and patient"),
+        (
+            [("train.png", "p7"), ("train.png", " p7 "), ("train.png", "p8")],
+            ("picture", "patient"),
+            r"says of train\.png that it shows p7, and that it shows p8",
+        ),
     ],
 )
 def test_a_table_of_patients_that_leaves_something_out_is_refused(leaking, rows, columns, message):
@@ -178,3 +183,10 @@ def test_a_table_of_patients_that_leaves_something_out_is_refused(leaking, rows,
     write_patients(folder, *rows, columns=columns)
     with pytest.raises(DataError, match=message):
         load_pairs(folder)
+
+
+@pytest.mark.parametrize("table", ["Picture ; PATIENT\ntrain.png;p7\n", " picture, Patient\ntrain.png,p7\n"])
+def test_a_table_of_patients_may_be_as_spreadsheets_write_it(leaking, table):
+    folder = leaking.parent / "train"
+    (folder / "patients.csv").write_text(table, encoding="utf-8-sig")
+    assert load_pairs(folder)[0].patient == "p7"

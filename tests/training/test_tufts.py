@@ -80,6 +80,10 @@ def test_a_picture_that_is_left_out_moves_no_other_one(database):
     }
 
 
+def test_pictures_to_leave_out_may_be_written_as_numbers(database):
+    assert source(database, leave_out=[1032, "7"]).leave_out == ("1032", "7")
+
+
 def test_a_name_to_leave_out_that_is_not_there_is_refused(database):
     with pytest.raises(DataError, match="holds no picture 1051 to leave out"):
         load_splits(source(database, leave_out=("1051",)))

@@ -1,5 +1,6 @@
 """A picture with its truth."""
 
+import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,13 +8,19 @@ from unicodedata import normalize
 
 import numpy as np
 import numpy.typing as npt
+from PIL import ExifTags, Image
 
 from service.dentition.fdi import FDI_NUMBERS
 from service.errors import RequestError, SetupError
 from service.radiograph import Limits, Radiograph, decode
+from service.radiograph.grey import read_orientation
 
 TOOTH: int = 255
 """The label of a tooth whose number the data do not tell (image and mask pairs)."""
+
+
+_NO_PICTURES: frozenset[str] = frozenset({"thumbs.db", "desktop.ini", "@eadir"})
+"""What Windows and network storage leave in a folder."""
 
 
 class DataError(SetupError):
@@ -58,6 +65,27 @@ def read_radiograph(path: Path) -> tuple[bytes, Radiograph]:
         raise DataError(f"{path} cannot be read: {error}") from error
 
 
+def find_orientation(data: bytes) -> int:
+    """How a file says that its stored pixels are to be turned, as EXIF counts it, 1 to 8; 1 is not at all."""
+    # Pillow decodes a PNG file that has no such block to its end.
+    if data.startswith(b"\x89PNG") and b"eXIf" not in data:
+        return 1
+    try:
+        with Image.open(io.BytesIO(data)) as picture:
+            if picture.format == "TIFF":
+                return int(picture.getexif().get(ExifTags.Base.Orientation, 1))
+            return read_orientation(picture.info.get("exif", b""))
+    except Exception:  # DICOM, which has no such tag, and whatever else Pillow does not read
+        return 1
+
+
+def explain_size(data: bytes, size: tuple[int, ...], other: tuple[int, ...]) -> str:
+    """What a message that a picture's size differs from another goes on with, where it is that its file turns it."""
+    if size != other[::-1] or find_orientation(data) == 1:
+        return ""
+    return "; the picture's EXIF orientation turns it, so draw the teeth on the upright picture"
+
+
 def are_numbered(samples: Sequence[Sample]) -> bool:
     """Whether the truth shows teeth, and tells the number of each."""
     shown = any(sample.labels.any() for sample in samples)
@@ -70,19 +98,30 @@ def lacks_numbers(labels: npt.NDArray[np.uint8]) -> bool:
 
 
 def by_stem(paths: Iterable[Path]) -> dict[str, Path]:
-    """Files by their name without ending; those that begin with a dot are the operating system's and are left out.
+    """Files by their name without ending, where they have one; what operating systems leave beside them is left out.
 
     Raises:
-        DataError: two have the same name but for their ending.
+        DataError: two have the same name but for their ending, or one is a folder.
     """
     found: dict[str, Path] = {}
-    for path in sorted(path for path in paths if not path.name.startswith(".")):
+    for path in sorted(path for path in paths if not _is_systems_own(path)):
+        if path.is_dir():
+            raise DataError(
+                f"{path} is a folder, and what is in it would be passed over; put its files into {path.parent} itself, "
+                "or move it elsewhere."
+            )
+        # A DICOM archive's names, such as 1.2.840.0, end in a number that belongs to them.
+        whole = path.suffix[1:].isdigit()
         # macOS writes an umlaut as two characters, others as one.
-        stem = normalize("NFC", path.stem)
+        stem = normalize("NFC", path.name if whole else path.stem)
         if stem in found:
             raise DataError(f"{found[stem]} and {path} have the same name but for the ending; remove one.")
         found[stem] = path
     return found
+
+
+def _is_systems_own(path: Path) -> bool:
+    return path.name.startswith(".") or path.name.lower() in _NO_PICTURES
 
 
 def to_classes(labels: npt.NDArray[np.uint8], classes: int) -> npt.NDArray[np.uint8]:
