@@ -304,6 +304,19 @@ def test_a_picture_on_its_side_is_named(client: httpx.Client, phantom: Phantom) 
     assert not quality["suitable"]
 
 
+@pytest.mark.parametrize("path", ["/v1/segment", "/v1/mask", "/v1/overlay"])
+def test_the_codes_of_the_findings_stand_in_a_header(
+    client: httpx.Client, phantom: Phantom, phantom_png: bytes, path: str
+) -> None:
+    turned = encode_png(np.ascontiguousarray(255 - np.rot90(phantom.pixels, 2)))
+    findings = client.post("/v1/segment", content=turned).json()["quality"]["findings"]
+    codes = [finding["code"] for finding in findings]
+    assert {"upside-down", "inverted"} <= set(codes)
+    assert client.post(path, content=turned).headers["x-findings"].split(", ") == codes
+    assert "x-findings" not in client.post(path, content=phantom_png).headers
+    assert "x-findings" not in client.post(path, content=turned[:-100]).headers
+
+
 def test_a_flat_picture_is_read_and_named(client: httpx.Client, phantom: Phantom) -> None:
     flat = (100 + phantom.pixels // 10).astype(np.uint8)
     answer = client.post(

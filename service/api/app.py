@@ -38,6 +38,7 @@ _HEADERS: Final = {
     "underscores, braces around them left off; else a new one. The log has it too.",
     "Server-Timing": "Milliseconds of each stage and in total, once the work has begun.",
     "X-Model": "`name/version` of the model, once the work has begun.",
+    "X-Findings": "The codes of `quality.findings`, such as `upside-down, cropped`; left out where there are none.",
     "Retry-After": "Seconds, with `busy` and `not-ready`.",
 }
 
@@ -98,21 +99,23 @@ def _describe_whole(app: FastAPI) -> None:
             schemas[model.__name__] = schema
         for never in ("HTTPValidationError", "ValidationError"):
             schemas.pop(never, None)
-        for methods in description["paths"].values():
+        for path, methods in description["paths"].items():
             for operation in methods.values():
-                _describe_answers(operation["responses"])
+                _describe_answers(path, operation["responses"])
         return description
 
     app.openapi = openapi  # type: ignore[method-assign]
 
 
-def _describe_answers(answers: dict[str, Any]) -> None:
+def _describe_answers(path: str, answers: dict[str, Any]) -> None:
     if "HTTPValidationError" in str(answers.get("422")):
         del answers["422"]
     for status, answer in answers.items():
         names = ["X-Request-ID"]
         if "504" in answers:  # where there is work that may time out
             names += ["Server-Timing", "X-Model"]
+        if path in images.PATHS and status == "200":
+            names.append("X-Findings")
         if status == "503":
             names.append("Retry-After")
         answer["headers"] = {

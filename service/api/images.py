@@ -41,7 +41,9 @@ _PARTS: Final = ("mask", "overlay", "polygons")
 
 Include = Annotated[list[str], Query(description="mask, overlay, polygons: separated by commas, or one each time.")]
 Opacity = Annotated[float, Query(ge=0, le=1, description="Of the overlay's colours.")]
-Strict = Annotated[bool, Query(description="Refuse a picture that is no panoramic instead of naming it a finding.")]
+Strict = Annotated[
+    bool, Query(description="Refuse a picture that has the finding `not-a-panoramic`; no other is refused.")
+]
 
 
 @router.post(
@@ -136,6 +138,8 @@ async def _answer(request: Request, state: ServiceState, wanted: Wanted) -> tupl
 
     segmenter, answer, timings_ms = await state.answer(request, segment)
     state.recorder.record(timings_ms)
+    if findings := answer.segmentation.findings:
+        request.state.answer_headers["X-Findings"] = ", ".join(finding.code for finding in findings)
     height, width = answer.radiograph.pixels.shape
     request.state.log.update(format=answer.radiograph.format, width=width, height=height)
     return segmenter, answer, timings_ms
