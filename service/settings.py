@@ -62,7 +62,8 @@ class Settings(BaseSettings):
         "/v1/latency tells the share that is. Where not set, 500 on a processor and 50 on a GPU.",
     )
     reload: bool = Field(
-        default=False, description="Whether POST /v1/models/reload may replace the model; SIGHUP always may."
+        default=False,
+        description="Whether POST /v1/models/reload may replace the model; SIGHUP may too, unless the service was started on a terminal, which sends it as it closes.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least severity that is logged, as JSON lines on standard error."

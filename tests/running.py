@@ -23,6 +23,7 @@ def running_service(*options: str, **environment: str) -> Iterator[tuple[str, "s
             process = subprocess.Popen(
                 [sys.executable, "-m", "training.cli", "serve", "--port", "0", *options],
                 cwd=REPOSITORY,
+                stdin=subprocess.DEVNULL,  # on a terminal, SIGHUP is no order to reload
                 stderr=errors,
                 env={**os.environ, **environment},
             )
