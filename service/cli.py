@@ -35,7 +35,7 @@ class _Commands(TyperGroup):
     """Tells of an option or variable that is set to what it cannot be in one line, without typer's box around it."""
 
     @override
-    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - typer's own type
+    def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except typer.BadParameter as error:

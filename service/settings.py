@@ -63,7 +63,8 @@ class Settings(BaseSettings):
     )
     reload: bool = Field(
         default=False,
-        description="Whether POST /v1/models/reload may replace the model; SIGHUP may too, unless the service was started on a terminal, which sends it as it closes.",
+        description="Whether POST /v1/models/reload may replace the model; SIGHUP may too, unless "
+        "the service was started on a terminal, which sends it as it closes.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least severity that is logged, as JSON lines on standard error."

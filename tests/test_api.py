@@ -402,6 +402,13 @@ def test_the_description_is_complete_and_read_without_a_network(client: httpx.Cl
     table = re.findall(r"^\| (`.*`) \| (?:error|warning) \|", (REPOSITORY / "README.md").read_text(), re.MULTILINE)
     assert schemas["FindingAnswer"]["properties"]["code"]["examples"] == re.findall("`([a-z-]+)`", " ".join(table))
     assert "Problem" in schemas
+    assert "prefixItems" not in json.dumps(description)  # of which makers of clients know no type
+    box = schemas["ToothAnswer"]["properties"]["bbox"]
+    assert (box["items"], box["minItems"], box["maxItems"]) == ({"type": "integer"}, 4, 4)
+    operations = [operation for path in description["paths"].values() for operation in path.values()]
+    names = [operation["operationId"] for operation in operations]
+    assert len(set(names)) == len(names)
+    assert {"segment", "mask", "overlay", "models", "latency", "live", "ready", "v2_infer"} <= set(names)
     referred = set(re.findall(r'"#/components/schemas/([^"]+)"', json.dumps(description)))
     assert referred <= set(schemas)
     page = client.get("/docs").text

@@ -131,7 +131,16 @@ def test_a_broken_model_never_answers_and_the_old_one_goes_on(
         assert "sha256 differs" in refused.json()["detail"]
         answer = httpx.post(f"{url}/v1/mask", content=phantom_png, timeout=300)
         assert answer.headers["x-model"] == f"{name}/{old}"
-        assert 'panoseg_reloads_total{outcome="failed"} 1.0' in httpx.get(f"{url}/metrics").text
+        metrics = httpx.get(f"{url}/metrics").text
+        assert 'panoseg_reloads_total{outcome="failed"} 1.0' in metrics
+        assert "panoseg_reload_failed 1.0" in metrics
+        assert "sha256 differs" in str(httpx.get(f"{url}/health/ready").json()["warnings"])
+        assert httpx.post(f"{url}/v1/models/reload", timeout=300).status_code == 200
+        assert httpx.get(f"{url}/health/ready").json()["warnings"] == []
+        assert "panoseg_reload_failed 0.0" in httpx.get(f"{url}/metrics").text
+        shutil.rmtree(models / name)
+        (active,) = httpx.get(f"{url}/v1/models").json()["models"]
+        assert (active["version"], active["active"]) == (old, True)
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc to see what a process ignores")

@@ -265,6 +265,7 @@ def test_a_request_past_its_deadline_is_told_so_and_the_service_goes_on(large_pn
         late = httpx.post(f"{url}/v1/overlay?format=png", content=large_png, timeout=60)
         assert late.status_code == 504
         assert late.json()["type"] == "urn:panoseg:problem:timed-out"
+        assert "the work itself took that long" in late.json()["detail"]  # nothing waited
         assert httpx.get(f"{url}/health/ready").status_code == 200
 
 
@@ -432,7 +433,9 @@ def test_work_that_does_not_end_is_answered_in_time_and_does_not_keep_the_servic
 
 def test_the_log_says_why_a_request_was_refused_and_holds_no_probes(phantom_png: bytes) -> None:
     with running_service(PANOSEG_PROVIDR="cpu") as (url, process, log):
-        assert httpx.get(f"{url}/health/ready").json()["version"] == version("panoseg")
+        ready = httpx.get(f"{url}/health/ready").json()
+        assert ready["version"] == version("panoseg")
+        assert ready["warnings"] == ["PANOSEG_PROVIDR is set, and nothing reads it."]
         httpx.get(f"{url}/metrics")
         httpx.post(f"{url}/v1/segment", content=phantom_png[:-100], timeout=60)
         httpx.post(f"{url}/v1/segment", content=HALF_A_TIFF, timeout=60, headers={"X-Request-ID": "half"})

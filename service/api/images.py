@@ -87,7 +87,7 @@ async def mask(
     kind: Annotated[MaskKind, Query(description="255 where tooth, or the FDI number of the pixel's tooth.")] = "binary",
     strict: Strict = False,
 ) -> Response:
-    """8-bit grey, the size of the radiograph as sent."""
+    """8-bit grey, the size of the picture as viewers show it (`image.width` x `image.height` of `/v1/segment`)."""
     _, answer, _ = await _answer(request, state, Wanted(mask=kind, strict=strict))
     return Response(answer.mask, media_type="image/png")
 
@@ -108,7 +108,7 @@ async def overlay(
     opacity: Opacity = 0.4,
     strict: Strict = False,
 ) -> Response:
-    """The size of the radiograph as sent; each tooth in its colour, outlined, with its FDI number."""
+    """The size of the picture as viewers show it; each tooth in its colour, outlined, with its FDI number."""
     chosen: OverlayFormat = format or _accepted(request.headers.get("accept", ""))
     wanted = Wanted(overlay=chosen, opacity=opacity, strict=strict)
     _, answer, _ = await _answer(request, state, wanted)
