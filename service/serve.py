@@ -24,7 +24,7 @@ _GRACE_S: Final = 8
 """Seconds that requests under way get after SIGTERM; the process is gone within ten, or once a model that is being
 loaded is there."""
 
-_KEEP_ALIVE_S: Final = 75
+KEEP_ALIVE_S: Final = 75
 """Seconds that a connection is kept for its next request: radiographs come minutes apart, and a client that sends on a
 connection which is just being closed has to send its radiograph twice. Proxies keep theirs for 60."""
 
@@ -86,7 +86,7 @@ def serve(settings: Settings) -> str | None:
         log_config=None,
         access_log=False,
         server_header=False,
-        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_keep_alive=KEEP_ALIVE_S,
     )
     server = _Server(config, state)
     listener = _listen(settings)

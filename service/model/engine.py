@@ -92,7 +92,8 @@ class Ticket:
         advice = (
             "it waited for its turn; try again when the service is less busy."
             if waited_s > self._timeout_s / 2
-            else "the upload and the work itself took that long. Send a smaller picture, or have PANOSEG_TIMEOUT_S raised."
+            else "the upload and the work itself took that long. Send a smaller picture, or have PANOSEG_TIMEOUT_S "
+            "raised."
         )
         return TimedOut(f"The answer was not ready within {self._timeout_s:g} s: {advice}")
 
