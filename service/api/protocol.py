@@ -68,8 +68,9 @@ class BoundedProtocol(HttpToolsProtocol):
     @override
     def data_received(self, data: bytes) -> None:
         if not self._in_body:
-            # Whatever came, such as an empty line, has just ended the time that a connection is kept for nothing.
-            self._await_head()
+            if self.cycle is None or self.cycle.response_complete:
+                # Whatever came, such as an empty line, ends the time that uvicorn keeps a connection for nothing.
+                self._await_head()
             data = self._without_offer(data)
         super().data_received(data)
         if self._in_head and not self.transport.is_closing():
