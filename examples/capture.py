@@ -3,7 +3,10 @@
 import json
 import urllib.error
 import urllib.request
-from typing import Any
+from typing import Any, Final
+
+# Not urllib's own, which would send radiographs to the proxy that the machine may have for the internet.
+OPENER: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class Refused(Exception):
@@ -22,7 +25,7 @@ def segment(service_url: str, radiograph: bytes) -> dict[str, Any]:
         headers={"Content-Type": "application/octet-stream"},
     )
     try:
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with OPENER.open(request, timeout=30) as answer:
             content: dict[str, Any] = json.load(answer)
             return content
     except urllib.error.HTTPError as error:

@@ -6,16 +6,18 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.request
 from pathlib import Path
 from typing import Any, Final
 
-from capture import Refused, segment
+from capture import OPENER, Refused, segment
 from rich.console import Console
 from rich.table import Table
 
 REPOSITORY: Final = Path(__file__).resolve().parent.parent
 OUT: Final = REPOSITORY / "out"
+
+_PATIENCE_S: Final = 120.0
+"""For the service to start; it takes seconds."""
 
 console: Final = Console()
 
@@ -41,7 +43,10 @@ def main() -> int:
         return 2
     finally:
         service.send_signal(signal.SIGTERM)
-        service.wait(timeout=15)
+        try:
+            service.wait(timeout=15)
+        except subprocess.TimeoutExpired:  # what is still being loaded keeps it from ending
+            service.kill()
     _keep(answer, radiograph.stem)
     _show(answer)
     return 0
@@ -53,12 +58,15 @@ def _draw_phantom(path: Path) -> Path:
 
 
 def _wait_until_ready(service: "subprocess.Popen[bytes]", log: Path) -> str:
+    until = time.monotonic() + _PATIENCE_S
     while service.poll() is None:
+        if time.monotonic() > until:
+            raise SystemExit(f"The service was not ready within {_PATIENCE_S:g} s; {log} says how far it came.")
         events = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
         urls = [event["url"] for event in events if event.get("event") == "listening"]
         if urls:
             try:
-                with urllib.request.urlopen(f"{urls[0]}health/ready", timeout=5):
+                with OPENER.open(f"{urls[0]}health/ready", timeout=5):
                     return str(urls[0])
             except OSError:
                 pass

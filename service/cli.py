@@ -15,6 +15,8 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from typer.core import TyperGroup
+from typing_extensions import override
 
 from service.api.schemas import segment_answer, to_json
 from service.doctor import examine
@@ -28,7 +30,21 @@ from service.triton import write_triton_repository
 from service.tune import describe as describe_way
 from service.tune import tune as measure
 
+
+class _Commands(TyperGroup):
+    """Tells of an option or variable that is set to what it cannot be in one line, without typer's box around it."""
+
+    @override
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            _print_fault(error.format_message())
+            raise typer.Exit(_FAULT) from error
+
+
 app: Final = typer.Typer(
+    cls=_Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
@@ -349,3 +365,7 @@ def _try_folder(folder: Path) -> None:
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         raise SetupError(f"Nothing can be written into {folder}: {error.strerror}.") from error
+
+
+if __name__ == "__main__":
+    app()

@@ -1,12 +1,30 @@
 """Logs as JSON lines on standard error; they hold no pixels, no file names and no attribute of a patient."""
 
 import logging
+import os
 import sys
+from contextlib import suppress
 
 import structlog
 from structlog.tracebacks import ExceptionDictTransformer
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+
+
+class _StandardError:
+    """Takes whole lines; one that cannot be written is lost, since the service does not end for its log.
+
+    Past Python's own buffer, which would keep it, and end the process with a code of its own in the end.
+    """
+
+    def write(self, text: str) -> int:
+        if sys.stderr is not None:  # closed before the start: its number may be that of a connection by now
+            with suppress(OSError):
+                os.write(sys.stderr.fileno(), text.encode())
+        return len(text)
+
+    def flush(self) -> None:
+        """Nothing is kept back."""
 
 
 def configure_logs(level: str) -> None:
@@ -21,9 +39,9 @@ def configure_logs(level: str) -> None:
     structlog.configure(
         processors=[*shape, structlog.processors.JSONRenderer()],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(_StandardError()),  # type: ignore[arg-type]
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(_StandardError())
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shape,

@@ -37,7 +37,7 @@ class Box:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tooth:
-    """One tooth found, in pixels of the radiograph as sent.
+    """One tooth found, in pixels of the picture as viewers show it.
 
     Attributes:
         fdi: FDI number (ISO 3950).
@@ -83,10 +83,10 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Segmentation:
-    """Everything found in one radiograph, in pixels of the radiograph as sent.
+    """Everything found in one radiograph, in pixels of the picture as viewers show it.
 
     Attributes:
-        labels: in pixels of the radiograph as sent.
+        labels: in pixels of the picture as viewers show it.
         teeth: in the order of their FDI numbers, one for each number that occurs in `labels`.
         findings: what was noticed about the picture.
     """

@@ -5,7 +5,6 @@ import errno
 import os
 import signal
 import socket
-import sys
 import time
 from importlib.metadata import version
 from typing import Any, Final
@@ -24,6 +23,10 @@ _GRACE_S: Final = 8
 """Seconds that requests under way get after SIGTERM; the process is gone within ten, or once a model that is being
 loaded is there."""
 
+KEEP_ALIVE_S: Final = 75
+"""Seconds that a connection is kept for its next request: radiographs come minutes apart, and a client that sends on a
+connection which is just being closed has to send its radiograph twice. Proxies keep theirs for 60."""
+
 _LOOK_AGAIN_S: Final = 0.05
 
 _log: Final = structlog.get_logger("panoseg.service")
@@ -32,7 +35,7 @@ _log: Final = structlog.get_logger("panoseg.service")
 class _Server(uvicorn.Server):
     """Says that it is stopping as soon as it is told to, and listens until the last answer, so that others hear it.
 
-    SIGHUP, where the system has it, has the model loaded anew.
+    SIGHUP, where the system has it, has the model loaded anew; until here `service.hangup` has had it ignored.
     """
 
     def __init__(self, config: uvicorn.Config, state: ServiceState) -> None:
@@ -70,9 +73,6 @@ def serve(settings: Settings) -> str | None:
         SetupError: it cannot listen where it is to.
     """
     configure_logs(settings.log_level)
-    if hasattr(signal, "SIGHUP"):
-        # Until there is a model that could be replaced; by default the signal ends the process.
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
     def stop() -> None:
         server.should_exit = True
@@ -85,6 +85,7 @@ def serve(settings: Settings) -> str | None:
         log_config=None,
         access_log=False,
         server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
     )
     server = _Server(config, state)
     listener = _listen(settings)
@@ -97,7 +98,6 @@ def serve(settings: Settings) -> str | None:
     _log.info("stopped", unfinished=state.under_way)
     if state.unfinished:
         # Python would wait for its threads, and a library that has a file with no end does not come back.
-        sys.stderr.flush()
         os._exit(0)
     return state.failed
 

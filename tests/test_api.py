@@ -304,6 +304,19 @@ def test_a_picture_on_its_side_is_named(client: httpx.Client, phantom: Phantom) 
     assert not quality["suitable"]
 
 
+@pytest.mark.parametrize("path", ["/v1/segment", "/v1/mask", "/v1/overlay"])
+def test_the_codes_of_the_findings_stand_in_a_header(
+    client: httpx.Client, phantom: Phantom, phantom_png: bytes, path: str
+) -> None:
+    turned = encode_png(np.ascontiguousarray(255 - np.rot90(phantom.pixels, 2)))
+    findings = client.post("/v1/segment", content=turned).json()["quality"]["findings"]
+    codes = [finding["code"] for finding in findings]
+    assert {"upside-down", "inverted"} <= set(codes)
+    assert client.post(path, content=turned).headers["x-findings"].split(", ") == codes
+    assert "x-findings" not in client.post(path, content=phantom_png).headers
+    assert "x-findings" not in client.post(path, content=turned[:-100]).headers
+
+
 def test_a_flat_picture_is_read_and_named(client: httpx.Client, phantom: Phantom) -> None:
     flat = (100 + phantom.pixels // 10).astype(np.uint8)
     answer = client.post(
@@ -389,6 +402,13 @@ def test_the_description_is_complete_and_read_without_a_network(client: httpx.Cl
     table = re.findall(r"^\| (`.*`) \| (?:error|warning) \|", (REPOSITORY / "README.md").read_text(), re.MULTILINE)
     assert schemas["FindingAnswer"]["properties"]["code"]["examples"] == re.findall("`([a-z-]+)`", " ".join(table))
     assert "Problem" in schemas
+    assert "prefixItems" not in json.dumps(description)  # of which makers of clients know no type
+    box = schemas["ToothAnswer"]["properties"]["bbox"]
+    assert (box["items"], box["minItems"], box["maxItems"]) == ({"type": "integer"}, 4, 4)
+    operations = [operation for path in description["paths"].values() for operation in path.values()]
+    names = [operation["operationId"] for operation in operations]
+    assert len(set(names)) == len(names)
+    assert {"segment", "mask", "overlay", "models", "latency", "live", "ready", "v2_infer"} <= set(names)
     referred = set(re.findall(r'"#/components/schemas/([^"]+)"', json.dumps(description)))
     assert referred <= set(schemas)
     page = client.get("/docs").text

@@ -13,6 +13,10 @@ import yaml
 from docs import figures, serving_figures
 from docs.package_figures import PACKAGE
 from docs.tables import read_result
+from service.api.app import create_app
+from service.radiograph import Limits
+from service.serve import KEEP_ALIVE_S
+from service.settings import Settings
 from training.failures import FAILURES, FailuresError, read_failures
 
 
@@ -57,6 +61,31 @@ def test_the_answer_in_the_readme_is_what_the_service_says_of_the_drawn_radiogra
         f'"service": {{"version": "{answer["service"]["version"]}"}}',
     ):
         assert shown in readme
+
+
+API = (figures.REPOSITORY / "docs" / "api.md").read_text()
+
+
+def test_the_page_on_connecting_a_program_has_every_error_of_the_image_routes() -> None:
+    answers = create_app(Settings()).openapi()["paths"]["/v1/segment"]["post"]["responses"]
+    described = {
+        (slug, status)
+        for status, answer in answers.items()
+        for slug in re.findall("`([a-z-]+)`: ", answer["description"])
+    }
+    assert set(re.findall(r"^\| `([a-z-]+)` \| (\d+) \|", API, re.MULTILINE)) == described
+
+
+def test_the_page_on_connecting_a_program_has_the_limits_that_are_set() -> None:
+    defaults = {name: field.default for name, field in Settings.model_fields.items()}
+    for limit in (
+        f"| {defaults['max_upload_mb']:g} MB | `PANOSEG_MAX_UPLOAD_MB` |",
+        f"| {defaults['max_megapixels']:g} megapixels, each side at least {Limits().min_side} pixels |",
+        f"| {defaults['timeout_s']:g} s | `PANOSEG_TIMEOUT_S` |",
+        f"| {defaults['max_requests']} | `PANOSEG_MAX_REQUESTS` |",
+        f"stays open for {KEEP_ALIVE_S} s",
+    ):
+        assert limit in API
 
 
 def test_each_of_the_worst_pictures_has_its_sentence_and_no_other_has() -> None:

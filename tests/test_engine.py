@@ -192,7 +192,7 @@ def test_of_a_batch_those_that_nobody_waits_for_cost_nothing(
         stays = callers.submit(ask, running, pictures[3])
         until(lambda: running.waiting == 3)
         gone.abandon()
-        with pytest.raises(TimedOut):
+        with pytest.raises(TimedOut, match="it waited for its turn"):
             too_late.result()
         gate.opened.set()
         with pytest.raises(Abandoned):

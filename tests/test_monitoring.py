@@ -55,6 +55,13 @@ def test_every_question_is_about_metrics_and_labels_that_there_are(question: str
     assert grouped <= set().union(*(given[name] for name, _ in asked))
 
 
+def test_the_dashboard_reads_from_whichever_prometheus_is_chosen() -> None:
+    dashboard = json.loads((DOCKER / "grafana" / "dashboard.json").read_text())
+    (variable,) = dashboard["templating"]["list"]
+    assert (variable["name"], variable["type"], variable["query"]) == ("datasource", "datasource", "prometheus")
+    assert {panel["datasource"]["uid"] for panel in dashboard["panels"]} == {"${datasource}"}
+
+
 def test_nothing_in_the_dashboard_is_said_twice_of_which_one_would_be_lost() -> None:
     def as_told(pairs: list[tuple[str, object]]) -> dict[str, object]:
         assert len(dict(pairs)) == len(pairs), [key for key, _ in pairs]

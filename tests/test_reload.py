@@ -2,8 +2,11 @@
 
 import json
 import os
+import re
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +18,7 @@ import httpx
 import pytest
 
 from service.model.package import ModelPackage
-from tests.running import running_service
+from tests.running import REPOSITORY, running_service
 
 PATIENT = ("--timeout-s", "300")
 """A machine that is slow for other reasons loses no request."""
@@ -128,7 +131,43 @@ def test_a_broken_model_never_answers_and_the_old_one_goes_on(
         assert "sha256 differs" in refused.json()["detail"]
         answer = httpx.post(f"{url}/v1/mask", content=phantom_png, timeout=300)
         assert answer.headers["x-model"] == f"{name}/{old}"
-        assert 'panoseg_reloads_total{outcome="failed"} 1.0' in httpx.get(f"{url}/metrics").text
+        metrics = httpx.get(f"{url}/metrics").text
+        assert 'panoseg_reloads_total{outcome="failed"} 1.0' in metrics
+        assert "panoseg_reload_failed 1.0" in metrics
+        assert "sha256 differs" in str(httpx.get(f"{url}/health/ready").json()["warnings"])
+        assert httpx.post(f"{url}/v1/models/reload", timeout=300).status_code == 200
+        assert httpx.get(f"{url}/health/ready").json()["warnings"] == []
+        assert "panoseg_reload_failed 0.0" in httpx.get(f"{url}/metrics").text
+        shutil.rmtree(models / name)
+        (active,) = httpx.get(f"{url}/v1/models").json()["models"]
+        assert (active["version"], active["active"]) == (old, True)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc to see what a process ignores")
+def test_a_signal_while_the_service_is_being_started_does_not_end_it() -> None:
+    command = [sys.executable, "-m", "training.cli", "serve", "--port", "0"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=REPOSITORY, stdin=subprocess.DEVNULL, stderr=pipe, text=True) as process:
+        assert process.stderr is not None
+        try:
+            wait_for(lambda: ignores_hangup(process.pid))
+            assert "numpy" not in Path(f"/proc/{process.pid}/maps").read_text()  # nor anything else that takes time
+            process.send_signal(signal.SIGHUP)
+            for line in process.stderr:
+                process.send_signal(signal.SIGHUP)
+                if json.loads(line)["event"] == "ready":
+                    break
+            assert process.poll() is None
+            process.terminate()
+            # Whatever a signal has had it begin comes to its end first.
+            assert process.wait(timeout=60) == 0
+        finally:
+            process.kill()
+
+
+def ignores_hangup(pid: int) -> bool:
+    (mask,) = re.findall(r"^SigIgn:\s*(\w+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    return bool(int(mask, 16) & 1 << (signal.SIGHUP - 1))
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="the system has no SIGHUP")

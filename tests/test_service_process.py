@@ -81,6 +81,19 @@ def test_a_folder_without_models_keeps_the_service_from_starting(tmp_path: Path)
     assert "holds no model package" in outcome.stderr
 
 
+@pytest.mark.parametrize(
+    ("variable", "value"), [("TIMEOUT_S", "abc"), ("PORT", "80x"), ("PORT", "80000"), ("RELOAD", "perhaps")]
+)
+def test_a_wrong_setting_is_told_in_one_line(variable: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"PANOSEG_{variable}", value)
+    command = [sys.executable, "-m", "service.cli", "serve"]
+    outcome = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False)
+    (line,) = outcome.stderr.splitlines()
+    assert outcome.returncode == 2
+    assert line.startswith("panoseg: ")
+    assert variable.lower() in line.lower()
+
+
 def test_an_address_that_is_taken_keeps_the_service_from_starting() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
@@ -127,6 +140,26 @@ def test_what_is_being_received_has_its_bounds(phantom_png: bytes) -> None:
         assert httpx.post(f"{url}/v1/mask", content=phantom_png, timeout=60).status_code == 200
 
 
+def test_connections_are_kept_between_radiographs_and_do_not_keep_the_service_from_stopping() -> None:
+    with running_service() as (url, process, _), ExitStack() as stack:
+        address = urlsplit(url)
+        kept, other, silent = (
+            stack.enter_context(closing(HTTPConnection(address.hostname or "", address.port, timeout=30)))
+            for _ in range(3)
+        )
+        silent.connect()
+        for connection in (kept, other):
+            connection.request("GET", "/health/live")
+            assert connection.getresponse().read()
+        socket_before = kept.sock
+        time.sleep(6)  # longer than uvicorn itself keeps them
+        kept.request("GET", "/health/live")
+        assert kept.getresponse().read()
+        assert kept.sock is socket_before
+        process.terminate()
+        assert process.wait(timeout=5) == 0
+
+
 def test_headers_without_end_are_refused_and_others_answered_meanwhile(service_url: str) -> None:
     address = urlsplit(service_url)
     with socket.create_connection((address.hostname, address.port), timeout=30) as caller:
@@ -147,19 +180,21 @@ def test_headers_without_end_are_refused_and_others_answered_meanwhile(service_u
 def test_a_connection_whose_headers_do_not_come_is_closed_and_others_are_answered(service_url: str) -> None:
     address = urlsplit(service_url)
     with ExitStack() as stack:
-        silent, half, again, uploading = (
+        silent, half, again, empty, uploading = (
             stack.enter_context(closing(HTTPConnection(address.hostname or "", address.port, timeout=60)))
-            for _ in range(4)
+            for _ in range(5)
         )
         silent.connect()
         half.connect()
         half.sock.sendall(b"POST /v1/segment HTTP/1.1\r\nHost: x\r\n")
         uploading.connect()
         uploading.sock.sendall(b"POST /v1/segment HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n\r\n")
-        again.request("GET", "/health/live")
-        assert again.getresponse().read()
+        for each in (again, empty):
+            each.request("GET", "/health/live")
+            assert each.getresponse().read()
+        empty.sock.sendall(b"\r\n")
         again.sock.sendall(b"POST /v1/segment HTTP/1.1\r\nHost: x\r\n")
-        assert [each.sock.recv(1) for each in (silent, half, again)] == [b"", b"", b""]
+        assert [each.sock.recv(1) for each in (silent, half, again, empty)] == [b""] * 4
         assert uploading.sock.recv(4000).startswith(b"HTTP/1.1 504")
     assert httpx.get(f"{service_url}/health/live").status_code == 200
 
@@ -230,6 +265,7 @@ def test_a_request_past_its_deadline_is_told_so_and_the_service_goes_on(large_pn
         late = httpx.post(f"{url}/v1/overlay?format=png", content=large_png, timeout=60)
         assert late.status_code == 504
         assert late.json()["type"] == "urn:panoseg:problem:timed-out"
+        assert "the work itself took that long" in late.json()["detail"]  # nothing waited
         assert httpx.get(f"{url}/health/ready").status_code == 200
 
 
@@ -313,6 +349,31 @@ def test_what_a_stop_leaves_unanswered_is_told_so_and_is_no_fault(large_png: byt
         assert "Traceback" not in log.read_text()
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a file that cannot be written")
+@pytest.mark.parametrize("stderr", ["full", "closed"])
+def test_a_log_that_cannot_be_written_changes_nothing(stderr: str, phantom_png: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    target = "2>/dev/full" if stderr == "full" else "2>&-"
+    command = ["/bin/sh", "-c", f'exec "$0" -m service.cli serve --port {port} {target}', sys.executable]
+    process = subprocess.Popen(command, cwd=REPOSITORY, stdin=subprocess.DEVNULL)
+    try:
+        for _ in range(600):
+            try:
+                if httpx.get(f"{url}/health/ready").status_code == 200:
+                    break
+            except httpx.TransportError:
+                assert process.poll() is None
+            time.sleep(0.1)
+        assert httpx.post(f"{url}/v1/mask", content=phantom_png, timeout=60).status_code == 200
+        process.terminate()
+        assert process.wait(timeout=20) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
 def test_logs_are_json_lines_without_names_from_the_request(plain_service: PlainService, phantom_png: bytes) -> None:
     url, _, log = plain_service
     httpx.post(f"{url}/v1/segment", files={"file": ("Jane_Doe_1970.png", phantom_png)}, timeout=30)
@@ -372,7 +433,9 @@ def test_work_that_does_not_end_is_answered_in_time_and_does_not_keep_the_servic
 
 def test_the_log_says_why_a_request_was_refused_and_holds_no_probes(phantom_png: bytes) -> None:
     with running_service(PANOSEG_PROVIDR="cpu") as (url, process, log):
-        assert httpx.get(f"{url}/health/ready").json()["version"] == version("panoseg")
+        ready = httpx.get(f"{url}/health/ready").json()
+        assert ready["version"] == version("panoseg")
+        assert ready["warnings"] == ["PANOSEG_PROVIDR is set, and nothing reads it."]
         httpx.get(f"{url}/metrics")
         httpx.post(f"{url}/v1/segment", content=phantom_png[:-100], timeout=60)
         httpx.post(f"{url}/v1/segment", content=HALF_A_TIFF, timeout=60, headers={"X-Request-ID": "half"})

@@ -12,6 +12,7 @@ from typing import Any, Final
 import structlog
 from fastapi import FastAPI
 from fastapi.responses import FileResponse
+from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, Request
@@ -38,6 +39,7 @@ _HEADERS: Final = {
     "underscores, braces around them left off; else a new one. The log has it too.",
     "Server-Timing": "Milliseconds of each stage and in total, once the work has begun.",
     "X-Model": "`name/version` of the model, once the work has begun.",
+    "X-Findings": "The codes of `quality.findings`, such as `upside-down, cropped`; left out where there are none.",
     "Retry-After": "Seconds, with `busy` and `not-ready`.",
 }
 
@@ -67,6 +69,7 @@ def create_app(settings: Settings, on_failure: Callable[[], None] = lambda: None
         summary="Finds and numbers the teeth on a panoramic dental radiograph. Not a medical device.",
         version=version("panoseg"),
         lifespan=lifespan,
+        generate_unique_id_function=_operation_id,
         redirect_slashes=False,  # to an upload a redirect is no answer: many clients do not send it again
     )
     app.state.service = state
@@ -85,6 +88,11 @@ def create_app(settings: Settings, on_failure: Callable[[], None] = lambda: None
     return app
 
 
+def _operation_id(route: APIRoute) -> str:
+    """What programs made from the description call a route: its function's name, such as `segment`."""
+    return f"v2_{route.name}" if route.path.startswith("/v2") else route.name
+
+
 def _describe_whole(app: FastAPI) -> None:
     """Add to the OpenAPI description what no route tells by its types, and take out FastAPI's own error answer."""
     make = app.openapi
@@ -98,21 +106,36 @@ def _describe_whole(app: FastAPI) -> None:
             schemas[model.__name__] = schema
         for never in ("HTTPValidationError", "ValidationError"):
             schemas.pop(never, None)
-        for methods in description["paths"].values():
+        _give_items(schemas)
+        for path, methods in description["paths"].items():
             for operation in methods.values():
-                _describe_answers(operation["responses"])
+                _describe_answers(path, operation["responses"])
         return description
 
     app.openapi = openapi  # type: ignore[method-assign]
 
 
-def _describe_answers(answers: dict[str, Any]) -> None:
+def _give_items(schema: Any) -> None:  # noqa: ANN401 - any part of a description
+    """Describe tuples of one type as lists of so many, of which makers of programs know the type."""
+    if isinstance(schema, dict):
+        each = schema.get("prefixItems")
+        if each and all(part == each[0] for part in each):
+            schema["items"] = schema.pop("prefixItems")[0]
+        schema = list(schema.values())
+    if isinstance(schema, list):
+        for part in schema:
+            _give_items(part)
+
+
+def _describe_answers(path: str, answers: dict[str, Any]) -> None:
     if "HTTPValidationError" in str(answers.get("422")):
         del answers["422"]
     for status, answer in answers.items():
         names = ["X-Request-ID"]
         if "504" in answers:  # where there is work that may time out
             names += ["Server-Timing", "X-Model"]
+        if path in images.PATHS and status == "200":
+            names.append("X-Findings")
         if status == "503":
             names.append("Retry-After")
         answer["headers"] = {

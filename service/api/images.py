@@ -41,7 +41,9 @@ _PARTS: Final = ("mask", "overlay", "polygons")
 
 Include = Annotated[list[str], Query(description="mask, overlay, polygons: separated by commas, or one each time.")]
 Opacity = Annotated[float, Query(ge=0, le=1, description="Of the overlay's colours.")]
-Strict = Annotated[bool, Query(description="Refuse a picture that is no panoramic instead of naming it a finding.")]
+Strict = Annotated[
+    bool, Query(description="Refuse a picture that has the finding `not-a-panoramic`; no other is refused.")
+]
 
 
 @router.post(
@@ -85,7 +87,7 @@ async def mask(
     kind: Annotated[MaskKind, Query(description="255 where tooth, or the FDI number of the pixel's tooth.")] = "binary",
     strict: Strict = False,
 ) -> Response:
-    """8-bit grey, the size of the radiograph as sent."""
+    """8-bit grey, the size of the picture as viewers show it (`image.width` x `image.height` of `/v1/segment`)."""
     _, answer, _ = await _answer(request, state, Wanted(mask=kind, strict=strict))
     return Response(answer.mask, media_type="image/png")
 
@@ -106,7 +108,7 @@ async def overlay(
     opacity: Opacity = 0.4,
     strict: Strict = False,
 ) -> Response:
-    """The size of the radiograph as sent; each tooth in its colour, outlined, with its FDI number."""
+    """The size of the picture as viewers show it; each tooth in its colour, outlined, with its FDI number."""
     chosen: OverlayFormat = format or _accepted(request.headers.get("accept", ""))
     wanted = Wanted(overlay=chosen, opacity=opacity, strict=strict)
     _, answer, _ = await _answer(request, state, wanted)
@@ -136,6 +138,8 @@ async def _answer(request: Request, state: ServiceState, wanted: Wanted) -> tupl
 
     segmenter, answer, timings_ms = await state.answer(request, segment)
     state.recorder.record(timings_ms)
+    if findings := answer.segmentation.findings:
+        request.state.answer_headers["X-Findings"] = ", ".join(finding.code for finding in findings)
     height, width = answer.radiograph.pixels.shape
     request.state.log.update(format=answer.radiograph.format, width=width, height=height)
     return segmenter, answer, timings_ms

@@ -41,6 +41,8 @@ def models(state: State) -> ModelsAnswer:
     for fault in faults:
         _log.warning("model left out", reason=fault)
     packages = [(manifest, folder == active.package.folder) for folder, manifest in manifests]
+    if not any(is_active for _, is_active in packages):  # its folder has gone, or holds another by now
+        packages.insert(0, (active.package.manifest, True))
     return models_answer(packages, active.engine.session)
 
 
@@ -83,7 +85,7 @@ async def ready(state: State) -> Ready:
         version=version("panoseg"),
         model=model_answer(segmenter),
         uptime_s=round(state.uptime_s, 3),
-        warnings=list(segmenter.model.warnings),
+        warnings=state.warnings,
     )
 
 

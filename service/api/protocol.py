@@ -1,6 +1,11 @@
-"""Bounds what a caller may send before its request is known: uvicorn itself takes headers without end."""
+"""Bounds what a caller may send before its request is known, and passes over offers to speak another protocol.
+
+uvicorn itself takes headers without end, and its parser drops the body of a request that offers HTTP/2, as Java's
+HttpClient does unless told not to; whoever does not take such an offer is to ignore it (RFC 9110, 7.8).
+"""
 
 import asyncio
+import re
 from typing import Final
 
 from typing_extensions import override
@@ -13,14 +18,23 @@ _MOST: Final = 1_000_000
 _PATIENCE_S: Final = 10.0
 """Seconds for a request's line and headers."""
 
+_OFFER: Final = re.compile(rb"\nupgrade(?=:)", re.IGNORECASE)
+"""The name of the header by which another protocol is offered."""
+
+_OFFER_LENGTH: Final = len(b"\nupgrade:")
+
 
 class BoundedProtocol(HttpToolsProtocol):
     """Refuses a request whose headers go on and on, of which the parser makes copies that grow with them.
 
-    A connection whose headers do not come, or not to their end, is closed: there are no more than so many.
+    A connection whose headers do not come, or not to their end, is closed: there are no more than so many. The header
+    `Upgrade` gets another name, which nothing reads.
     """
 
     _in_head = False
+    _in_body = False
+    _before = b""
+    """The end of what has come of a head, in which that header's name may have begun."""
     _head_bytes = 0
     _giving_up: asyncio.TimerHandle | None = None
 
@@ -42,17 +56,37 @@ class BoundedProtocol(HttpToolsProtocol):
 
     @override
     def on_headers_complete(self) -> None:
-        self._in_head = False
+        self._in_head, self._in_body = False, True
         self._stop_waiting()
         super().on_headers_complete()
 
     @override
+    def on_message_complete(self) -> None:
+        self._in_body, self._before = False, b""
+        super().on_message_complete()
+
+    @override
     def data_received(self, data: bytes) -> None:
+        if not self._in_body:
+            if self.cycle is None or self.cycle.response_complete:
+                # Whatever came, such as an empty line, ends the time that uvicorn keeps a connection for nothing.
+                self._await_head()
+            data = self._without_offer(data)
         super().data_received(data)
         if self._in_head and not self.transport.is_closing():
             self._head_bytes += len(data)
             if self._head_bytes > _MOST:
                 self.send_400_response("The request's headers do not end; send the radiograph as its body.")
+
+    def _without_offer(self, data: bytes) -> bytes:
+        """What came at the beginning of a request or within its head, with the offer's header, if any, renamed."""
+        seen = self._before + data
+        # Put in before the colon, which has only now come: what was sent on of the name cannot be changed any more.
+        end = seen.find(b"\r\n\r\n")
+        head = seen if end < 0 else seen[:end]
+        renamed, count = _OFFER.subn(rb"\g<0>-Ignored", head)
+        before, self._before = len(self._before), seen[1 - _OFFER_LENGTH :]
+        return renamed[before:] + data[max(0, len(head) - before) :] if count else data
 
     def _await_head(self) -> None:
         if self._giving_up is None:

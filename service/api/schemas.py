@@ -78,7 +78,7 @@ class Model(TypedDict):
 
 
 class ToothAnswer(TypedDict):
-    """One tooth, in pixels of the radiograph as sent."""
+    """One tooth, in pixels of the picture as viewers show it (`image.width` x `image.height`)."""
 
     fdi: Annotated[int, Field(description="FDI number (ISO 3950).", examples=[11])]
     universal: Annotated[int, Field(description="Universal number, 1 to 32.", examples=[8])]
@@ -107,8 +107,10 @@ class FindingAnswer(TypedDict):
     ]
     severity: Severity
     message: str
-    value: float
-    limit: float
+    value: Annotated[
+        float, Field(description="What was measured; for support. What it is, and its unit, differ from code to code.")
+    ]
+    limit: Annotated[float, Field(description="The limit that `value` has passed.")]
 
 
 class Quality(TypedDict):
@@ -195,7 +197,9 @@ class Ready(BaseModel):
     version: str = Field(description="Of the service.")
     model: Model
     uptime_s: float
-    warnings: list[str] = Field(description="What an administrator should know, such as a GPU that is not used.")
+    warnings: list[str] = Field(
+        description="What an administrator should know, such as a GPU that is not used, or a reload that failed."
+    )
 
 
 class Problem(BaseModel):

@@ -18,7 +18,7 @@ from service.latency import LatencyRecorder
 from service.model.engine import Ticket
 from service.model.package import choose_package
 from service.segmenter import Segmenter
-from service.settings import Settings
+from service.settings import Settings, unknown_variables
 
 _log: Final = structlog.get_logger("panoseg.service")
 
@@ -65,10 +65,14 @@ class ServiceState:
         self._reloads = Counter(
             "panoseg_reloads", "Models that were to take over, by outcome.", ["outcome"], registry=self.registry
         )
+        Gauge(
+            "panoseg_reload_failed", "1 from a reload that failed until one succeeds.", registry=self.registry
+        ).set_function(lambda: float(self._not_reloaded is not None))
         for outcome in ("done", "failed"):  # a rate misses the first of a series that was not there before
             self._reloads.labels(outcome)
         self._model = Info("panoseg_model", "The model that answers.", registry=self.registry)
         self.failed: str | None = None
+        self._not_reloaded: str | None = None
         self.stopping = False
         self.unfinished = False
         self.upload_room = UploadRoom(settings.max_upload_mb)
@@ -100,6 +104,17 @@ class ServiceState:
             NotReady: as `segmenter`.
         """
         _ = self.segmenter
+
+    @property
+    def warnings(self) -> list[str]:
+        """What an administrator should know.
+
+        Raises:
+            NotReady: as `segmenter`.
+        """
+        unknown = [f"{variable} is set, and nothing reads it." for variable in unknown_variables()]
+        failed = [self._not_reloaded] if self._not_reloaded else []
+        return [*self.segmenter.model.warnings, *failed, *unknown]
 
     @property
     def queue_depth(self) -> int:
@@ -146,8 +161,13 @@ class ServiceState:
                 self._reloads.labels("failed").inc()
                 manifest = before.package.manifest
                 reason = _tell("reload failed", error)
+                self._not_reloaded = (
+                    f"{manifest.name}/{manifest.version} goes on, since the last reload failed, and the next start may "
+                    f"fail likewise: {reason}"
+                )
                 raise ReloadFailed(f"{manifest.name}/{manifest.version} goes on: {reason}") from error
             self._take(loaded)
+            self._not_reloaded = None
             self._reloads.labels("done").inc()
             # Places are taken on the event loop, and none of this one's from here on.
             while before.engine.under_way:

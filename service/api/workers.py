@@ -74,7 +74,7 @@ class Workers:
         segmenter.engine.admit()
         alone = self._few_at_once if segmenter.engine.session.on_processor else self._all_at_once
         workers = self._many_pictures if long else alone
-        submitted = time.perf_counter()
+        ticket.wait()
         with self._counting:
             self.to_begin += 1
 
@@ -83,7 +83,7 @@ class Workers:
                 self.to_begin -= 1
                 self._at_work += 1
             try:
-                ticket.clock.add("queue", time.perf_counter() - submitted)
+                ticket.proceed()
                 ticket.check()
                 return work(segmenter, ticket)
             finally:

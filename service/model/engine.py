@@ -49,12 +49,23 @@ class Ticket:
     def __init__(self, timeout_s: float, begun: float | None = None) -> None:
         self.clock = Clock()
         self._timeout_s = timeout_s
+        self._waiting_since: float | None = None
         self._deadline = (time.perf_counter() if begun is None else begun) + timeout_s
         self._abandoned = threading.Event()
 
     def abandon(self) -> None:
         """Say that nobody waits for the answer any more."""
         self._abandoned.set()
+
+    def wait(self) -> None:
+        """Say that the work waits for its turn from now on."""
+        self._waiting_since = time.perf_counter()
+
+    def proceed(self, now: float | None = None) -> None:
+        """Say that its turn has come, or came then; counts `queue`."""
+        if self._waiting_since is not None:
+            self.clock.add("queue", (time.perf_counter() if now is None else now) - self._waiting_since)
+            self._waiting_since = None
 
     def check(self) -> None:
         """Call between steps of the work.
@@ -75,16 +86,22 @@ class Ticket:
 
     def timed_out(self) -> TimedOut:
         """The error for a deadline that has passed."""
-        return TimedOut(
-            f"The answer was not ready within {self._timeout_s:g} s; try again when the service is less busy."
+        waited_s, since = self.clock.read_ms()["queue"] / 1000, self._waiting_since
+        if since is not None:
+            waited_s += time.perf_counter() - since
+        advice = (
+            "it waited for its turn; try again when the service is less busy."
+            if waited_s > self._timeout_s / 2
+            else "the upload and the work itself took that long. Send a smaller picture, or have PANOSEG_TIMEOUT_S "
+            "raised."
         )
+        return TimedOut(f"The answer was not ready within {self._timeout_s:g} s: {advice}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Entry:
     pixels: Picture
     ticket: Ticket
-    entered: float = field(default_factory=time.perf_counter)
     answer: "Future[Prediction]" = field(default_factory=Future)
 
 
@@ -174,6 +191,7 @@ class Engine:
         if self._closed:
             raise NotReady("The service is stopping; send the radiograph again when it is back.")
         entry = _Entry(pixels, ticket)
+        ticket.wait()
         with self._counting:
             self._waiting += 1
         self._entries.put(entry)
@@ -215,7 +233,7 @@ class Engine:
         if not entries:
             return
         for entry in entries:
-            entry.ticket.clock.add("queue", begin - entry.entered)
+            entry.ticket.proceed(begin)
         try:
             predictions = session.run(np.stack([entry.pixels for entry in entries]))
         except BaseException as error:  # it belongs to the requests, not to this thread

@@ -42,7 +42,7 @@ def to_radiograph(
     width: int,
     thresholds: Thresholds,
 ) -> Labels:
-    """The FDI number of each pixel of the radiograph as sent, `(height, width)`.
+    """The FDI number of each pixel of the picture as viewers show it, `(height, width)`.
 
     Both the outline of all teeth together, which follows the foreground probability, and the lines between teeth that
     touch, where the nearer one wins, are enlarged smoothly and not in steps of the model's pixels.
