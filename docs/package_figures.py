@@ -74,6 +74,9 @@ def confidence() -> str:
         ("right, share of those not uncertain", lambda split: f"{split['uncertain']['precision']:.3f}"),
         ("wrong teeth that are marked uncertain", lambda split: f"{split['uncertain']['wrong_caught']:.3f}"),
     ]
+    for name, key in (("beside an uncertain tooth", "missing_uncertain"), ("others", "missing_others")):
+        if all(key in split for _, split in splits):
+            rows.append((f"missing, {name}: right", lambda split, key=key: "{right} of {said}".format(**split[key])))
     limit = splits[0][1]["uncertain"]["limit"]
     header = [f"uncertain: below {limit:.3f}", *(f"`{name}`" for name, _ in splits)]
     text = table(header, [(name, *(show(split) for _, split in splits)) for name, show in rows])

@@ -136,6 +136,8 @@ def test_the_page_shows_how_far_confidence_can_be_believed(page, measured):
     assert "How far its confidence can be believed" in page.headings
     assert f"expected calibration error {figures['calibration']['ece']:.3f}" in page.text
     assert f"{100 * figures['uncertain']['precision']:.1f} % are right" in page.text
+    beside = figures["missing_uncertain"]
+    assert f"beside an uncertain tooth {beside['said']}, of which {beside['right']} are" in page.text
 
 
 def test_what_changes_cost_is_shown_where_it_was_measured_with_the_same_file(page, measured, config, tmp_path):
@@ -223,7 +225,7 @@ def test_masks_without_numbers_leave_every_figure_by_tooth_out(package, masks, t
     said = CliRunner().invoke(app, ["evaluate", *arguments]).output
     assert "Dice" in said
     told = json.loads((folder / "metrics.json").read_text())["test"]
-    for name in ("tooth", "missing", "calibration", "coverage", "uncertain"):
+    for name in ("tooth", "missing", "missing_uncertain", "missing_others", "calibration", "coverage", "uncertain"):
         assert told[name] is None
     assert {row[name] for row in told["by_picture"] for name in ("tooth_dice", "tooth_f1")} == {None}
     assert set(json.loads((folder / "manifest.json").read_text())["metrics"]["test"]) == {
@@ -412,6 +414,17 @@ def test_an_answer_is_held_against_its_truth_and_not_the_other_way_round():
     # Missing are 29, said to be missing 30; 21 and 22 are there, 23 is not.
     assert (told["missing"]["right"], told["missing"]["predicted"], told["missing"]["true"]) == (28, 30, 29)
     assert (told["missing"]["precision"], told["missing"]["recall"]) == (round(28 / 30, 4), round(28 / 29, 4))
+
+
+def test_missing_teeth_beside_an_uncertain_one_are_counted_apart_from_the_others():
+    truth, found = np.zeros((2, 200, 400), np.uint8)
+    truth[50:150, 50:90], truth[50:150, 100:140] = 11, 21
+    found[50:150, 50:90] = 11
+    segmentation = segmentation_of(found)
+    doubted = replace(segmentation, teeth=(replace(segmentation.teeth[0], uncertain=True),))
+    told = summarise([score(doubted, Sample("p", b"", found, truth), numbered=True)])
+    # 12 and 21 stand beside 11, and 21 is there.
+    assert (told["missing_uncertain"], told["missing_others"]) == ({"said": 2, "right": 1}, {"said": 29, "right": 29})
 
 
 def test_the_worst_tenth_is_that_of_the_lowest_dice():
