@@ -201,6 +201,7 @@ class Config(_Part):
         early_stopping: validations of the last phase without a better loss after which the run ends; the phases before
             it run to their ends, since losses of other sizes do not compare. None runs to the end.
         validate_every_epochs: a divisor of all epochs together, so that the last one is validated too.
+        allow_leaks: whether the run was begun though splits may share a picture or a patient, as `--allow-leaks` asks.
         mean_share: share of the trained run's weights where the run is a mean of them and of those that it began with,
             as `panoseg average` writes it; None where it is to be trained, or was.
     """
@@ -221,6 +222,7 @@ class Config(_Part):
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     early_stopping: int | None = Field(default=None, gt=0)
     validate_every_epochs: int = Field(default=1, gt=0)
+    allow_leaks: bool = False
     mean_share: float | None = Field(default=None, ge=0, le=1)
 
     @model_validator(mode="after")

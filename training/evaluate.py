@@ -42,8 +42,8 @@ class PictureScore:
     """How well one picture was read.
 
     Attributes:
-        teeth, judged, missing: None where the truth has no numbers, which says nothing of them.
-        missing_uncertain: of `missing`, those beside an uncertain tooth.
+        teeth, judged, missing, missing_uncertain: None where the truth has no numbers, which says nothing of them.
+            Of missing teeth, `missing_uncertain` are those beside an uncertain tooth.
     """
 
     name: str
@@ -55,7 +55,7 @@ class PictureScore:
     judged: tuple[JudgedTooth, ...] | None
     missing: Counts | None
     findings: tuple[str, ...]
-    missing_uncertain: Counts = Counts()
+    missing_uncertain: Counts | None = None
 
 
 def evaluate(package_folder: Path, config_path: Path, split: str, out: Path | None = None) -> dict[str, Any]:
@@ -174,7 +174,7 @@ def score(segmentation: Segmentation, sample: Sample, numbered: bool) -> Picture
         judge(segmentation, sample.labels) if numbered else None,
         match_missing(segmentation.missing, gaps) if numbered else None,
         tuple(finding.code for finding in segmentation.findings),
-        match_missing(segmentation.missing_uncertain, gaps) if numbered else Counts(),
+        match_missing(segmentation.missing_uncertain, gaps) if numbered else None,
     )
 
 
@@ -221,13 +221,13 @@ def describe_confidence(scores: Sequence[PictureScore], uncertain: float) -> dic
 def summarise(scores: Sequence[PictureScore]) -> dict[str, Any]:
     """Means over pictures with 95 % bootstrap intervals, figures by tooth over all teeth, and counts of findings.
 
-    `tooth`, `missing`, `missing_uncertain` (beside an uncertain tooth) and `missing_others` are None where the truth has
-    no numbers; of the last two it is told how many were said to be missing, and how many of these are.
+    `tooth`, `missing`, `missing_uncertain` (beside an uncertain tooth) and `missing_others` are None where the truth
+    has no numbers; of the last two it is told how many were said to be missing, and how many of these are.
     """
     agreements = [picture.teeth for picture in scores if picture.teeth is not None]
     teeth = sum(agreements, ToothAgreement())
     missing = sum((picture.missing for picture in scores if picture.missing is not None), Counts())
-    uncertain = sum((picture.missing_uncertain for picture in scores), Counts())
+    uncertain = sum((one.missing_uncertain for one in scores if one.missing_uncertain is not None), Counts())
     others = Counts(missing.right - uncertain.right, missing.predicted - uncertain.predicted)
     worst = sorted(picture.dice for picture in scores)[: max(1, len(scores) // 10)]
     findings = sorted({code for picture in scores for code in picture.findings})

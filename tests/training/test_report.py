@@ -21,6 +21,7 @@ from training.cli import app
 from training.config import Phase, load_config
 from training.data.samples import TOOTH, Sample
 from training.evaluate import PictureScore, describe_confidence, score, summarise
+from training.export import LEAKS
 from training.intervals import Figures
 from training.metrics_file import calibration_sha256, describe_data
 from training.phantom import draw_samples
@@ -160,6 +161,17 @@ def test_what_changes_cost_is_shown_where_it_was_measured_with_the_same_file(pag
         written = Page(report(folder, None, config, "test", tmp_path / "stressed.html").read_text())
         assert ("What changes of the picture cost" in written.headings) == shown
         assert ("0.4321" in written.text and "not held" in written.text) == shown
+
+
+def test_pictures_that_a_model_may_have_learnt_from_are_not_called_new_to_it(page, measured, config, tmp_path):
+    assert "pictures that it did not learn from" in page.text
+    folder = shutil.copytree(measured[0], tmp_path / "package")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["training"]["data"] += f", {LEAKS}"
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    written = Page(report(folder, None, config, "test", tmp_path / "leaks.html").read_text()).text
+    assert "pictures of which it may have learnt from some" in written
+    assert "--allow-leaks" in written
 
 
 @pytest.mark.parametrize(
