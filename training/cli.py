@@ -334,7 +334,7 @@ def _stress_figures(summary: dict[str, Any]) -> Table:
         found = ", ".join(f"{code} {share:.0%}" for code, share in change["findings"].items())
         losses = (change[name] for name in ("dice_loss", "tooth_f1_loss"))
         lost = ["no numbers" if loss is None else f"{loss['mean']:+.4f}" for loss in losses]
-        table.add_row(change["meaning"], *lost, found, "yes" if change["holds"] else "NO")
+        table.add_row(change["meaning"], *lost, found, f"{'yes' if change['holds'] else 'NO'} ({change['limit']:g})")
     return table
 
 

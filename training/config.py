@@ -278,14 +278,40 @@ class Config(_Part):
         return yaml.safe_dump(self.model_dump(mode="json", exclude_unset=True), sort_keys=False)
 
 
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that stands twice in one map, of which YAML readers silently take the last."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:  # noqa: ANN401 - as PyYAML has it
+        node: yaml.MappingNode = super().compose_mapping_node(anchor)
+        seen: set[str] = set()
+        for key, _ in node.value:
+            # By what is written: 5 and "5" are one category.
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                fault = f"the key {key.value} stands here again; keep one"
+                fault = f"the key {key.value} stands here again; keep one"
+                raise yaml.MarkedYAMLError(problem=fault, problem_mark=key.start_mark)
+            seen.add(str(key.value))
+        return node
+
+
+def read_yaml(path: Path) -> Any:  # noqa: ANN401 - whatever the file holds
+    """What a YAML file holds.
+
+    Raises:
+        yaml.YAMLError: it is no YAML, or a key stands twice in one map.
+        OSError, UnicodeDecodeError: it cannot be read.
+    """
+    return yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - a SafeLoader
+
+
 def load_config(path: Path) -> Config:
     """Read a run's YAML file.
 
     Raises:
-        ConfigError: no such file, no YAML, an unknown key, or a value out of range; the message names the key.
+        ConfigError: no such file, no YAML, an unknown key or one that stands twice, or a value out of range; the message names the key.
     """
     try:
-        return Config.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        return Config.model_validate(read_yaml(path))
     except FileNotFoundError as error:
         raise ConfigError(f"There is no configuration {path}.") from error
     except OSError as error:

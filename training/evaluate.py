@@ -248,8 +248,9 @@ def _mean(values: Sequence[float]) -> dict[str, Any]:
     return {"mean": round(float(np.mean(values)), 4), "interval": [round(low, 4), round(high, 4)]}
 
 
-def _kept(kept: Kept) -> dict[str, float]:
-    return {"limit": round(kept.limit, 4), "kept": round(kept.share, 4), "precision": round(kept.precision, 4)}
+def _kept(kept: Kept) -> dict[str, float | None]:
+    precision = None if kept.precision is None else round(kept.precision, 4)
+    return {"limit": round(kept.limit, 4), "kept": round(kept.share, 4), "precision": precision}
 
 
 def _said(counts: Counts) -> dict[str, int]:

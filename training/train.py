@@ -23,6 +23,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from service.errors import SetupError
 from service.machine import usable_cores
+from service.model.package import MANIFEST
 from training.begin import begin_network
 from training.checkpoint import CONFIG, LAST, CheckpointError, is_finished, is_package, read_checkpoint
 from training.compare import find_changes
@@ -147,6 +148,10 @@ def _refuse_nothing_to_begin_with(config: Config) -> None:
         raise CheckpointError(
             f"There is no package and no run {config.begin_with} to begin with; name one that is there, or train it "
             "first."
+        )
+    elif versions := [path.parent for path in config.begin_with.glob(f"*/{MANIFEST}")]:
+        raise CheckpointError(
+            f"{config.begin_with} holds packages and is none; name a version: {', '.join(map(str, sorted(versions)))}."
         )
 
 

@@ -109,6 +109,14 @@ def test_a_file_that_is_not_there_or_is_no_yaml_is_refused_by_its_name(tmp_path)
         load_config(foreign)
 
 
+@pytest.mark.parametrize("twice", ["seed: 1\nseed: 2\n", "repeat: {5: 2, '5': 3}\n"], ids=["on top", "within"])
+def test_a_key_that_stands_twice_is_refused_with_its_line(tmp_path, twice):
+    path = write(tmp_path)
+    path.write_text(path.read_text() + twice)
+    with pytest.raises(ConfigError, match=r"the key (seed|5) stands here again; keep one\s+in .*line \d+"):
+        load_config(path)
+
+
 def test_categories_to_repeat_may_be_written_as_numbers(tmp_path):
     assert load_config(write(tmp_path, repeat={5: 2, "10": 3})).repeat == {"5": 2, "10": 3}
 

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from service.model.package import ModelPackage, load_package
 from service.model.session import Session, open_session
-from training.checkpoint import CheckpointError
+from training.checkpoint import CheckpointError, load_network
 from training.cli import app
 from training.config import Config, ConfigError, load_config
 from training.data import DataError, load_splits
@@ -179,6 +179,7 @@ def test_the_package_holds_one_small_file_and_says_what_eight_bits_cost(package:
     assert (package.folder / "model.int8.onnx").stat().st_size < 0.3 * (run / FP32).stat().st_size
     told = json.loads((package.folder / "quantisation.json").read_text())
     assert 0 < told["int8_dice"] <= 1
+    assert 0 < told["int8_tooth_f1"] <= 1
     assert told["fp32_dice"] - told["int8_dice"] <= told["limit"] == 0.03
 
 
@@ -263,6 +264,15 @@ def test_a_checkpoint_of_another_network_is_refused(run: Path, tmp_path: Path) -
     shutil.copy(run / "best.ckpt", other)
     with pytest.raises(CheckpointError, match="is not of the network"):
         export(other, tmp_path / "models", "tiny", "1", PROVENANCE)
+
+
+def test_weights_of_another_runs_network_are_refused_with_both_networks(run: Path) -> None:
+    config = load_config(run / "config.yaml")
+    other = config.model_copy(update={"network": config.network.model_copy(update={"encoder": "resnet34"})})
+    decoder = "decoder 64, 32, 32, 16, 16, 33 classes"
+    told = f"the run: resnet18, {decoder}; the configuration: resnet34, {decoder}"
+    with pytest.raises(CheckpointError, match=told):
+        load_network(run, other)
 
 
 def test_many_points_shrink_little_and_few_shrink_to_a_sphere() -> None:

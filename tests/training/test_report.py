@@ -27,7 +27,7 @@ from training.metrics_file import calibration_sha256, describe_data
 from training.phantom import draw_samples
 from training.reliability import JudgedTooth
 from training.report import ReportError, choose_places, report
-from training.report_curves import draw_learning, draw_spread, read_curves
+from training.report_curves import Curve, draw_learning, draw_spread, read_curves
 from training.report_pictures import FALSE, MISSED, draw_difference, draw_views, segmentation_of, shown_size
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -451,6 +451,27 @@ def test_of_the_wrong_teeth_those_below_the_limit_are_caught():
     )
     told = describe_confidence([PictureScore("p", "", 1, 1, 1, None, judged, None, ())], 0.9)["uncertain"]
     assert told == {"limit": 0.9, "kept": round(2 / 6, 4), "precision": 0.5, "wrong_caught": round(2 / 3, 4)}
+
+
+def test_where_no_tooth_is_certain_nothing_is_said_of_how_many_such_are_right(measured, config, tmp_path):
+    judged = (JudgedTooth(11, 0.8, True), JudgedTooth(12, 0.7, False))
+    told = describe_confidence([PictureScore("p", "", 1, 1, 1, None, judged, None, ())], 0.9)
+    assert told["uncertain"] == {"limit": 0.9, "kept": 0.0, "precision": None, "wrong_caught": 1.0}
+    folder = shutil.copytree(measured[0], tmp_path / "package")
+    metrics = json.loads((folder / "metrics.json").read_text())
+    (folder / "metrics.json").write_text(json.dumps({"test": {**metrics["test"], **told}}))
+    text = Page(report(folder, None, config, "test", tmp_path / "none.html").read_text()).text
+    assert "Certain teeth" in text
+    assert "Certain teeth, right" not in text
+
+
+def test_a_learning_curve_of_one_epoch_is_a_dot():
+    dotted, drawn = (
+        draw_learning({"train_loss": Curve(epochs, tuple(map(float, epochs)))}, [])
+        for epochs in ((1,), tuple(range(1, 9)))
+    )
+    assert "fill: #0072b2" in dotted
+    assert "fill: #0072b2" not in drawn
 
 
 def test_only_figures_of_the_test_pictures_are_told_as_the_model_s(package, config, tmp_path):
