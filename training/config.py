@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from service.errors import SetupError
 
@@ -17,15 +17,25 @@ class ConfigError(SetupError):
     """A training configuration that cannot be used."""
 
 
+Folder = Annotated[Path, AfterValidator(Path.expanduser)]
+"""`~` is the home folder, as in a shell."""
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class CocoData(_Part):
-    """COCO files with FDI numbers as categories; paths are relative to the folder that the command runs in."""
+    """COCO files with FDI numbers as categories; paths are relative to the folder that the command runs in.
+
+    Attributes:
+        folder: holds the files and the pictures; `~` is the home folder.
+        images: the folder of the pictures, in `folder`.
+        train, val, test: the splits' files, in `folder`.
+    """
 
     kind: Literal["coco"]
-    folder: Path
+    folder: Folder
     images: str = "images"
     train: str = "train.json"
     val: str = "val.json"
@@ -33,24 +43,28 @@ class CocoData(_Part):
 
 
 class PairsData(_Part):
-    """`train/`, `val/` and `test/`, each with `images/` and `masks/` of the same names."""
+    """`train/`, `val/` and `test/`, each with `images/` and `masks/` of the same names.
+
+    Attributes:
+        folder: holds the three; `~` is the home folder.
+    """
 
     kind: Literal["pairs"]
-    folder: Path
+    folder: Folder
 
 
 class TuftsData(_Part):
     """The Tufts Dental Database as it is handed out; tooth or not, without numbers.
 
     Attributes:
-        folder: holds `Radiographs/` and `Segmentation/teeth_mask/`.
+        folder: holds `Radiographs/` and `Segmentation/teeth_mask/`; `~` is the home folder.
         seed: which pictures go where is drawn from it and their names.
         train, val: shares of the pictures; the rest is the test split.
         leave_out: pictures to do without, by name without ending, such as one whose mask does not fit.
     """
 
     kind: Literal["tufts"]
-    folder: Path
+    folder: Folder
     seed: int = 0
     train: float = Field(default=0.7, gt=0, lt=1)
     val: float = Field(default=0.15, gt=0, lt=1)
@@ -64,7 +78,12 @@ class TuftsData(_Part):
 
 
 class PhantomData(_Part):
-    """Drawn radiographs with their truth."""
+    """Drawn radiographs with their truth.
+
+    Attributes:
+        train, val, test: how many pictures each split has.
+        seed: what they show is drawn from it.
+    """
 
     kind: Literal["phantom"]
     train: int = Field(gt=0)
@@ -77,7 +96,13 @@ Data = Annotated[CocoData | PairsData | TuftsData | PhantomData, Field(discrimin
 
 
 class Network(_Part):
-    """The network; classes are background and the 32 FDI numbers, or background and tooth."""
+    """The network, a UNet.
+
+    Attributes:
+        encoder: as segmentation-models-pytorch names it.
+        decoder_channels: planes of each block, from the deepest on; their number is the encoder's depth.
+        classes: 33 for background and the 32 FDI numbers, 2 for background and tooth.
+    """
 
     encoder: str = "resnet34"
     decoder_channels: tuple[Annotated[int, Field(gt=0)], ...] = Field(
@@ -87,7 +112,13 @@ class Network(_Part):
 
 
 class Phase(_Part):
-    """A number of epochs at one input size."""
+    """A number of epochs at one input size.
+
+    Attributes:
+        height, width: of the input, in pixels.
+        epochs: passes over the training pictures.
+        batch: pictures a step.
+    """
 
     height: int = Field(gt=0, multiple_of=32)
     width: int = Field(gt=0, multiple_of=32)
@@ -96,7 +127,14 @@ class Phase(_Part):
 
 
 class Optimiser(_Part):
-    """The step rule; `learning_rate` is the highest one where the schedule is `one-cycle`."""
+    """The step rule.
+
+    Attributes:
+        name: which rule.
+        learning_rate: the first one, or the highest where the schedule is `one-cycle`.
+        weight_decay: as PyTorch has it.
+        gradient_clip: length that a gradient is cut to; none cuts nothing.
+    """
 
     name: Literal["adam", "adamw"]
     learning_rate: float = Field(gt=0)
@@ -105,14 +143,23 @@ class Optimiser(_Part):
 
 
 class OneCycle(_Part):
-    """Up from a 25th of the learning rate and down to nearly nothing, once over the whole run (Smith 2018)."""
+    """Up from a 25th of the learning rate and down to nearly nothing, once over the whole run (Smith 2018).
+
+    Attributes:
+        warm_up: share of the run in which it rises.
+    """
 
     name: Literal["one-cycle"]
     warm_up: float = Field(default=0.1, gt=0, lt=1)
 
 
 class Plateau(_Part):
-    """The learning rate times `factor` once more than `patience` epochs of a phase gave no lower validation loss."""
+    """The learning rate times `factor` once more than `patience` epochs of a phase gave no lower validation loss.
+
+    Attributes:
+        factor: what the rate is multiplied by.
+        patience: epochs without gain.
+    """
 
     name: Literal["plateau"]
     factor: float = Field(gt=0, lt=1)
@@ -123,7 +170,13 @@ Scheduler = Annotated[OneCycle | Plateau, Field(discriminator="name")]
 
 
 class Loss(_Part):
-    """Weights of the loss's terms."""
+    """Weights of the loss's terms.
+
+    Attributes:
+        cross_entropy: by pixel.
+        dice: soft Dice of each number.
+        foreground_dice: soft Dice of tooth against background.
+    """
 
     cross_entropy: float = Field(default=1.0, ge=0)
     dice: float = Field(default=1.0, ge=0)
@@ -142,16 +195,22 @@ class Augmentation(_Part):
     Attributes:
         mirror: probability of turning left to right, with the FDI numbers changed to match.
         remove_teeth: probability of painting some of the teeth over, from one to nearly all; only where they have
-            numbers, by which they are told apart. implants: where teeth are painted over, probability that implants and
-            bridges take the place of some.
+            numbers, by which they are told apart.
+        implants: where teeth are painted over, probability that implants and bridges take the place of some.
         crowns: probability of putting bright crowns on some of the teeth.
         wide: how many times smaller than by 1 the middle of the picture is drawn, as a machine with a wider field shows
             the jaws; down half as much. What is beside the jaws is stretched to fill the rest.
-        rotate: degrees. scale, aspect: share of the size. translate: share of a side. shear: share.
+        rotate: degrees.
+        scale, aspect: share of the size.
+        translate: share of a side.
+        shear: share.
         elastic: largest shift of a coarse grid's points, as a share of the height.
-        gamma: largest natural logarithm of the exponent. contrast, brightness: share of the range.
-        noise: standard deviation as a share of the range. blur: standard deviation in pixels of a 256 x 512 picture.
-        ramp: how much darker one end may be than the other. local_contrast, sharpen, negative, jpeg: probabilities.
+        gamma: largest natural logarithm of the exponent.
+        contrast, brightness: share of the range.
+        noise: standard deviation as a share of the range.
+        blur: standard deviation in pixels of a 256 x 512 picture.
+        ramp: how much darker one end may be than the other.
+        local_contrast, sharpen, negative, jpeg: probability.
     """
 
     mirror: float = Field(default=0.0, ge=0, le=1)
@@ -190,7 +249,14 @@ class Config(_Part):
 
     Attributes:
         name: of the run's folder below `runs/`.
+        seed: of the first weights, the order of the pictures and their changes.
+        data: the pictures, by `kind`.
+        network: what is trained.
         phases: input sizes in order, small first and the exported one last.
+        optimiser: the step rule.
+        scheduler: how the learning rate goes, by `name`.
+        loss: what is made small.
+        augmentation: how training pictures are changed.
         begin_with: folder of another run, or of a model package, whose weights this one begins with; None begins with
             random ones.
         frozen_statistics: whether batch normalisation keeps the means and variances that it begins with, as it must
@@ -215,7 +281,7 @@ class Config(_Part):
     scheduler: Scheduler
     loss: Loss = Loss()
     augmentation: Augmentation = Augmentation()
-    begin_with: Path | None = None
+    begin_with: Folder | None = None
     repeat: Repeats = {}
     frozen_statistics: bool = False
     average_decay: float | None = Field(default=None, gt=0, lt=1)
@@ -308,7 +374,8 @@ def load_config(path: Path) -> Config:
     """Read a run's YAML file.
 
     Raises:
-        ConfigError: no such file, no YAML, an unknown key or one that stands twice, or a value out of range; the message names the key.
+        ConfigError: no such file, no YAML, an unknown key or one that stands twice, or a value out of range; the
+            message names the key.
     """
     try:
         return Config.model_validate(read_yaml(path))

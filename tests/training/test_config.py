@@ -1,10 +1,12 @@
 """A run's configuration: what is refused, by name, and that those in the repository can be used."""
 
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 
+from docs.configuration_keys import configuration
 from tests.training.drawn import drawn_config
 from training.ablation import Ablation
 from training.config import ConfigError, load_config
@@ -115,6 +117,18 @@ def test_a_key_that_stands_twice_is_refused_with_its_line(tmp_path, twice):
     path.write_text(path.read_text() + twice)
     with pytest.raises(ConfigError, match=r"the key (seed|5) stands here again; keep one\s+in .*line \d+"):
         load_config(path)
+
+
+def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    config = load_config(write(tmp_path, data={"kind": "pairs", "folder": "~/clinic"}, begin_with="~/runs/one"))
+    assert (config.data.folder, config.begin_with) == (tmp_path / "clinic", tmp_path / "runs/one")
+
+
+def test_every_key_has_its_meaning_on_the_page():
+    rows = re.findall(r"^\| `.* \|$", configuration(), re.MULTILINE)
+    assert len(rows) > 60
+    assert [row for row in rows if row.endswith("|  |")] == []
 
 
 def test_categories_to_repeat_may_be_written_as_numbers(tmp_path):
