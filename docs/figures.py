@@ -14,10 +14,11 @@ from typing import Final
 REPOSITORY: Final = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
 
-from docs import package_figures, serving_figures, training_figures  # noqa: E402
+from docs import configuration_keys, package_figures, serving_figures, training_figures  # noqa: E402
 
 PAGES: Final = (
     REPOSITORY / "README.md",
+    REPOSITORY / "docs" / "configuration.md",
     REPOSITORY / "docs" / "performance.md",
     REPOSITORY / "docs" / "training.md",
     package_figures.PACKAGE / "MODEL_CARD.md",
@@ -59,6 +60,7 @@ TABLES: Final[dict[str, Callable[[], str]]] = {
     "sweep": training_figures.sweep,
     "ablation": training_figures.ablation,
     "training-speed": training_figures.speed,
+    "configuration": configuration_keys.configuration,
 }
 
 

@@ -71,9 +71,12 @@ def confidence() -> str:
         ("teeth found", lambda split: str(split["tooth"]["predicted"])),
         ("not uncertain, share of them", lambda split: f"{split['uncertain']['kept']:.3f}"),
         ("right, share of all that were found", lambda split: f"{split['tooth']['precision']:.3f}"),
-        ("right, share of those not uncertain", lambda split: f"{split['uncertain']['precision']:.3f}"),
+        ("right, share of those not uncertain", lambda split: _or_none(split["uncertain"]["precision"])),
         ("wrong teeth that are marked uncertain", lambda split: f"{split['uncertain']['wrong_caught']:.3f}"),
     ]
+    for name, key in (("beside an uncertain tooth", "missing_uncertain"), ("others", "missing_others")):
+        if all(key in split for _, split in splits):
+            rows.append((f"missing, {name}: right", lambda split, key=key: "{right} of {said}".format(**split[key])))
     limit = splits[0][1]["uncertain"]["limit"]
     header = [f"uncertain: below {limit:.3f}", *(f"`{name}`" for name, _ in splits)]
     text = table(header, [(name, *(show(split) for _, split in splits)) for name, show in rows])
@@ -219,6 +222,10 @@ def _interval(figure: dict[str, Any], sign: str = "") -> str:
 def _share(figure: dict[str, Any]) -> str:
     low, high = figure["interval"]
     return f"{figure['share']:.1%} ({low:.1%} to {high:.1%})"
+
+
+def _or_none(share: float | None) -> str:
+    return "none" if share is None else f"{share:.3f}"
 
 
 def _two(counts: dict[str, Any]) -> str:

@@ -10,7 +10,7 @@ import httpx
 import pytest
 import yaml
 
-from docs import figures, serving_figures
+from docs import figures, package_figures, serving_figures
 from docs.package_figures import PACKAGE
 from docs.tables import read_result
 from service.api.app import create_app
@@ -42,6 +42,26 @@ def test_the_gpus_table_is_of_what_was_measured_beside_a_processor_and_where_som
     failed = serving_figures.gpu()
     assert "| int8" not in failed
     assert failed.endswith("The service was not measured.\n")
+
+
+def test_the_two_kinds_of_missing_teeth_have_rows_where_both_splits_tell_of_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read, kinds = package_figures._read, {"missing_uncertain": (35, 22), "missing_others": (204, 197)}
+
+    def read_with(name: str, shown: bool) -> Any:
+        content = read(name)
+        for split in ("val", "test") if name == "metrics.json" else ():
+            for kind, (said, right) in kinds.items():
+                content[split].pop(kind, None)
+                content[split] |= {kind: {"said": said, "right": right}} if shown else {}
+        return content
+
+    monkeypatch.setattr(package_figures, "_read", lambda name: read_with(name, shown=False))
+    assert "missing," not in package_figures.confidence()
+    monkeypatch.setattr(package_figures, "_read", lambda name: read_with(name, shown=True))
+    assert "| missing, beside an uncertain tooth: right | 22 of 35 | 22 of 35 |" in package_figures.confidence()
+    assert "| missing, others: right | 197 of 204 | 197 of 204 |" in package_figures.confidence()
 
 
 def test_the_answer_in_the_readme_is_what_the_service_says_of_the_drawn_radiograph(

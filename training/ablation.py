@@ -1,15 +1,13 @@
 """One recipe and what becomes of it with each of its parts changed: trained one after the other, then compared."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from training.compare import compare
-from training.config import Config, ConfigError, tell_faults
-from training.measure import load_split_once
+from training.compare import compare, find_changes, refuse_other_pictures, refuse_repeated
+from training.config import Config, ConfigError, read_yaml, tell_faults
 from training.tables import refuse_markdown
 from training.train import train_or_go_on
 
@@ -29,6 +27,13 @@ class Ablation(BaseModel):
     recipe: dict[str, Any]
     changes: dict[str, dict[str, Any]]
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+
+    @field_validator("seeds")
+    @classmethod
+    def _each_once(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(seeds)) < len(seeds):
+            raise ValueError(f"a seed stands twice in {list(seeds)}; a second run of it tells nothing more")
+        return seeds
 
     def configs(self) -> list[Config]:
         """The baseline and each change with the first seed, then with the next one."""
@@ -56,21 +61,32 @@ def ablate(path: Path, runs: Path, out: Path) -> dict[str, Any]:
 
     Raises:
         ConfigError, CheckpointError, DataError: a configuration, run or data set cannot be used, or a change has other
-            validation pictures.
+            validation pictures, changes nothing, or is another one once more; a seed is named twice.
         SetupError: `out` ends in `.md`.
     """
     refuse_markdown(out)
     try:
-        configs = Ablation.model_validate(yaml.safe_load(path.read_text(encoding="utf-8"))).configs()
+        ablation = Ablation.model_validate(read_yaml(path))
+        configs = ablation.configs()
     except FileNotFoundError as error:
         raise ConfigError(f"There is no file {path}.") from error
     except ValidationError as error:
         raise ConfigError(f"{path} holds no recipe with changes that can be run: {tell_faults(error)}.") from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError) as error:
         raise ConfigError(f"{path} holds no recipe with changes that can be run: {error}") from error
-    _refuse_other_pictures(configs)
+    recipe, *changed = configs[: 1 + len(ablation.changes)]
+    for config in changed:
+        if not find_changes(config, recipe):
+            raise ConfigError(
+                f"{path}: {config.name} changes nothing of the recipe; leave it out, or change something."
+            )
+    by_name = {config.name: config for config in configs}
+    refuse_other_pictures(by_name)
+    refuse_repeated(by_name)
     return compare(
-        [train_or_go_on(config, runs) for config in configs], out, command=f"panoseg ablate {path} --out {out}"
+        [train_or_go_on(config, runs) for config in configs],
+        out,
+        command=f"panoseg ablate {path} --runs {runs} --out {out}",
     )
 
 
@@ -86,18 +102,3 @@ def _merge(recipe: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
 def _is_of_another_kind(change: dict[str, Any], recipe: dict[str, Any]) -> bool:
     """Whether a map is of another scheduler, optimiser or kind of data, which has no use for the recipe's keys."""
     return any(key in change and change[key] != recipe.get(key) for key in ("name", "kind"))
-
-
-def _refuse_other_pictures(configs: Sequence[Config]) -> None:
-    """Let no run be trained that `compare` would refuse; other training pictures are a change like any other."""
-    recipe, *changed = configs
-    for config in changed:
-        if config.data != recipe.data and _name_pictures(config) != _name_pictures(recipe):
-            raise ConfigError(
-                f"{config.name} would be validated on other pictures than {recipe.name}, and runs compare on the same "
-                "ones; of `data` change only what is trained on."
-            )
-
-
-def _name_pictures(config: Config) -> list[str]:
-    return [sample.name for sample in load_split_once(config.data, "val")]

@@ -6,6 +6,7 @@ nothing but adds that bias. It gives the package's own answers as long as no sta
 why such a run keeps them frozen (`frozen_statistics`).
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from service.errors import ModelPackageError
 from service.model.check import check_known_answer
 from service.model.package import ModelPackage, load_package
 from service.model.session import Session
-from training.checkpoint import CONFIG, CheckpointError, is_package, load_network
+from training.checkpoint import CONFIG, CheckpointError, describe_network, is_package, load_network
 from training.config import Config, ConfigError, load_config
 from training.dequantize import WEIGHT, to_float
 from training.measure import service_graph
@@ -70,15 +71,26 @@ def recover_network(package: ModelPackage, config: Config) -> ToothNetwork:
         for node in graph.node
         if node.op_type == "Conv"
     }
+    theirs = _describe_weights({name: weights[0] for name, weights in convolutions.items()})
     try:
         _fill(network, convolutions)
     except (KeyError, RuntimeError) as error:
+        ours = {name: one.weight for name, one in network.named_modules() if isinstance(one, nn.Conv2d)}
         raise CheckpointError(
-            f"{path} is not of the network that the configuration {config.name} describes."
+            f"{path} is not of the network that the configuration {config.name} describes (the package: {theirs}; the "
+            f"configuration: {describe_network(config.network)}, {_describe_weights(ours).rpartition(', ')[2]})."
         ) from error
     network.eval()
     _check_known_answer(package, network)
     return network
+
+
+def _describe_weights(weights: Mapping[str, Tensor]) -> str:
+    """What a network's convolutions tell of it; its encoder's name is not among that."""
+    decoder = [str(len(weight)) for name, weight in weights.items() if ".decoder." in name and "conv1" in name]
+    encoder = sum(".encoder." in name for name in weights)
+    classes = next((len(weight) for name, weight in weights.items() if "head" in name), "other")
+    return f"decoder {', '.join(decoder)}, {classes} classes, {encoder} convolutions in the encoder"
 
 
 def _fill(network: ToothNetwork, convolutions: dict[str, list[Tensor]]) -> None:

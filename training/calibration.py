@@ -90,14 +90,15 @@ class Calibrated:
     Attributes:
         teeth: how many teeth of the validation pictures it was fitted to.
         candidates: the maps that were compared, by cross-validation over the pictures.
-        kept, precision: share of those teeth that is not uncertain (`UNCERTAIN`), and the share of them that is right.
+        kept, precision: share of those teeth that is not uncertain (`UNCERTAIN`), and the share of them that is right;
+            None where there is none.
     """
 
     calibration: Calibration
     teeth: int
     candidates: tuple[Candidate, ...]
     kept: float
-    precision: float
+    precision: float | None
 
     def summary(self) -> dict[str, Any]:
         """All but the table itself, as `calibration.json` has it."""
@@ -108,7 +109,11 @@ class Calibrated:
                 one.method: {"log_loss": round(one.log_loss, 4), "ece": round(one.calibration_error, 4)}
                 for one in self.candidates
             },
-            "uncertain": {"limit": UNCERTAIN, "kept": round(self.kept, 4), "precision": round(self.precision, 4)},
+            "uncertain": {
+                "limit": UNCERTAIN,
+                "kept": round(self.kept, 4),
+                "precision": None if self.precision is None else round(self.precision, 4),
+            },
         }
 
 

@@ -8,7 +8,7 @@ import torch
 
 from service.errors import SetupError
 from service.model.package import MANIFEST
-from training.config import Config
+from training.config import Config, Network, load_config
 from training.network import ToothNetwork
 
 LAST: Final = "last.ckpt"
@@ -54,10 +54,18 @@ def load_network(run: Path, config: Config) -> ToothNetwork:
     try:
         network.load_state_dict({key.removeprefix("network."): value for key, value in weights.items()})
     except RuntimeError as error:
+        theirs = load_config(run / CONFIG).network if (run / CONFIG).exists() else None
+        told = f"the run: {describe_network(theirs)}; " if theirs not in (None, config.network) else ""
         raise CheckpointError(
-            f"{checkpoint} is not of the network that the configuration {config.name} describes."
+            f"{checkpoint} is not of the network that the configuration {config.name} describes ({told}the "
+            f"configuration: {describe_network(config.network)})."
         ) from error
     return network.eval()
+
+
+def describe_network(network: Network) -> str:
+    """A network in a few words, for a message."""
+    return f"{network.encoder}, decoder {', '.join(map(str, network.decoder_channels))}, {network.classes} classes"
 
 
 def epochs_done(run: Path) -> int | None:

@@ -9,9 +9,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from training.config import Config, ConfigError
+from training.checkpoint import CONFIG
+from training.config import Config, ConfigError, load_config
 from training.intervals import bootstrap_difference
-from training.measure import COMPARED_MEASURES, MeasuredRun, measure_run, stack_figures
+from training.measure import COMPARED_MEASURES, MeasuredRun, load_split_once, measure_run, stack_figures
 from training.tables import markdown_table, refuse_markdown, write_result
 
 _SEED: Final = 0
@@ -35,12 +36,16 @@ def compare(folders: Sequence[Path], out: Path, *, again: bool = False, command:
         What was written as JSON.
 
     Raises:
-        ConfigError: the runs were validated on different pictures.
+        ConfigError: the runs were validated on different pictures, or two differ in their names alone.
         CheckpointError, DataError: a run or its data cannot be used.
         SetupError: `out` ends in `.md`.
     """
     refuse_markdown(out)
-    runs = [measure_run(folder, "val", again=again) for folder in dict.fromkeys(folders)]
+    folders = list(dict.fromkeys(folders))
+    configs = {str(folder): load_config(folder / CONFIG) for folder in folders}
+    refuse_repeated(configs)
+    refuse_other_pictures(configs)
+    runs = [measure_run(folder, "val", again=again) for folder in folders]
     _refuse_other_pictures(runs)
     groups: dict[str, list[MeasuredRun]] = defaultdict(list)
     for run in runs:
@@ -57,6 +62,48 @@ def compare(folders: Sequence[Path], out: Path, *, again: bool = False, command:
     }
     write_result(result, to_markdown(result), out)
     return result
+
+
+def refuse_repeated(configs: Mapping[str, Config]) -> None:
+    """Let no run count twice, as if it told of the spread between seeds.
+
+    Args:
+        configs: by what the message calls each.
+
+    Raises:
+        ConfigError: two configurations differ in their names alone.
+    """
+    seen: dict[str, str] = {}
+    for told, config in configs.items():
+        first = seen.setdefault(config.model_copy(update={"name": "any"}).model_dump_json(), told)
+        if first != told:
+            raise ConfigError(
+                f"{told} is {first} once more, with the same seed {config.seed}; leave one of them out, or give it "
+                "another seed."
+            )
+
+
+def refuse_other_pictures(configs: Mapping[str, Config]) -> None:
+    """Let nothing be trained or measured that does not compare; other training pictures are a change like any other.
+
+    Args:
+        configs: by what the message calls each, the baseline's first.
+
+    Raises:
+        ConfigError: the validation pictures of one are not the first one's.
+        DataError: the data of runs with different data cannot be read.
+    """
+    (first, baseline), *others = configs.items()
+    for told, config in others:
+        if config.data != baseline.data and _name_pictures(config) != _name_pictures(baseline):
+            raise ConfigError(
+                f"{told} is validated on other pictures than {first}, and runs compare on the same ones; of `data` "
+                "change only what is trained on."
+            )
+
+
+def _name_pictures(config: Config) -> list[str]:
+    return [sample.name for sample in load_split_once(config.data, "val")]
 
 
 def to_markdown(result: Mapping[str, Any]) -> str:

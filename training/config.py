@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from service.errors import SetupError
 
@@ -17,15 +17,25 @@ class ConfigError(SetupError):
     """A training configuration that cannot be used."""
 
 
+Folder = Annotated[Path, AfterValidator(Path.expanduser)]
+"""`~` is the home folder, as in a shell."""
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class CocoData(_Part):
-    """COCO files with FDI numbers as categories; paths are relative to the folder that the command runs in."""
+    """COCO files with FDI numbers as categories; paths are relative to the folder that the command runs in.
+
+    Attributes:
+        folder: holds the files and the pictures; `~` is the home folder.
+        images: the folder of the pictures, in `folder`.
+        train, val, test: the splits' files, in `folder`.
+    """
 
     kind: Literal["coco"]
-    folder: Path
+    folder: Folder
     images: str = "images"
     train: str = "train.json"
     val: str = "val.json"
@@ -33,10 +43,14 @@ class CocoData(_Part):
 
 
 class PairsData(_Part):
-    """`train/`, `val/` and `test/`, each with `images/` and `masks/` of the same names."""
+    """`train/`, `val/` and `test/`, each with `images/` and `masks/` of the same names.
+
+    Attributes:
+        folder: holds the three; `~` is the home folder.
+    """
 
     kind: Literal["pairs"]
-    folder: Path
+    folder: Folder
 
 
 def _as_names(pictures: Any) -> Any:  # noqa: ANN401 - whatever the YAML file holds
@@ -48,14 +62,14 @@ class TuftsData(_Part):
     """The Tufts Dental Database as it is handed out; tooth or not, without numbers.
 
     Attributes:
-        folder: holds `Radiographs/` and `Segmentation/teeth_mask/`.
+        folder: holds `Radiographs/` and `Segmentation/teeth_mask/`; `~` is the home folder.
         seed: which pictures go where is drawn from it and their names.
         train, val: shares of the pictures; the rest is the test split.
         leave_out: pictures to do without, by name without ending, such as one whose mask does not fit.
     """
 
     kind: Literal["tufts"]
-    folder: Path
+    folder: Folder
     seed: int = 0
     train: float = Field(default=0.7, gt=0, lt=1)
     val: float = Field(default=0.15, gt=0, lt=1)
@@ -69,7 +83,12 @@ class TuftsData(_Part):
 
 
 class PhantomData(_Part):
-    """Drawn radiographs with their truth."""
+    """Drawn radiographs with their truth.
+
+    Attributes:
+        train, val, test: how many pictures each split has.
+        seed: what they show is drawn from it.
+    """
 
     kind: Literal["phantom"]
     train: int = Field(gt=0)
@@ -82,7 +101,13 @@ Data = Annotated[CocoData | PairsData | TuftsData | PhantomData, Field(discrimin
 
 
 class Network(_Part):
-    """The network; classes are background and the 32 FDI numbers, or background and tooth."""
+    """The network, a UNet.
+
+    Attributes:
+        encoder: as segmentation-models-pytorch names it.
+        decoder_channels: planes of each block, from the deepest on; their number is the encoder's depth.
+        classes: 33 for background and the 32 FDI numbers, 2 for background and tooth.
+    """
 
     encoder: str = "resnet34"
     decoder_channels: tuple[Annotated[int, Field(gt=0)], ...] = Field(
@@ -92,7 +117,13 @@ class Network(_Part):
 
 
 class Phase(_Part):
-    """A number of epochs at one input size."""
+    """A number of epochs at one input size.
+
+    Attributes:
+        height, width: of the input, in pixels.
+        epochs: passes over the training pictures.
+        batch: pictures a step.
+    """
 
     height: int = Field(gt=0, multiple_of=32)
     width: int = Field(gt=0, multiple_of=32)
@@ -101,7 +132,14 @@ class Phase(_Part):
 
 
 class Optimiser(_Part):
-    """The step rule; `learning_rate` is the highest one where the schedule is `one-cycle`."""
+    """The step rule.
+
+    Attributes:
+        name: which rule.
+        learning_rate: the first one, or the highest where the schedule is `one-cycle`.
+        weight_decay: as PyTorch has it.
+        gradient_clip: length that a gradient is cut to; none cuts nothing.
+    """
 
     name: Literal["adam", "adamw"]
     learning_rate: float = Field(gt=0)
@@ -110,14 +148,23 @@ class Optimiser(_Part):
 
 
 class OneCycle(_Part):
-    """Up from a 25th of the learning rate and down to nearly nothing, once over the whole run (Smith 2018)."""
+    """Up from a 25th of the learning rate and down to nearly nothing, once over the whole run (Smith 2018).
+
+    Attributes:
+        warm_up: share of the run in which it rises.
+    """
 
     name: Literal["one-cycle"]
     warm_up: float = Field(default=0.1, gt=0, lt=1)
 
 
 class Plateau(_Part):
-    """The learning rate times `factor` once more than `patience` epochs of a phase gave no lower validation loss."""
+    """The learning rate times `factor` once more than `patience` epochs of a phase gave no lower validation loss.
+
+    Attributes:
+        factor: what the rate is multiplied by.
+        patience: epochs without gain.
+    """
 
     name: Literal["plateau"]
     factor: float = Field(gt=0, lt=1)
@@ -128,7 +175,13 @@ Scheduler = Annotated[OneCycle | Plateau, Field(discriminator="name")]
 
 
 class Loss(_Part):
-    """Weights of the loss's terms."""
+    """Weights of the loss's terms.
+
+    Attributes:
+        cross_entropy: by pixel.
+        dice: soft Dice of each number.
+        foreground_dice: soft Dice of tooth against background.
+    """
 
     cross_entropy: float = Field(default=1.0, ge=0)
     dice: float = Field(default=1.0, ge=0)
@@ -147,16 +200,22 @@ class Augmentation(_Part):
     Attributes:
         mirror: probability of turning left to right, with the FDI numbers changed to match.
         remove_teeth: probability of painting some of the teeth over, from one to nearly all; only where they have
-            numbers, by which they are told apart. implants: where teeth are painted over, probability that implants and
-            bridges take the place of some.
+            numbers, by which they are told apart.
+        implants: where teeth are painted over, probability that implants and bridges take the place of some.
         crowns: probability of putting bright crowns on some of the teeth.
         wide: how many times smaller than by 1 the middle of the picture is drawn, as a machine with a wider field shows
             the jaws; down half as much. What is beside the jaws is stretched to fill the rest.
-        rotate: degrees. scale, aspect: share of the size. translate: share of a side. shear: share.
+        rotate: degrees.
+        scale, aspect: share of the size.
+        translate: share of a side.
+        shear: share.
         elastic: largest shift of a coarse grid's points, as a share of the height.
-        gamma: largest natural logarithm of the exponent. contrast, brightness: share of the range.
-        noise: standard deviation as a share of the range. blur: standard deviation in pixels of a 256 x 512 picture.
-        ramp: how much darker one end may be than the other. local_contrast, sharpen, negative, jpeg: probabilities.
+        gamma: largest natural logarithm of the exponent.
+        contrast, brightness: share of the range.
+        noise: standard deviation as a share of the range.
+        blur: standard deviation in pixels of a 256 x 512 picture.
+        ramp: how much darker one end may be than the other.
+        local_contrast, sharpen, negative, jpeg: probability.
     """
 
     mirror: float = Field(default=0.0, ge=0, le=1)
@@ -195,7 +254,14 @@ class Config(_Part):
 
     Attributes:
         name: of the run's folder below `runs/`.
+        seed: of the first weights, the order of the pictures and their changes.
+        data: the pictures, by `kind`.
+        network: what is trained.
         phases: input sizes in order, small first and the exported one last.
+        optimiser: the step rule.
+        scheduler: how the learning rate goes, by `name`.
+        loss: what is made small.
+        augmentation: how training pictures are changed.
         begin_with: folder of another run, or of a model package, whose weights this one begins with; None begins with
             random ones.
         frozen_statistics: whether batch normalisation keeps the means and variances that it begins with, as it must
@@ -206,6 +272,7 @@ class Config(_Part):
         early_stopping: validations of the last phase without a better loss after which the run ends; the phases before
             it run to their ends, since losses of other sizes do not compare. None runs to the end.
         validate_every_epochs: a divisor of all epochs together, so that the last one is validated too.
+        allow_leaks: whether the run was begun though splits may share a picture or a patient, as `--allow-leaks` asks.
         mean_share: share of the trained run's weights where the run is a mean of them and of those that it began with,
             as `panoseg average` writes it; None where it is to be trained, or was.
     """
@@ -219,13 +286,14 @@ class Config(_Part):
     scheduler: Scheduler
     loss: Loss = Loss()
     augmentation: Augmentation = Augmentation()
-    begin_with: Path | None = None
+    begin_with: Folder | None = None
     repeat: Repeats = {}
     frozen_statistics: bool = False
     average_decay: float | None = Field(default=None, gt=0, lt=1)
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     early_stopping: int | None = Field(default=None, gt=0)
     validate_every_epochs: int = Field(default=1, gt=0)
+    allow_leaks: bool = False
     mean_share: float | None = Field(default=None, ge=0, le=1)
 
     @model_validator(mode="after")
@@ -281,14 +349,41 @@ class Config(_Part):
         return yaml.safe_dump(self.model_dump(mode="json", exclude_unset=True), sort_keys=False)
 
 
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that stands twice in one map, of which YAML readers silently take the last."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:  # noqa: ANN401 - as PyYAML has it
+        node: yaml.MappingNode = super().compose_mapping_node(anchor)
+        seen: set[str] = set()
+        for key, _ in node.value:
+            # By what is written: 5 and "5" are one category.
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                fault = f"the key {key.value} stands here again; keep one"
+                fault = f"the key {key.value} stands here again; keep one"
+                raise yaml.MarkedYAMLError(problem=fault, problem_mark=key.start_mark)
+            seen.add(str(key.value))
+        return node
+
+
+def read_yaml(path: Path) -> Any:  # noqa: ANN401 - whatever the file holds
+    """What a YAML file holds.
+
+    Raises:
+        yaml.YAMLError: it is no YAML, or a key stands twice in one map.
+        OSError, UnicodeDecodeError: it cannot be read.
+    """
+    return yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - a SafeLoader
+
+
 def load_config(path: Path) -> Config:
     """Read a run's YAML file.
 
     Raises:
-        ConfigError: no such file, no YAML, an unknown key, or a value out of range; the message names the key.
+        ConfigError: no such file, no YAML, an unknown key or one that stands twice, or a value out of range; the
+            message names the key.
     """
     try:
-        return Config.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        return Config.model_validate(read_yaml(path))
     except FileNotFoundError as error:
         raise ConfigError(f"There is no configuration {path}.") from error
     except OSError as error:

@@ -42,7 +42,8 @@ class PictureScore:
     """How well one picture was read.
 
     Attributes:
-        teeth, judged, missing: None where the truth has no numbers, which says nothing of them.
+        teeth, judged, missing, missing_uncertain: None where the truth has no numbers, which says nothing of them.
+            Of missing teeth, `missing_uncertain` are those beside an uncertain tooth.
     """
 
     name: str
@@ -54,6 +55,7 @@ class PictureScore:
     judged: tuple[JudgedTooth, ...] | None
     missing: Counts | None
     findings: tuple[str, ...]
+    missing_uncertain: Counts | None = None
 
 
 def evaluate(package_folder: Path, config_path: Path, split: str, out: Path | None = None) -> dict[str, Any]:
@@ -161,7 +163,7 @@ def score(segmentation: Segmentation, sample: Sample, numbered: bool) -> Picture
         numbered: whether the truth tells numbers.
     """
     predicted, truth = segmentation.labels > 0, sample.labels > 0
-    true_teeth = set(np.unique(sample.labels).tolist()) - {0}
+    gaps = set(FDI_NUMBERS) - set(np.unique(sample.labels).tolist())
     return PictureScore(
         sample.name,
         sample.category,
@@ -170,8 +172,9 @@ def score(segmentation: Segmentation, sample: Sample, numbered: bool) -> Picture
         pixel_accuracy(predicted, truth),
         match_teeth(segmentation.labels, sample.labels) if numbered else None,
         judge(segmentation, sample.labels) if numbered else None,
-        match_missing(segmentation.missing, set(FDI_NUMBERS) - true_teeth) if numbered else None,
+        match_missing(segmentation.missing, gaps) if numbered else None,
         tuple(finding.code for finding in segmentation.findings),
+        match_missing(segmentation.missing_uncertain, gaps) if numbered else None,
     )
 
 
@@ -218,11 +221,14 @@ def describe_confidence(scores: Sequence[PictureScore], uncertain: float) -> dic
 def summarise(scores: Sequence[PictureScore]) -> dict[str, Any]:
     """Means over pictures with 95 % bootstrap intervals, figures by tooth over all teeth, and counts of findings.
 
-    `tooth` and `missing` are None where the truth has no numbers.
+    `tooth`, `missing`, `missing_uncertain` (beside an uncertain tooth) and `missing_others` are None where the truth
+    has no numbers; of the last two it is told how many were said to be missing, and how many of these are.
     """
     agreements = [picture.teeth for picture in scores if picture.teeth is not None]
     teeth = sum(agreements, ToothAgreement())
     missing = sum((picture.missing for picture in scores if picture.missing is not None), Counts())
+    uncertain = sum((one.missing_uncertain for one in scores if one.missing_uncertain is not None), Counts())
+    others = Counts(missing.right - uncertain.right, missing.predicted - uncertain.predicted)
     worst = sorted(picture.dice for picture in scores)[: max(1, len(scores) // 10)]
     findings = sorted({code for picture in scores for code in picture.findings})
     return {
@@ -231,6 +237,8 @@ def summarise(scores: Sequence[PictureScore]) -> dict[str, Any]:
         "worst_tenth_dice": round(float(np.mean(worst)), 4),
         "tooth": {"dice": round(teeth.mean_dice, 4), **_agreement(teeth.teeth)} if agreements else None,
         "missing": _agreement(missing) if agreements else None,
+        "missing_uncertain": _said(uncertain) if agreements else None,
+        "missing_others": _said(others) if agreements else None,
         "findings": {code: sum(code in picture.findings for picture in scores) for code in findings},
     }
 
@@ -240,8 +248,13 @@ def _mean(values: Sequence[float]) -> dict[str, Any]:
     return {"mean": round(float(np.mean(values)), 4), "interval": [round(low, 4), round(high, 4)]}
 
 
-def _kept(kept: Kept) -> dict[str, float]:
-    return {"limit": round(kept.limit, 4), "kept": round(kept.share, 4), "precision": round(kept.precision, 4)}
+def _kept(kept: Kept) -> dict[str, float | None]:
+    precision = None if kept.precision is None else round(kept.precision, 4)
+    return {"limit": round(kept.limit, 4), "kept": round(kept.share, 4), "precision": precision}
+
+
+def _said(counts: Counts) -> dict[str, int]:
+    return {"said": counts.predicted, "right": counts.right}
 
 
 def _agreement(counts: Counts) -> dict[str, Any]:

@@ -43,12 +43,12 @@ class Kept:
     Attributes:
         limit: teeth of at least this confidence are kept.
         share: of the teeth that is kept, 0..1.
-        precision: share of the kept teeth that is right, 0..1; 1 where none is kept.
+        precision: share of the kept teeth that is right, 0..1; None where none is kept.
     """
 
     limit: float
     share: float
-    precision: float
+    precision: float | None
 
 
 def reliability_bins(teeth: Sequence[JudgedTooth]) -> list[Bin]:
@@ -80,7 +80,7 @@ def kept_at(teeth: Sequence[JudgedTooth], limit: float) -> Kept:
     """What a limit of confidence keeps."""
     kept = [tooth for tooth in teeth if tooth.confidence >= limit]
     share = len(kept) / len(teeth) if teeth else 1.0
-    return Kept(limit, share, sum(tooth.right for tooth in kept) / len(kept) if kept else 1.0)
+    return Kept(limit, share, sum(tooth.right for tooth in kept) / len(kept) if kept else None)
 
 
 def coverage_curve(teeth: Sequence[JudgedTooth]) -> list[Kept]:

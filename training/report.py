@@ -18,6 +18,7 @@ from training.checkpoint import CONFIG
 from training.config import load_config
 from training.data import Sample, load_split
 from training.evaluate import open_segmenter, read_again
+from training.export import LEAKS
 from training.metrics_file import METRICS, QUANTISATION, STRESS, calibration_sha256, is_of_its_file, read_metrics
 from training.report_curves import draw_confidence, draw_learning, draw_spread, read_curves
 from training.report_pictures import FALSE, MISSED, Views, draw_views
@@ -130,6 +131,7 @@ def report(package_folder: Path, run: Path | None, config_path: Path, split: str
     )
     page = environment.get_template("report.html.jinja").render(
         manifest=package.manifest,
+        leaks=LEAKS in package.manifest.training.data,
         metrics=metrics,
         split=split,
         measured=metrics[split],

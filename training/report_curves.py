@@ -34,6 +34,9 @@ _STYLE: Final = {
     "legend.frameon": False,
 }
 
+_FEW: Final = 5
+"""Epochs up to which each is a dot on a learning curve."""
+
 _SURE: Final = (0.9, 1.0)
 """The part of the scale that the spread of Dice always shows."""
 
@@ -126,22 +129,25 @@ def draw_confidence(summary: Mapping[str, Any]) -> str:
         reliability.set(xlim=(low - 0.02, 1.005), ylim=(low - 0.02, 1.005))
         reliability.legend(loc="upper left")
         coverage.plot([point["kept"] for point in curve], [point["precision"] for point in curve], color=_FIRST)
-        coverage.plot(
-            limit["kept"], limit["precision"], "o", color=_SECOND, label=f"certain, from {limit['limit']:.2f} on"
-        )
+        if limit["precision"] is not None:
+            label = f"certain, from {limit['limit']:.2f} on"
+            coverage.plot(limit["kept"], limit["precision"], "o", color=_SECOND, label=label)
         coverage.set_title("What is kept as the limit rises")
         coverage.set_xlabel("share of the found teeth that is kept")
         coverage.set_ylabel("share of them that is right")
         coverage.set_xlim(0, 1.02)
         coverage.set_ylim(min([0.9, *(point["precision"] for point in curve)]) - 0.01, 1.005)
-        coverage.legend(loc="lower left")
+        if limit["precision"] is not None:
+            coverage.legend(loc="lower left")
         return _to_svg(figure, "Confidence")
 
 
 def _plot(axes: Axes, curves: Mapping[str, Curve], names: Mapping[str, str]) -> None:
     for (name, label), colour in zip(names.items(), (_FIRST, _SECOND), strict=False):
         if curve := curves.get(name):
-            axes.plot(curve.epochs, curve.values, color=colour, label=label, linewidth=1.6)
+            # A line through one point is none.
+            marker = "o" if len(curve.epochs) <= _FEW else ""
+            axes.plot(curve.epochs, curve.values, color=colour, label=label, linewidth=1.6, marker=marker, markersize=4)
     if len(names) > 1 and axes.lines:
         axes.legend(loc="best")
 

@@ -28,7 +28,8 @@ class Stress:
         name: for `metrics.json`.
         meaning: for people.
         change: a picture, `(height, width)` `uint8`, and its truth to the bytes of a file and the truth for them.
-        largest_loss: of mean Dice, over the pictures on which nothing is found that was not found before.
+        largest_loss: of mean Dice, over the pictures on which nothing but `not-a-panoramic` is found that was not found
+            before.
         finding: what must be found, if anything, on 95 % of the pictures; the loss is then held for all of them.
     """
 

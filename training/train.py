@@ -23,6 +23,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from service.errors import SetupError
 from service.machine import usable_cores
+from service.model.package import MANIFEST
 from training.begin import begin_network
 from training.checkpoint import CONFIG, LAST, CheckpointError, is_finished, is_package, read_checkpoint
 from training.compare import find_changes
@@ -51,21 +52,21 @@ def train(
         resume: go on from `last.ckpt`; where there is none yet, start. A run that has ended stays as it is.
         begin_with: a package or a run to begin with, in place of the one that the configuration names; a run that goes
             on keeps the one that it was begun with.
-        allow_leaks: begin even where a picture or a patient is in two splits.
+        allow_leaks: begin even where a picture or a patient is in two splits; the run's configuration tells of it.
 
     Returns:
         The run's folder.
 
     Raises:
         ConfigError: the run's folder is there already and `resume` is not asked for, or holds another configuration;
-            the configuration is of a mean of weights.
+            the configuration is of a mean of weights, or would keep the statistics of random weights.
         CheckpointError: there is no package or run to begin with, or no weights of this network in it.
         ModelPackageError: the package to begin with is damaged.
         DataError: the data are broken, or splits share a picture or a patient.
         StoppedError: by Ctrl-C or SIGTERM.
         DivergedError: the loss is no number any more.
     """
-    config = load_config(config_path)
+    written = config = load_config(config_path)
     if config.mean_share is not None:
         raise ConfigError(
             f"{config_path} is of a mean of weights (mean_share: {config.mean_share:g}), which panoseg average makes "
@@ -76,33 +77,27 @@ def train(
     if folder.exists() and not resume:
         raise ConfigError(f"{folder} is there already; add --resume to go on with it, or remove it.")
     begun = load_config(folder / CONFIG) if (folder / CONFIG).exists() else None
-    begin_with = begin_with or (begun and begun.begin_with)
-    if begin_with is not None:
-        frozen = config.frozen_statistics or is_package(begin_with)
-        config = config.model_copy(update={"begin_with": begin_with, "frozen_statistics": frozen})
-    if begun is not None and (changes := find_changes(_resolve(config), _resolve(begun), leaving_out=())):
+    config = _with_what_was_asked(config, begun, begin_with, allow_leaks)
+    if begun is not None and (changes := find_changes(_resolve(config), _resolve(begun), leaving_out=("allow_leaks",))):
         raise ConfigError(
             f"{folder} was begun with another configuration ({'; '.join(changes)}); give {config_path} another name."
         )
     # Lightning would give a run that stopped early one more epoch each time.
     if last.exists() and is_finished(folder, config):
         return folder
+    if not last.exists():
+        _refuse_nothing_to_begin_with(config)
     lightning.seed_everything(config.seed, verbose=False)
-    if config.begin_with is not None and not last.exists() and not config.begin_with.exists():
-        raise CheckpointError(
-            f"There is no package and no run {config.begin_with} to begin with; name one that is there, or train it "
-            "first."
-        )
     # On a GPU the processor has nothing to do but to change pictures, and one core of it would be far behind.
     on_gpu = torch.cuda.is_available()
-    data = ToothData(_load_data(config, allow_leaks), config, usable_cores() if on_gpu else 0)
+    data = ToothData(_load_data(config), config, usable_cores() if on_gpu else 0)
     task = _make_task(config, data)
     if config.begin_with is not None and not last.exists():
         task.network.load_state_dict(begin_network(config).state_dict())
     folder.mkdir(parents=True, exist_ok=True)
-    if begun is None:
+    if begun is None or begun.allow_leaks != config.allow_leaks:
         # As it was written, with its comments, unless the command line says otherwise.
-        text = config_path.read_text(encoding="utf-8") if begin_with is None else config.to_yaml()
+        text = config_path.read_text(encoding="utf-8") if config == written else config.to_yaml()
         (folder / CONFIG).write_text(text, encoding="utf-8")
     logger = CSVLogger(folder, name="", version="log")
     if last.exists():
@@ -123,10 +118,41 @@ def train(
         callbacks=_callbacks(config, folder),
         enable_model_summary=False,
     )
-    message = f"{folder}: {config.epochs} epochs on {trainer.strategy.root_device}, precision {precision}"
+    message = f"{folder}: {config.epochs} epochs on {trainer.strategy.root_device}, precision {precision}, "
+    message += f"going on from {LAST}" if last.exists() else f"from {config.begin_with or 'random weights'}"
     Console(stderr=True).print(message, highlight=False)
     _fit(trainer, task, data, last)
     return folder
+
+
+def _with_what_was_asked(config: Config, begun: Config | None, begin_with: Path | None, allow_leaks: bool) -> Config:
+    """A configuration with what the command line says, now or when the run was begun."""
+    begin_with = begin_with or (begun and begun.begin_with)
+    if begin_with is not None:
+        frozen = config.frozen_statistics or is_package(begin_with)
+        config = config.model_copy(update={"begin_with": begin_with, "frozen_statistics": frozen})
+    if allow_leaks or (begun is not None and begun.allow_leaks):
+        config = config.model_copy(update={"allow_leaks": True})
+    return config
+
+
+def _refuse_nothing_to_begin_with(config: Config) -> None:
+    if config.begin_with is None:
+        if config.frozen_statistics:
+            raise ConfigError(
+                f"The configuration {config.name} keeps the statistics of batches as they are (frozen_statistics: "
+                "true), and random weights have none that fit them; name a package or a run to begin with, by --from "
+                "or begin_with, or leave frozen_statistics out."
+            )
+    elif not config.begin_with.exists():
+        raise CheckpointError(
+            f"There is no package and no run {config.begin_with} to begin with; name one that is there, or train it "
+            "first."
+        )
+    elif versions := [path.parent for path in config.begin_with.glob(f"*/{MANIFEST}")]:
+        raise CheckpointError(
+            f"{config.begin_with} holds packages and is none; name a version: {', '.join(map(str, sorted(versions)))}."
+        )
 
 
 def _make_task(config: Config, data: ToothData) -> ToothTask:
@@ -156,10 +182,10 @@ def _quieten_lightning(config: Config) -> None:
         warnings.filterwarnings("ignore", r"Found \d+ module\(s\) in eval mode")
 
 
-def _load_data(config: Config, allow_leaks: bool) -> Splits:
+def _load_data(config: Config) -> Splits:
     """The pictures to learn from and to choose by, once those to report on have been held against them."""
     # Phantoms are drawn from seeds of their own in each split.
-    checked = not allow_leaks and config.data.kind != "phantom"
+    checked = not config.allow_leaks and config.data.kind != "phantom"
     names = ("train", "val", "test") if checked and has_test(config.data) else ("train", "val")
     splits = load_splits(config.data, names=names)
     refuse_unfit(splits, config)

@@ -1,10 +1,12 @@
 """A run's configuration: what is refused, by name, and that those in the repository can be used."""
 
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 
+from docs.configuration_keys import configuration
 from tests.training.drawn import drawn_config
 from training.ablation import Ablation
 from training.config import ConfigError, load_config
@@ -107,6 +109,26 @@ def test_a_file_that_is_not_there_or_is_no_yaml_is_refused_by_its_name(tmp_path)
     foreign.write_bytes("# Zähne\n".encode("latin-1"))
     with pytest.raises(ConfigError, match=r"foreign\.yaml is not UTF-8"):
         load_config(foreign)
+
+
+@pytest.mark.parametrize("twice", ["seed: 1\nseed: 2\n", "repeat: {5: 2, '5': 3}\n"], ids=["on top", "within"])
+def test_a_key_that_stands_twice_is_refused_with_its_line(tmp_path, twice):
+    path = write(tmp_path)
+    path.write_text(path.read_text() + twice)
+    with pytest.raises(ConfigError, match=r"the key (seed|5) stands here again; keep one\s+in .*line \d+"):
+        load_config(path)
+
+
+def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    config = load_config(write(tmp_path, data={"kind": "pairs", "folder": "~/clinic"}, begin_with="~/runs/one"))
+    assert (config.data.folder, config.begin_with) == (tmp_path / "clinic", tmp_path / "runs/one")
+
+
+def test_every_key_has_its_meaning_on_the_page():
+    rows = re.findall(r"^\| `.* \|$", configuration(), re.MULTILINE)
+    assert len(rows) > 60
+    assert [row for row in rows if row.endswith("|  |")] == []
 
 
 def test_categories_to_repeat_may_be_written_as_numbers(tmp_path):

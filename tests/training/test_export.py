@@ -11,14 +11,16 @@ import onnx
 import pytest
 import torch
 import yaml
+from typer.testing import CliRunner
 
 from service.model.package import ModelPackage, load_package
 from service.model.session import Session, open_session
-from training.checkpoint import CheckpointError
+from training.checkpoint import CheckpointError, load_network
+from training.cli import app
 from training.config import Config, ConfigError, load_config
 from training.data import DataError, load_splits
 from training.data.loader import prepare_sample
-from training.export import FP32, Provenance, export
+from training.export import FP32, LEAKS, Provenance, export
 from training.graph import ExportError, shrink_covariance
 from training.loss import segmentation_loss
 from training.quantize import quantize
@@ -93,8 +95,17 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def package(run: Path, tmp_path_factory: pytest.TempPathFactory) -> ModelPackage:
+    """Made by the command line, of a run that was begun with --allow-leaks."""
+    models = tmp_path_factory.mktemp("models")
+    leaking = copy_run(run, tmp_path_factory.mktemp("leaking") / "tiny", allow_leaks=True)
+    shutil.copy(run / "best.ckpt", leaking)
     # A network this narrow loses more to eight bits than one that ships may.
-    return load_package(export(run, tmp_path_factory.mktemp("models"), "tiny", "1", PROVENANCE, largest_loss=0.03))
+    words = ["export", str(leaking), "--name", "tiny", "--models", str(models), "--largest-loss", "0.03"]
+    told = ["--data", PROVENANCE.data, "--data-licence", PROVENANCE.data_licence]
+    said = CliRunner().invoke(app, [*words, *told])
+    assert said.exit_code == 0, said.output
+    (run / FP32).write_bytes((leaking / FP32).read_bytes())
+    return load_package(models / "tiny" / "1")
 
 
 @pytest.fixture(scope="module")
@@ -168,7 +179,12 @@ def test_the_package_holds_one_small_file_and_says_what_eight_bits_cost(package:
     assert (package.folder / "model.int8.onnx").stat().st_size < 0.3 * (run / FP32).stat().st_size
     told = json.loads((package.folder / "quantisation.json").read_text())
     assert 0 < told["int8_dice"] <= 1
-    assert told["fp32_dice"] - told["int8_dice"] <= 0.03
+    assert 0 < told["int8_tooth_f1"] <= 1
+    assert told["fp32_dice"] - told["int8_dice"] <= told["limit"] == 0.03
+
+
+def test_a_package_tells_that_its_run_was_begun_with_leaks(package: ModelPackage) -> None:
+    assert package.manifest.training.data == f"{PROVENANCE.data}, {LEAKS}"
 
 
 def test_the_packages_confidences_are_fitted_to_its_own_validation_pictures(package: ModelPackage) -> None:
@@ -205,7 +221,7 @@ def test_eight_bits_that_cost_too_much_make_no_package(
         quantize(fp32, int8, np.zeros_like(pictures[:1]))
 
     monkeypatch.setattr("training.export.quantize", quantize_badly)
-    with pytest.raises(ExportError, match="Eight bits cost too much"):
+    with pytest.raises(ExportError, match=r"Eight bits cost too much: .* 3 validation pictures .* --largest-loss"):
         export(run, tmp_path, "tiny", "1", PROVENANCE)
     assert not list(tmp_path.glob("tiny/*"))
 
@@ -248,6 +264,15 @@ def test_a_checkpoint_of_another_network_is_refused(run: Path, tmp_path: Path) -
     shutil.copy(run / "best.ckpt", other)
     with pytest.raises(CheckpointError, match="is not of the network"):
         export(other, tmp_path / "models", "tiny", "1", PROVENANCE)
+
+
+def test_weights_of_another_runs_network_are_refused_with_both_networks(run: Path) -> None:
+    config = load_config(run / "config.yaml")
+    other = config.model_copy(update={"network": config.network.model_copy(update={"encoder": "resnet34"})})
+    decoder = "decoder 64, 32, 32, 16, 16, 33 classes"
+    told = f"the run: resnet18, {decoder}; the configuration: resnet34, {decoder}"
+    with pytest.raises(CheckpointError, match=told):
+        load_network(run, other)
 
 
 def test_many_points_shrink_little_and_few_shrink_to_a_sphere() -> None:

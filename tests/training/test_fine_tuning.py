@@ -97,8 +97,16 @@ def test_a_package_is_not_begun_with_where_statistics_of_batches_would_be_taken(
 def test_a_package_of_another_network_is_refused(package: ModelPackage, config: Config) -> None:
     for network in ({"encoder": "resnet18"}, {"decoder_channels": (64, 32, 32, 16, 16)}, {"classes": 2}):
         other = config.model_copy(update={"network": config.network.model_copy(update=network)})
-        with pytest.raises(CheckpointError, match="is not of the network"):
+        with pytest.raises(CheckpointError, match="is not of the network") as refused:
             recover_network(package, other)
+        assert "the package: decoder 256, 128, 64, 32, 16, 33 classes, " in str(refused.value)
+        assert f"the configuration: {other.network.encoder}, decoder" in str(refused.value)
+
+
+def test_a_package_without_its_version_is_refused_with_the_versions_name(clinic: Path, tmp_path: Path) -> None:
+    named = CLINIC.parents[2] / "models" / "unet-resnet34-fdi"
+    with pytest.raises(CheckpointError, match=r"name a version: .*models/unet-resnet34-fdi/1"):
+        train(clinic, tmp_path / "runs", resume=False, begin_with=named)
 
 
 def test_a_network_that_does_not_give_the_packages_known_answer_is_refused(
@@ -178,6 +186,9 @@ def test_the_new_version_is_the_next_and_says_what_it_was_begun_with(models: Pat
     named, sha256 = newest.training.begun_with.split(" sha256 ")
     assert sha256 == package.manifest.files[0].sha256[:12]
     assert choose_package(models, named).manifest == package.manifest
+    # The numbers in the masks are the former model's, so nothing is said of how many stay right.
+    cost = json.loads((choose_package(models, None).folder / "quantisation.json").read_text())
+    assert set(cost) == {"fp32_dice", "int8_dice", "limit"}
 
 
 def test_both_versions_are_listed_and_the_one_that_is_asked_for_answers(

@@ -6,6 +6,7 @@ import shutil
 import cv2
 import numpy as np
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 from tests.training.drawn import drawn_config
 from training.checkpoint import CheckpointError
 from training.cli import app
+from training.config import load_config
 from training.data import DataError, Sample, Splits
 from training.data.leaks import find_leaks
 from training.data.pairs import load_pairs
@@ -108,6 +110,15 @@ def test_no_run_begins_on_splits_that_leak_unless_it_is_told_to(leaking, tmp_pat
     with pytest.raises(CheckpointError, match="train first"):
         train(leaking, tmp_path / "runs", resume=False, allow_leaks=True)
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_run_that_was_begun_on_splits_that_leak_tells_of_it_and_goes_on(leaking, tmp_path, capsys):
+    config = {key: value for key, value in yaml.safe_load(leaking.read_text()).items() if key != "begin_with"}
+    leaking.write_text(yaml.safe_dump(config))
+    run = train(leaking, tmp_path / "runs", resume=False, allow_leaks=True)
+    assert load_config(run / "config.yaml").allow_leaks
+    assert "random weights" in " ".join(capsys.readouterr().err.split())
+    assert train(leaking, tmp_path / "runs", resume=True) == run
 
 
 def test_the_check_is_a_command_of_its_own(leaking):

@@ -44,7 +44,8 @@ def test_teeth_are_cut_into_bins_of_as_many_each():
 def test_a_limit_keeps_the_teeth_at_and_above_it():
     assert kept_at(WORKED, 0.4) == Kept(0.4, 0.75, 1.0)
     assert kept_at(WORKED, 0.0) == Kept(0.0, 1.0, 0.75)
-    assert kept_at([], 0.5) == Kept(0.5, 1.0, 1.0)
+    assert kept_at([], 0.5) == Kept(0.5, 1.0, None)
+    assert kept_at(WORKED[:3], 0.9) == Kept(0.9, 0.0, None)
 
 
 def test_confidence_that_is_drawn_from_is_calibrated_and_another_is_not():

@@ -21,12 +21,13 @@ from training.cli import app
 from training.config import Phase, load_config
 from training.data.samples import TOOTH, Sample
 from training.evaluate import PictureScore, describe_confidence, score, summarise
+from training.export import LEAKS
 from training.intervals import Figures
 from training.metrics_file import calibration_sha256, describe_data
 from training.phantom import draw_samples
 from training.reliability import JudgedTooth
 from training.report import ReportError, choose_places, report
-from training.report_curves import draw_learning, draw_spread, read_curves
+from training.report_curves import Curve, draw_learning, draw_spread, read_curves
 from training.report_pictures import FALSE, MISSED, draw_difference, draw_views, segmentation_of, shown_size
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -136,6 +137,8 @@ def test_the_page_shows_how_far_confidence_can_be_believed(page, measured):
     assert "How far its confidence can be believed" in page.headings
     assert f"expected calibration error {figures['calibration']['ece']:.3f}" in page.text
     assert f"{100 * figures['uncertain']['precision']:.1f} % are right" in page.text
+    beside = figures["missing_uncertain"]
+    assert f"beside an uncertain tooth {beside['said']}, of which {beside['right']} are" in page.text
 
 
 def test_what_changes_cost_is_shown_where_it_was_measured_with_the_same_file(page, measured, config, tmp_path):
@@ -158,6 +161,17 @@ def test_what_changes_cost_is_shown_where_it_was_measured_with_the_same_file(pag
         written = Page(report(folder, None, config, "test", tmp_path / "stressed.html").read_text())
         assert ("What changes of the picture cost" in written.headings) == shown
         assert ("0.4321" in written.text and "not held" in written.text) == shown
+
+
+def test_pictures_that_a_model_may_have_learnt_from_are_not_called_new_to_it(page, measured, config, tmp_path):
+    assert "pictures that it did not learn from" in page.text
+    folder = shutil.copytree(measured[0], tmp_path / "package")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["training"]["data"] += f", {LEAKS}"
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    written = Page(report(folder, None, config, "test", tmp_path / "leaks.html").read_text()).text
+    assert "pictures of which it may have learnt from some" in written
+    assert "--allow-leaks" in written
 
 
 @pytest.mark.parametrize(
@@ -223,7 +237,7 @@ def test_masks_without_numbers_leave_every_figure_by_tooth_out(package, masks, t
     said = CliRunner().invoke(app, ["evaluate", *arguments]).output
     assert "Dice" in said
     told = json.loads((folder / "metrics.json").read_text())["test"]
-    for name in ("tooth", "missing", "calibration", "coverage", "uncertain"):
+    for name in ("tooth", "missing", "missing_uncertain", "missing_others", "calibration", "coverage", "uncertain"):
         assert told[name] is None
     assert {row[name] for row in told["by_picture"] for name in ("tooth_dice", "tooth_f1")} == {None}
     assert set(json.loads((folder / "manifest.json").read_text())["metrics"]["test"]) == {
@@ -414,6 +428,17 @@ def test_an_answer_is_held_against_its_truth_and_not_the_other_way_round():
     assert (told["missing"]["precision"], told["missing"]["recall"]) == (round(28 / 30, 4), round(28 / 29, 4))
 
 
+def test_missing_teeth_beside_an_uncertain_one_are_counted_apart_from_the_others():
+    truth, found = np.zeros((2, 200, 400), np.uint8)
+    truth[50:150, 50:90], truth[50:150, 100:140] = 11, 21
+    found[50:150, 50:90] = 11
+    segmentation = segmentation_of(found)
+    doubted = replace(segmentation, teeth=(replace(segmentation.teeth[0], uncertain=True),))
+    told = summarise([score(doubted, Sample("p", b"", found, truth), numbered=True)])
+    # 12 and 21 stand beside 11, and 21 is there.
+    assert (told["missing_uncertain"], told["missing_others"]) == ({"said": 2, "right": 1}, {"said": 29, "right": 29})
+
+
 def test_the_worst_tenth_is_that_of_the_lowest_dice():
     scores = [PictureScore("p", "", place / 20, 0.5, 0.5, None, None, None, ()) for place in range(20)]
     assert summarise(scores)["worst_tenth_dice"] == round((0 + 1 / 20) / 2, 4)
@@ -426,6 +451,27 @@ def test_of_the_wrong_teeth_those_below_the_limit_are_caught():
     )
     told = describe_confidence([PictureScore("p", "", 1, 1, 1, None, judged, None, ())], 0.9)["uncertain"]
     assert told == {"limit": 0.9, "kept": round(2 / 6, 4), "precision": 0.5, "wrong_caught": round(2 / 3, 4)}
+
+
+def test_where_no_tooth_is_certain_nothing_is_said_of_how_many_such_are_right(measured, config, tmp_path):
+    judged = (JudgedTooth(11, 0.8, True), JudgedTooth(12, 0.7, False))
+    told = describe_confidence([PictureScore("p", "", 1, 1, 1, None, judged, None, ())], 0.9)
+    assert told["uncertain"] == {"limit": 0.9, "kept": 0.0, "precision": None, "wrong_caught": 1.0}
+    folder = shutil.copytree(measured[0], tmp_path / "package")
+    metrics = json.loads((folder / "metrics.json").read_text())
+    (folder / "metrics.json").write_text(json.dumps({"test": {**metrics["test"], **told}}))
+    text = Page(report(folder, None, config, "test", tmp_path / "none.html").read_text()).text
+    assert "Certain teeth" in text
+    assert "Certain teeth, right" not in text
+
+
+def test_a_learning_curve_of_one_epoch_is_a_dot():
+    dotted, drawn = (
+        draw_learning({"train_loss": Curve(epochs, tuple(map(float, epochs)))}, [])
+        for epochs in ((1,), tuple(range(1, 9)))
+    )
+    assert "fill: #0072b2" in dotted
+    assert "fill: #0072b2" not in drawn
 
 
 def test_only_figures_of_the_test_pictures_are_told_as_the_model_s(package, config, tmp_path):

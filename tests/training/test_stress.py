@@ -108,10 +108,12 @@ def test_a_loss_beyond_the_limit_holds_only_where_a_finding_says_so():
     change = Stress("s", "s", UNCHANGED.change, largest_loss=0.03)
     assert describe(change, before, [scored(0.88), scored(0.88)])["holds"]
     assert not describe(change, before, [scored(0.8), scored(0.8)])["holds"]
-    told = describe(change, before, [scored(0.4, "not-a-panoramic"), scored(0.88)])
+    told = describe(change, before, [scored(0.4, "low-contrast"), scored(0.88)])
     assert told["holds"]
     assert told["unnamed"] == {"pictures": 1, "dice_loss": pytest.approx(0.02)}
-    assert describe(change, before, [scored(0.4, "not-a-panoramic")] * 2)["holds"]
+    assert describe(change, before, [scored(0.4, "low-contrast")] * 2)["holds"]
+    # Each is a panoramic, whatever the service calls it.
+    assert not describe(change, before, [scored(0.4, "not-a-panoramic")] * 2)["holds"]
     # What was found before the change says nothing of the change.
     assert not describe(change, [scored(0.9, "few-teeth")], [scored(0.4, "few-teeth")])["holds"]
 
@@ -138,6 +140,7 @@ def test_the_command_measures_every_change_of_the_validation_pictures(package, t
     assert said.exit_code == 0, said.output
     metrics = json.loads((folder / "metrics.json").read_text())
     told = metrics["stress"]
+    assert "(0.03)" in said.output
     assert metrics["val"] == kept
     assert (told["split"], told["pictures"]) == ("val", 2)
     assert told["command"].endswith("--split val --stress")

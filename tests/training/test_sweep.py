@@ -213,8 +213,37 @@ def test_runs_that_were_validated_on_other_pictures_are_not_compared(runs, tmp_p
     config = yaml.safe_load((other / "config.yaml").read_text())
     config["data"]["seed"] = 100
     (other / "config.yaml").write_text(yaml.safe_dump(config))
-    with pytest.raises(ConfigError, match="validated on other pictures"):
+    (other / BEST).unlink()
+    (other / LAST).unlink()
+    # It is told before anything is measured, for which the weights are missing.
+    with pytest.raises(ConfigError, match=r"other is validated on other pictures than .*one-64x64-2"):
         compare([runs[0], other], tmp_path / "table.json", again=True)
+
+
+def test_a_run_that_is_another_once_more_is_not_pooled_with_it(runs, tmp_path):
+    copied = shutil.copytree(runs[0], tmp_path / "copied")
+    with pytest.raises(ConfigError, match=r"copied is .*one-64x64-2 once more, with the same seed 1"):
+        compare([*runs, copied], tmp_path / "table.json")
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"changes": {"same": {"optimiser": {"learning_rate": 0.001}}}}, "one-same-seed-0 changes nothing"),
+        (
+            {"changes": {"a": {"loss": {"dice": 0.5}}, "b": {"loss": {"dice": 0.5}}}},
+            "one-b-seed-0 is one-a-seed-0 once",
+        ),
+        ({"changes": {}, "seeds": [1, 2, 1]}, r"a seed stands twice in \[1, 2, 1\]"),
+    ],
+    ids=["nothing", "twice", "seed"],
+)
+def test_an_ablation_that_would_train_a_run_twice_is_refused_before_any_training(change, says, folder):
+    path = folder / "twice.yaml"
+    path.write_text(yaml.safe_dump({"recipe": CONFIG, **change}))
+    with pytest.raises(ConfigError, match=says):
+        ablate(path, folder / "twice", folder / "twice.json")
+    assert not (folder / "twice").exists()
 
 
 @pytest.mark.parametrize(
@@ -260,6 +289,7 @@ def test_an_ablation_is_one_file_and_goes_on_where_it_was_stopped(folder):
         ["optimiser.learning_rate: 0.001 → 0.0001"],
     ]
     assert table["same_budget"]
+    assert table["command"] == f"panoseg ablate {path} --runs {folder / 'ablation'} --out {folder / 'ablation.json'}"
     (trained,) = (folder / "ablation").glob("*mirrored*/last.ckpt")
     before = trained.stat().st_mtime_ns
     assert ablate(path, folder / "ablation", folder / "ablation.json")["rows"] == table["rows"]
@@ -283,7 +313,7 @@ def test_a_change_of_the_pictures_to_compare_on_is_refused_before_anything_is_tr
     path = folder / "other.yaml"
     changes = {"more": {"data": {"train": 6}}, "other": {"data": {"seed": 100}}}
     path.write_text(yaml.safe_dump({"recipe": CONFIG, "changes": changes}))
-    with pytest.raises(ConfigError, match="one-other-seed-0 would be validated on other pictures than one-seed-0"):
+    with pytest.raises(ConfigError, match="one-other-seed-0 is validated on other pictures than one-seed-0"):
         ablate(path, folder / "other", folder / "other.json")
     assert not (folder / "other").exists()
 

@@ -287,6 +287,15 @@ def test_weights_to_begin_with_that_are_not_there_are_asked_for(tmp_path, pictur
         train(path, tmp_path / "runs", resume=False, begin_with=tmp_path)
 
 
+def test_the_statistics_of_random_weights_are_not_kept(tmp_path, pictures):
+    path = tmp_path / "tiny.yaml"
+    config = {**CONFIG, **RECIPES["plateau"], "data": {"kind": "pairs", "folder": str(pictures)}}
+    path.write_text(yaml.safe_dump({**config, "frozen_statistics": True}))
+    with pytest.raises(ConfigError, match=r"name a package or a run to begin with, .* or leave frozen_statistics out"):
+        train(path, tmp_path / "runs", resume=False)
+    assert not (tmp_path / "runs").exists()
+
+
 def test_a_category_to_repeat_that_no_training_picture_has_is_refused(tmp_path, monkeypatch):
     drawn = [replace(sample, category=str(number)) for number, sample in enumerate(draw_samples(3, 1))]
     monkeypatch.setattr("training.data.splits.draw_samples", lambda count, seed: tuple(drawn[:count]))
