@@ -77,6 +77,11 @@ def open_model(package: ModelPackage, settings: Settings) -> OpenModel:
     )
 
 
+def offers_openvino(package: ModelPackage) -> bool:
+    """Whether OpenVINO is installed and the package has a file for it; whether it works shows once that is loaded."""
+    return is_installed("openvino") and package.file_for(EXECUTION_PROVIDERS["openvino"]) is not None
+
+
 def _load(package: ModelPackage, provider: Provider, way: ChosenWay) -> Session:
     session = open_session(package, provider, way.threads, way.spinning)
     check_known_answer(package, session)
@@ -112,7 +117,7 @@ def _load_soonest(package: ModelPackage, way: ChosenWay, passed_over: list[str])
     They take turns, so that a machine that slows down slows all.
     """
     sessions = [_load(package, "cpu", way)]
-    if is_installed("openvino") and package.file_for(EXECUTION_PROVIDERS["openvino"]):
+    if offers_openvino(package):
         openvino = _load_if_it_works(package, "openvino", way, "OpenVINO is there", passed_over)
         sessions += [openvino] if openvino else []
     if len(sessions) == 1:
