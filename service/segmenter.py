@@ -88,7 +88,7 @@ class Segmenter:
         ticket.check()
         with clock.stage("prepare"):
             model_input = prepare(radiograph.pixels, self._manifest.input)
-        reading = read(self.engine, self._manifest, model_input, ticket)
+        reading = read(self.engine, self._manifest.thresholds, model_input, ticket)
         with clock.stage("interpret"):
             segmentation = self._interpret(radiograph, reading)
         if wanted.strict:
@@ -126,7 +126,7 @@ class Segmenter:
 
     def _confidences(self, reading: Reading) -> dict[int, float]:
         """For each FDI number that was found, the probability that the tooth is right."""
-        raw = mean_probabilities(reading.labels, reading.prediction, self._manifest.classes)
+        raw = mean_probabilities(reading.labels, reading.prediction)
         calibrated = self._manifest.calibration.probabilities(np.array(list(raw.values()), np.float64))
         return dict(zip(raw, calibrated.tolist(), strict=True))
 

@@ -208,12 +208,10 @@ def test_a_turned_picture_s_teeth_are_as_sure_as_those_of_its_upright_reading(
     segmenter: Segmenter, phantom: Phantom, quarters: int
 ) -> None:
     model_input = prepare(np.ascontiguousarray(np.rot90(phantom.pixels, quarters)), segmenter.package.manifest.input)
-    reading = read(segmenter.engine, segmenter.package.manifest, model_input, Ticket(600))
+    thresholds = segmenter.package.manifest.thresholds
+    reading = read(segmenter.engine, thresholds, model_input, Ticket(600))
     assert reading.turned
     upright = turn_upright(model_input, reading.turned)
     (prediction,) = segmenter.engine.session.run(upright.pixels[np.newaxis])
-    classes = segmenter.package.manifest.classes
-    expected = mean_probabilities(
-        find_teeth(prediction, classes, segmenter.package.manifest.thresholds), prediction, classes
-    )
-    assert mean_probabilities(reading.labels, reading.prediction, classes) == pytest.approx(expected, abs=0.1)
+    expected = mean_probabilities(find_teeth(prediction, thresholds), prediction)
+    assert mean_probabilities(reading.labels, reading.prediction) == pytest.approx(expected, abs=0.1)

@@ -16,6 +16,7 @@ import onnxruntime
 import pytest
 
 from service import opening
+from service.dentition.fdi import CLASSES, FDI_NUMBERS
 from service.errors import ModelPackageError, ProviderUnavailable
 from service.model import runtimes
 from service.model.check import check_known_answer
@@ -90,9 +91,9 @@ def test_a_table_of_confidences_that_makes_no_sense_is_refused(
 @pytest.mark.parametrize(
     "changes",
     [
-        {"classes": [0, 11, 11]},
-        {"classes": [11, 12]},
-        {"classes": [0, 51]},
+        {"classes": [0, *reversed(FDI_NUMBERS)]},
+        {"classes": CLASSES[:-1]},
+        {"classes": FDI_NUMBERS},
         {"surprise": 1},
         {"files": []},
         {"input": {**INPUT, "surprise": 1}},
@@ -100,9 +101,9 @@ def test_a_table_of_confidences_that_makes_no_sense_is_refused(
         {"input": {"height": 256, "width": 512}},
     ],
     ids=[
-        "twice",
+        "another order",
+        "fewer",
         "without background",
-        "no permanent tooth",
         "unknown key",
         "no files",
         "unknown key of a part",
@@ -210,7 +211,7 @@ def test_a_gpu_is_asked_by_one_thread_whoever_asks() -> None:
 def test_every_runtime_for_processors_finds_the_same_teeth(package: ModelPackage, phantom: Phantom) -> None:
     pixels = prepare(phantom.pixels, package.manifest.input).pixels
     found = [
-        find_teeth(session.run(pixels[np.newaxis])[0], package.manifest.classes, package.manifest.thresholds)
+        find_teeth(session.run(pixels[np.newaxis])[0], package.manifest.thresholds)
         for session in (open_session(package, "cpu"), open_session(package, "openvino"))
     ]
     assert (found[0] == found[1]).mean() > 0.995

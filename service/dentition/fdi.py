@@ -8,7 +8,10 @@ from functools import cache
 from typing import Final
 
 FDI_NUMBERS: Final[tuple[int, ...]] = tuple(10 * quadrant + tooth for quadrant in (1, 2, 3, 4) for tooth in range(1, 9))
-"""The 32 permanent teeth, in the order of the model's classes 1 to 32 (class 0 is background)."""
+"""The 32 permanent teeth, in the order of the model's classes 1 to 32 and of its evidence."""
+
+CLASSES: Final = (0, *FDI_NUMBERS)
+"""What each of the model's classes stands for: background, then the teeth."""
 
 _MIRRORED_QUADRANT: Final = {1: 2, 2: 1, 3: 4, 4: 3}
 

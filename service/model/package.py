@@ -9,9 +9,9 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from service.dentition.fdi import FDI_NUMBERS
+from service.dentition.fdi import CLASSES
 from service.errors import ModelPackageError
 from service.model.prepare import Fit
 
@@ -132,7 +132,7 @@ class Manifest(_Part):
     """All that serving needs to know of a model.
 
     Attributes:
-        classes: FDI numbers of the model's classes in order; 0 is background and comes first.
+        classes: FDI numbers of the model's classes, for others who read its maps; the service takes one order alone.
         metrics: figures on the test split, as `panoseg evaluate` wrote them.
     """
 
@@ -148,15 +148,12 @@ class Manifest(_Part):
     training: Training
     metrics: dict[str, Any] = {}
 
-    @model_validator(mode="after")
-    def _classes_are_teeth(self) -> "Manifest":
-        if (
-            self.classes[:1] != (0,)
-            or not set(self.classes[1:]) <= set(FDI_NUMBERS)
-            or len(set(self.classes)) != len(self.classes)
-        ):
-            raise ValueError("classes must be 0 (background) and then FDI numbers, each once")
-        return self
+    @field_validator("classes")
+    @classmethod
+    def _are_all_in_order(cls, classes: tuple[int, ...]) -> tuple[int, ...]:
+        if classes != CLASSES:
+            raise ValueError("they must be 0 (background) and then the 32 FDI numbers, in order")
+        return classes
 
 
 @dataclass(frozen=True, slots=True)
