@@ -140,8 +140,15 @@ def test_the_newest_version_of_the_first_name_is_chosen_and_any_can_be_named(cop
         choose_package(models, "another")
 
 
-def test_versions_are_told_apart_by_their_numbers_whatever_stands_between(tmp_path: Path) -> None:
-    newest_first = ["2025-11-01", "2025-05-01", "v12", "10", "2.0.1", "2", "1.10", "1.9", "1.1", "1"]
+@pytest.mark.parametrize(
+    "newest_first",
+    [
+        ["2025-11-01", "2025-05-01", "v12", "10", "2.0.1", "2", "1.10", "1.9", "1.1", "1"],
+        ["2.0.1", "2", "2-rc10", "2-rc2", "2-beta", "2-alpha", "v1.0", "1.0", "1.0-rc1", "1"],
+    ],
+    ids=["by their numbers, whatever stands between", "letters behind them mark what came before the release"],
+)
+def test_versions_are_told_apart(tmp_path: Path, newest_first: list[str]) -> None:
     for version in sorted(newest_first):
         (tmp_path / "model" / version).mkdir(parents=True)
         (tmp_path / "model" / version / "manifest.json").touch()

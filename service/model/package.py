@@ -211,11 +211,19 @@ def load_package(folder: Path) -> ModelPackage:
 
 def find_packages(models: Path) -> list[Path]:
     """The folders `models/<name>/<version>` that hold a manifest, by name, the newest version first."""
-    return sorted(
-        (path.parent for path in models.glob(f"*/*/{MANIFEST}")),
-        # The 1 at the end: of versions that begin alike the longer is the newer.
-        key=lambda folder: (folder.parent.name, [*(-int(number) for number in re.findall(r"\d+", folder.name)), 1]),
-    )
+    folders = (path.parent for path in models.glob(f"*/*/{MANIFEST}"))
+    newest_first = sorted(folders, key=lambda folder: _by_age(folder.name), reverse=True)
+    return sorted(newest_first, key=lambda folder: folder.parent.name)
+
+
+def _by_age(version: str) -> tuple[Any, ...]:
+    """What sorts versions, the oldest first: by their numbers, and of versions that begin alike the longer is newer.
+
+    Letters behind the numbers mark what came before the release, as in Semantic Versioning: 1.0-rc1 is older than 1.0.
+    """
+    numbers, before_release = re.findall(r"(\D*[\d.-]*)(.*)", version)[0]
+    words = [(word, int(number or 0)) for word, number in re.findall(r"(\D*)(\d*)", before_release)]
+    return [int(number) for number in re.findall(r"\d+", numbers)], not before_release, words, version
 
 
 def read_manifests(models: Path) -> tuple[list[tuple[Path, Manifest]], list[str]]:
