@@ -229,14 +229,14 @@ class ServiceState:
         work: Callable[[bytes, Segmenter, Ticket], _R],
         *,
         long: bool = False,
-        is_due: Callable[[], bool] = lambda: True,
+        counts: Callable[[], bool] = lambda: True,
     ) -> tuple[Segmenter, _R, dict[str, float]]:
-        """Read a request's body and do its work, until its deadline, or until its caller goes.
+        """Read a request's body and do its work, until its deadline, or until its caller goes; record its times.
 
         Args:
             work: takes the body, what answers, and the request's ticket.
             long: whether the work may hold many pictures, for which a radiograph is not to wait.
-            is_due: asked once the deadline has passed, whether an answer was due within the target.
+            counts: asked at the end, whether this was a request that the latency target is for.
 
         Returns:
             What answered, what the work gave, and the times in milliseconds as the caller is told them.
@@ -257,13 +257,15 @@ class ServiceState:
             try:
                 result = await self._workers.run(request, segmenter, ticket, partial(work, body), held, long=long)
             except TimedOut:
-                if is_due():
+                if counts():
                     self.recorder.record_timed_out()
                 raise
             finally:
                 timings_ms = ticket.clock.read_ms()
                 request.state.log["timings_ms"] = timings_ms
                 request.state.answer_headers = _answer_headers(segmenter, timings_ms)
+            if counts():
+                self.recorder.record(timings_ms)
             return segmenter, result, timings_ms
 
 
