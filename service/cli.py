@@ -21,11 +21,11 @@ from typing_extensions import override
 from service.api.schemas import segment_answer, to_json
 from service.doctor import examine
 from service.errors import PanosegError, RequestError, SetupError, TooLarge
-from service.model.engine import Ticket
 from service.model.package import Manifest, choose_package, read_manifests
 from service.segmenter import Segmenter, Wanted
 from service.serve import serve as run_service
 from service.settings import Settings
+from service.ticket import Ticket
 from service.triton import write_triton_repository
 from service.tune import describe as describe_way
 from service.tune import tune as measure

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from service.model.engine import Engine, Ticket
+from service.model.engine import Engine
 from service.model.interpret import find_teeth
 from service.model.package import Thresholds
 from service.model.prediction import Prediction, View
@@ -10,6 +10,7 @@ from service.model.prepare import ModelInput
 from service.model.turn import TURNED, turn_back, turn_upright
 from service.plausibility import Plausibility, measure_plausibility, tooth_contrast
 from service.segmentation import Labels
+from service.ticket import Ticket
 
 
 @dataclass(frozen=True, slots=True, eq=False)

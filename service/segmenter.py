@@ -9,7 +9,7 @@ from service.errors import NotAPanoramic
 from service.findings import judge
 from service.latency import Clock
 from service.memory import keep_freed_memory
-from service.model.engine import Engine, Ticket
+from service.model.engine import Engine
 from service.model.interpret import mean_probabilities
 from service.model.outline import locate, outline_teeth, to_radiograph
 from service.model.package import ModelPackage
@@ -22,6 +22,7 @@ from service.render.draw import MaskKind, draw_mask, draw_overlay
 from service.render.encode import OverlayFormat, encode_overlay, encode_png
 from service.segmentation import Segmentation
 from service.settings import Settings
+from service.ticket import Ticket
 
 
 @dataclass(frozen=True, slots=True)

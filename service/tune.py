@@ -15,11 +15,11 @@ import cv2
 
 from service.errors import SetupError
 from service.machine import usable_cores
-from service.model.engine import Ticket
 from service.model.package import ModelPackage
 from service.opening import PAUSE_S, offers_openvino
 from service.segmenter import Segmenter, Wanted
 from service.settings import Settings
+from service.ticket import Ticket
 from service.tuning import Ground, Measured, Tuning, Way
 
 _SIZE: Final = (2943, 1435)

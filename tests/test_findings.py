@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from service.dentition.fdi import FDI_NUMBERS
 from service.findings import judge
-from service.model.engine import Ticket
 from service.model.interpret import find_teeth, mean_probabilities
 from service.model.prepare import ModelInput, prepare
 from service.model.turn import turn_upright
@@ -20,6 +19,7 @@ from service.radiograph import Radiograph
 from service.reading import Reading, read
 from service.segmentation import Box, Finding, Segmentation
 from service.segmenter import Segmenter, Wanted
+from service.ticket import Ticket
 from tests.encoders import dicom
 from training.foreign import cut_out, draw_foreign
 from training.metrics import dice, match_teeth

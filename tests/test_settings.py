@@ -7,10 +7,10 @@ import pytest
 from pydantic import ValidationError
 
 from service.errors import TooManyPixels
-from service.model.engine import Ticket
 from service.model.package import ModelPackage
 from service.segmenter import Segmenter, Wanted
 from service.settings import Settings, describe
+from service.ticket import Ticket
 from training.phantom import Phantom
 
 REPOSITORY = Path(__file__).resolve().parent.parent

@@ -12,11 +12,11 @@ from rich.progress import track
 
 from service.dentition.fdi import FDI_NUMBERS
 from service.errors import RequestError
-from service.model.engine import Ticket
 from service.model.package import MANIFEST, ModelPackage, load_package, read_manifest
 from service.segmentation import Segmentation
 from service.segmenter import Segmenter, Wanted
 from service.settings import Settings
+from service.ticket import Ticket
 from training.config import load_config
 from training.data import DataError, Sample, load_split
 from training.data.samples import are_numbered

@@ -11,10 +11,10 @@ from service.api.schemas import SegmentAnswer, segment_answer, to_json
 from service.api.state import ServiceState, State
 from service.api.uploads import file_of
 from service.errors import InvalidParameter
-from service.model.engine import Ticket
 from service.render.draw import MaskKind
 from service.render.encode import OverlayFormat
 from service.segmenter import Answer, Segmenter, Wanted
+from service.ticket import Ticket
 
 router: Final = APIRouter(prefix="/v1", tags=["radiographs"], dependencies=[Depends(refuse_unknown_parameters)])
 

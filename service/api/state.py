@@ -15,10 +15,10 @@ from service.api.uploads import UploadRoom, in_time, read_body
 from service.api.workers import Workers
 from service.errors import NotReady, ReloadFailed, SetupError, TimedOut
 from service.latency import LatencyRecorder
-from service.model.engine import Ticket
 from service.model.package import choose_package
 from service.segmenter import Segmenter
 from service.settings import Settings, unknown_variables
+from service.ticket import Ticket
 
 _log: Final = structlog.get_logger("panoseg.service")
 

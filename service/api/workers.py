@@ -13,9 +13,9 @@ from fastapi import Request
 from starlette.requests import ClientDisconnect
 
 from service.machine import usable_cores
-from service.model.engine import Ticket
 from service.render.draw import load_font
 from service.segmenter import Segmenter
+from service.ticket import Ticket
 
 _BESIDE_THE_CORES: Final = 1
 """Radiographs worked on beyond one for each core, so that none idles while an answer changes hands."""

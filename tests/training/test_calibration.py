@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 import training.calibration
-from service.model.engine import Ticket
 from service.model.interpret import find_teeth, mean_probabilities
 from service.model.package import choose_package, load_package
 from service.model.prepare import prepare
 from service.segmenter import Segmenter, Wanted
 from service.settings import Settings
+from service.ticket import Ticket
 from tests.training.drawn import drawn_config
 from training.calibration import (
     CalibrationError,

@@ -20,9 +20,9 @@ from service.api.kserve.schemas import (
 from service.api.kserve.tensors import HEADER_LENGTH, describe_shape, read_inference, write_inference
 from service.api.state import ServiceState, State
 from service.errors import EmptyUpload
-from service.model.engine import Ticket
 from service.model.signature import Tensor
 from service.segmenter import Segmenter
+from service.ticket import Ticket
 
 router: Final = APIRouter(
     prefix="/v2",
