@@ -19,6 +19,7 @@ from service import opening
 from service.dentition.fdi import CLASSES, FDI_NUMBERS
 from service.errors import ModelPackageError, ProviderUnavailable
 from service.model import runtimes
+from service.model.binding import in_one_thread, run_bound
 from service.model.check import check_known_answer
 from service.model.interpret import find_teeth
 from service.model.package import ModelPackage, choose_package, find_packages, load_package, read_manifests
@@ -189,7 +190,7 @@ def test_tensors_that_are_bound_to_memory_give_the_same_answers(
 ) -> None:
     """The way to a GPU, here in the processor's own memory, where there are no graphs to be had."""
     session = onnxruntime.InferenceSession(package.folder / package.manifest.files[0].path)
-    anyhow, bound = runtimes.run_with(session), runtimes.run_bound(session, "cpu", graphs=graphs)
+    anyhow, bound = runtimes.run_with(session), run_bound(session, "cpu", graphs=graphs)
     upright = prepare(phantom.pixels, package.manifest.input).pixels[np.newaxis]
     mirrored = upright[:, :, ::-1]
     batches = [upright, mirrored, np.concatenate([upright, mirrored]), upright]
@@ -206,13 +207,13 @@ def test_a_gpu_is_asked_by_one_thread_whoever_asks() -> None:
         askers.add(threading.get_ident())
         return [pixels + 1]
 
-    ask = runtimes.in_one_thread(run)
+    ask = in_one_thread(run)
     with ThreadPoolExecutor(4) as callers:
         answers = list(callers.map(lambda number: ask(np.full(3, number, np.uint8)), range(40)))
     assert [int(answer[0][0]) for answer in answers] == list(range(1, 41))
     assert len(askers) == 1
     with pytest.raises(IndexError):
-        runtimes.in_one_thread(lambda _: [][0])(np.zeros(1, np.uint8))
+        in_one_thread(lambda _: [][0])(np.zeros(1, np.uint8))
 
 
 def test_every_runtime_for_processors_finds_the_same_teeth(package: ModelPackage, phantom: Phantom) -> None:

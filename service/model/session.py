@@ -8,9 +8,9 @@ import numpy.typing as npt
 from service.errors import ModelPackageError
 from service.machine import usable_cores
 from service.model.package import ModelFile, ModelPackage
-from service.model.prediction import Prediction
+from service.model.prediction import Prediction, Run
 from service.model.providers import EXECUTION_PROVIDERS, ProcessorProvider, Provider
-from service.model.runtimes import Run, load
+from service.model.runtimes import load
 
 _GPU_BATCHES: Final = (1, 2, 4, 8, 16)
 """Few sizes, since a GPU looks for its best way anew for each."""
