@@ -1,4 +1,4 @@
-"""Puts the measured figures into the pages that show them, from the files that our commands write.
+"""Puts the measured figures into the pages that show them, from the files that our commands write, and the settings.
 
     .venv-test/bin/python docs/figures.py
 
@@ -14,11 +14,12 @@ from typing import Final
 REPOSITORY: Final = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
 
-from docs import package_figures, serving_figures, training_figures  # noqa: E402
+from docs import package_figures, serving_figures, settings_table, training_figures  # noqa: E402
 
 PAGES: Final = (
     REPOSITORY / "README.md",
     REPOSITORY / "docs" / "performance.md",
+    REPOSITORY / "docs" / "settings.md",
     REPOSITORY / "docs" / "training.md",
     package_figures.PACKAGE / "MODEL_CARD.md",
 )
@@ -59,6 +60,7 @@ TABLES: Final[dict[str, Callable[[], str]]] = {
     "sweep": training_figures.sweep,
     "ablation": training_figures.ablation,
     "training-speed": training_figures.speed,
+    "settings": settings_table.settings,
 }
 
 
