@@ -17,7 +17,7 @@ import onnxruntime
 from service.errors import ModelPackageError, ProviderUnavailable
 from service.model.binding import in_one_thread, run_bound
 from service.model.prediction import OUTPUTS, Run
-from service.model.providers import EXECUTION_PROVIDERS, Provider
+from service.model.providers import EXECUTION_PROVIDERS, Provider, runs_on_processor
 
 onnxruntime.disable_telemetry_events()  # on Windows; elsewhere `service.telemetry` has done it
 
@@ -59,7 +59,7 @@ def load(path: Path, provider: Provider, threads: int, spinning: bool, lanes: in
         ModelPackageError: the file cannot be loaded.
     """
     if not is_installed(provider):
-        extra = "gpu" if provider in ("cuda", "tensorrt") else "cpu"
+        extra = "cpu" if runs_on_processor(provider) else "gpu"
         raise ProviderUnavailable(f"{EXECUTION_PROVIDERS[provider]} is not installed; install panoseg[{extra}].")
     if provider == "openvino":
         return _load_with_openvino(path, threads, lanes)
@@ -84,7 +84,7 @@ def _load_with_onnxruntime(
     path: Path, provider: Provider, threads: int, spinning: bool, options: dict[str, str] | None = None
 ) -> onnxruntime.InferenceSession:
     execution_provider = EXECUTION_PROVIDERS[provider]
-    if provider in ("cuda", "tensorrt"):
+    if not runs_on_processor(provider):
         onnxruntime.preload_dlls()
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = threads
