@@ -178,7 +178,7 @@ def test_a_finding_is_made_beyond_its_limit_and_tells_both(segmenter: Segmenter,
         pixels = np.zeros((256, 512), np.uint8)
         plain = Plausibility(int(value["few-teeth"]), 1.0, 0.0, 1.0, value["cropped"])
         model_input = ModelInput(pixels, Box(0, 0, 512, 256), value["low-contrast"])
-        (prediction,) = segmenter.engine.session.run(pixels[np.newaxis])
+        (prediction,) = segmenter.model.session.run(pixels[np.newaxis])
         reading = Reading(model_input, prediction, np.zeros_like(pixels), plain, limits, inverted=False)
         colour = value["not-a-panoramic"]
         return judge(Radiograph(pixels, "png", 8, "RGB", colourfulness=colour), reading)
@@ -212,6 +212,6 @@ def test_a_turned_picture_s_teeth_are_as_sure_as_those_of_its_upright_reading(
     reading = read(segmenter.engine, thresholds, model_input, Ticket(600))
     assert reading.turned
     upright = turn_upright(model_input, reading.turned)
-    (prediction,) = segmenter.engine.session.run(upright.pixels[np.newaxis])
+    (prediction,) = segmenter.model.session.run(upright.pixels[np.newaxis])
     expected = mean_probabilities(find_teeth(prediction, thresholds), prediction)
     assert mean_probabilities(reading.labels, reading.prediction) == pytest.approx(expected, abs=0.1)

@@ -79,7 +79,7 @@ def evaluate(package_folder: Path, config_path: Path, split: str, out: Path | No
     command += f" --out {out}" if out else ""
     with closing(open_segmenter(load_package(package_folder))) as segmenter:
         scores = score_all(segmenter, samples, f"reading {split}")
-        session = segmenter.engine.session
+        session = segmenter.model.session
     summary = {
         **describe_measurement(command, source, session),
         "calibration_sha256": calibration_sha256(segmenter.package.manifest),

@@ -219,7 +219,7 @@ class Problem(BaseModel):
 
 def model_answer(segmenter: Segmenter) -> Model:
     """What gives the answers, for the wire."""
-    manifest, session = segmenter.package.manifest, segmenter.engine.session
+    manifest, session = segmenter.package.manifest, segmenter.model.session
     return Model(
         name=manifest.name,
         version=manifest.version,

@@ -72,7 +72,7 @@ class Workers:
             ClientDisconnect: the caller has gone.
         """
         segmenter.engine.admit()
-        alone = self._few_at_once if segmenter.engine.session.on_processor else self._all_at_once
+        alone = self._few_at_once if segmenter.model.session.on_processor else self._all_at_once
         workers = self._many_pictures if long else alone
         ticket.wait()
         with self._counting:

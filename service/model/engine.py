@@ -72,11 +72,6 @@ class Engine:
             owner.start()
 
     @property
-    def session(self) -> Session:
-        """What runs the model; for its provider and file."""
-        return self._session
-
-    @property
     def under_way(self) -> int:
         """Requests that hold a place now."""
         return self._under_way

@@ -131,7 +131,7 @@ def test_the_answer_tells_what_the_packages_table_makes_of_the_mean_probability(
 ):
     answer = segmenter.segment(phantom_png, Wanted(), Ticket(60)).segmentation
     picture = prepare(phantom.pixels, package.manifest.input).pixels
-    (prediction,) = segmenter.engine.session.run(picture[np.newaxis])
+    (prediction,) = segmenter.model.session.run(picture[np.newaxis])
     raw = mean_probabilities(find_teeth(prediction, package.manifest.thresholds), prediction)
     table = package.manifest.calibration
     for tooth in answer.teeth:
