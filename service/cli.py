@@ -20,7 +20,7 @@ from service.api.schemas import segment_answer, to_json
 from service.doctor import examine
 from service.errors import PanosegError, RequestError, SetupError, TooLarge
 from service.files import answers_of, find_files, name_answers, refuse_to_write_over
-from service.model.package import Manifest, choose_package, read_manifests
+from service.model.package import Manifest, choose_package, lack_of_packages, read_manifests
 from service.segmenter import Segmenter, Wanted
 from service.serve import serve as run_service
 from service.settings import Settings
@@ -213,7 +213,7 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="Print the manif
     settings = Settings()
     packages, faults = read_manifests(settings.models)
     if not packages and not faults:
-        choose_package(settings.models, None)  # says why there is none
+        raise lack_of_packages(settings.models)
     _list_models([manifest for _, manifest in packages], as_json)
     for fault in faults:
         _print_fault(fault)

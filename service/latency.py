@@ -112,7 +112,7 @@ class LatencyRecorder:
         now: seconds that never go back.
 
     Attributes:
-        target_ms: as given; set it before the first request where it follows from what has been loaded.
+        target_ms: as given; set it anew where it follows from the model that has been loaded.
     """
 
     def __init__(

@@ -62,7 +62,7 @@ def open_model(package: ModelPackage, settings: Settings) -> OpenModel:
     elif way.provider:
         session = _load(package, way.provider, way)
     else:
-        session, measured = _load_soonest(package, way, passed_over)
+        session, measured = _load_fastest(package, way, passed_over)
     alongside: Session | None = None
     if session.on_processor and way.threads > 1:
         alongside = open_lanes(package, session, way.threads)
@@ -111,7 +111,7 @@ def _load_gpu(package: ModelPackage, way: ChosenWay, passed_over: list[str]) -> 
     return None
 
 
-def _load_soonest(package: ModelPackage, way: ChosenWay, passed_over: list[str]) -> tuple[Session, str | None]:
+def _load_fastest(package: ModelPackage, way: ChosenWay, passed_over: list[str]) -> tuple[Session, str | None]:
     """The session on the processor that reads a picture soonest, and the times of all where there are several.
 
     They take turns, so that a machine that slows down slows all.

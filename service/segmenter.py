@@ -60,7 +60,9 @@ class Segmenter:
     """Segments radiographs with one loaded model; any number of threads may call it at once.
 
     Attributes:
+        package: whose model it is.
         model: what runs, on what, and why.
+        engine: has the model read what is prepared; a request takes its place there.
 
     Raises:
         SetupError: the provider cannot run here, or the model does not give its known answer.
@@ -95,25 +97,11 @@ class Segmenter:
         if wanted.strict:
             _refuse_what_is_no_panoramic(segmentation)
         ticket.check()
-        return Answer(radiograph, segmentation, *self._draw(radiograph, segmentation, wanted, clock))
+        return Answer(radiograph, segmentation, *_draw(radiograph, segmentation, wanted, clock))
 
     def close(self) -> None:
         """Finish what is under way and let the model go."""
         self.engine.close()
-
-    def _draw(
-        self, radiograph: Radiograph, segmentation: Segmentation, wanted: Wanted, clock: Clock
-    ) -> tuple[bytes | None, bytes | None]:
-        """The files of mask and overlay, where they are wanted."""
-        mask_kind, overlay_format = wanted.mask, wanted.overlay
-        if not mask_kind and not overlay_format:
-            return None, None
-        with clock.stage("render"):
-            mask = beside(lambda: encode_png(draw_mask(segmentation, mask_kind))) if mask_kind else None
-            overlay = draw_overlay(radiograph.pixels, segmentation, wanted.opacity) if overlay_format else None
-        with clock.stage("encode"):
-            overlay_file = encode_overlay(overlay, overlay_format) if overlay and overlay_format else None
-            return mask() if mask else None, overlay_file
 
     def _interpret(self, radiograph: Radiograph, reading: Reading) -> Segmentation:
         boxes = locate(reading.labels)
@@ -136,3 +124,18 @@ def _refuse_what_is_no_panoramic(segmentation: Segmentation) -> None:
     for finding in segmentation.findings:
         if finding.code == "not-a-panoramic":
             raise NotAPanoramic(finding.message)
+
+
+def _draw(
+    radiograph: Radiograph, segmentation: Segmentation, wanted: Wanted, clock: Clock
+) -> tuple[bytes | None, bytes | None]:
+    """The files of mask and overlay, where they are wanted."""
+    mask_kind, overlay_format = wanted.mask, wanted.overlay
+    if not mask_kind and not overlay_format:
+        return None, None
+    with clock.stage("render"):
+        mask = beside(lambda: encode_png(draw_mask(segmentation, mask_kind))) if mask_kind else None
+        overlay = draw_overlay(radiograph.pixels, segmentation, wanted.opacity) if overlay_format else None
+    with clock.stage("encode"):
+        overlay_file = encode_overlay(overlay, overlay_format) if overlay and overlay_format else None
+        return mask() if mask else None, overlay_file

@@ -57,12 +57,12 @@ class Thresholds(_Part):
     foreground: float = Field(gt=0, lt=1)
     min_tooth_area: int = Field(ge=0)
     min_share_of_typical_area: float = Field(ge=0, lt=1)
-    uncertain: float = Field(ge=0, le=1)
+    uncertain: Probability
     low_contrast: float = Field(ge=0, le=1)
     few_teeth: int = Field(ge=0, le=32)
     min_clearance: float = Field(ge=0, lt=0.5)
-    min_panoramic: float = Field(ge=0, le=1)
-    min_certainty: float = Field(ge=0, le=1)
+    min_panoramic: Probability
+    min_certainty: Probability
     max_distance: float = Field(gt=0)
     max_colourfulness: float = Field(ge=0, le=1)
 
@@ -250,8 +250,7 @@ def choose_package(models: Path, wanted: str | None) -> ModelPackage:
     """
     folders = find_packages(models)
     if not folders:
-        _refuse_unreadable(models)
-        raise ModelPackageError(f"{models} holds no model package (a folder <name>/<version> with a {MANIFEST}).")
+        raise lack_of_packages(models)
     for folder in folders:
         if wanted in (None, folder.parent.name, f"{folder.parent.name}/{folder.name}"):
             package = load_package(folder)
@@ -261,24 +260,25 @@ def choose_package(models: Path, wanted: str | None) -> ModelPackage:
     raise ModelPackageError(f"There is no model {wanted} in {models}; there is {known}.")
 
 
+def lack_of_packages(models: Path) -> ModelPackageError:
+    """The error for a folder in which `find_packages` finds none: it cannot be looked into, or there is none in it."""
+    try:
+        for folder in (models, *models.iterdir()):
+            if folder.is_dir():
+                next(folder.iterdir(), None)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        return ModelPackageError(f"{error.filename} cannot be read: {error.strerror}.")
+    return ModelPackageError(f"{models} holds no model package (a folder <name>/<version> with a {MANIFEST}).")
+
+
 def _refuse_misplaced(folder: Path, manifest: Manifest) -> None:
     """Refuse a package in a folder of another name or version, by which nobody could ask for it or tell what ran."""
     if (folder.parent.name, folder.name) != (manifest.name, manifest.version):
         raise ModelPackageError(
             f"{folder} holds {manifest.name}/{manifest.version} by its {MANIFEST}; name the folders so."
         )
-
-
-def _refuse_unreadable(models: Path) -> None:
-    """Refuse a folder of models that cannot be looked into, which would else seem empty."""
-    try:
-        for folder in (models, *models.iterdir()):
-            if folder.is_dir():
-                next(folder.iterdir(), None)
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise ModelPackageError(f"{error.filename} cannot be read: {error.strerror}.") from error
 
 
 def file_sha256(path: Path) -> str:
