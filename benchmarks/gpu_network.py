@@ -16,10 +16,11 @@ import onnxruntime
 
 from benchmarks.measure import summary
 from service.memory import keep_freed_memory
+from service.model.binding import run_bound
 from service.model.package import ModelPackage, choose_package
 from service.model.prediction import OUTPUTS
 from service.model.providers import EXECUTION_PROVIDERS
-from service.model.runtimes import run_bound, run_with
+from service.model.runtimes import run_with
 
 BATCHES: Final = (1, 16, 64, 8, 4, 32, 2)
 """In the order of measuring: what there is no time for is missed least."""

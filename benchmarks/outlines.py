@@ -58,7 +58,7 @@ def measure(session: Session, manifest: Manifest, samples: Sequence[Sample], nam
     """Means over the pictures, in pixels of the model's input; wrong pixels as shares of all."""
     pictures, truths = prepare_truths(samples, manifest.input.height, manifest.input.width)
     predictions = [session.run(picture[np.newaxis])[0] for picture in track(pictures, name)]
-    found = [find_teeth(prediction, manifest.classes, manifest.thresholds) > 0 for prediction in predictions]
+    found = [find_teeth(prediction, manifest.thresholds) > 0 for prediction in predictions]
     true = [truth > 0 for truth in truths]
     pairs = list(zip(found, true, strict=True))
     wrong = np.mean([wrong_by_distance(*pair) for pair in pairs], axis=0)

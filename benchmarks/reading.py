@@ -14,7 +14,7 @@ import numpy.typing as npt
 from rich.console import Console
 
 from benchmarks.places import RESULTS
-from service.dentition.fdi import FDI_NUMBERS
+from service.dentition.fdi import CLASSES, FDI_NUMBERS
 from service.machine import processor_name
 from service.model.interpret import find_teeth
 from service.model.package import ModelPackage, choose_package
@@ -57,7 +57,7 @@ def main() -> None:
     pictures, truths = prepare_truths(splits_of(package, "val").val, manifest.input.height, manifest.input.width)
     session = open_session(package, "cpu")
     predictions = [session.run(picture[None])[0] for picture in pictures]
-    numbers = np.array(manifest.classes, np.uint8)
+    numbers = np.array(CLASSES, np.uint8)
 
     def each_pixel(prediction: Prediction) -> Labels:
         tooth = prediction.foreground >= 255 * manifest.thresholds.foreground
@@ -66,11 +66,9 @@ def main() -> None:
     ways: dict[str, Callable[[Prediction], Labels]] = {
         "each pixel's own number": each_pixel,
         "pieces joined to teeth, each tooth's own number": lambda prediction: find_teeth(
-            prediction, manifest.classes, manifest.thresholds, keep_own_word
+            prediction, manifest.thresholds, keep_own_word
         ),
-        "numbers decided for an arch as a whole": lambda prediction: find_teeth(
-            prediction, manifest.classes, manifest.thresholds
-        ),
+        "numbers decided for an arch as a whole": lambda prediction: find_teeth(prediction, manifest.thresholds),
     }
     agreements = {
         name: [match_teeth(read(one), truth) for one, truth in zip(predictions, truths, strict=True)]

@@ -39,7 +39,6 @@ from benchmarks.places import RESULTS, processor_slug
 from service.api.schemas import segment_answer, to_json
 from service.api.uploads import UploadRoom, file_of, read_body
 from service.machine import processor_name
-from service.model.engine import Ticket
 from service.model.package import choose_package
 from service.model.prepare import prepare
 from service.model.session import open_session
@@ -50,6 +49,7 @@ from service.render.encode import encode_jpeg, encode_overlay, encode_png
 from service.segmentation import Segmentation
 from service.segmenter import Answer, Segmenter, Wanted
 from service.settings import Settings
+from service.ticket import Ticket
 
 Ways = Mapping[str, Callable[[], object]]
 

@@ -1,4 +1,4 @@
-"""Puts the measured figures into the pages that show them, from the files that our commands write.
+"""Puts the measured figures into the pages that show them, from the files that our commands write, and the settings.
 
     .venv-test/bin/python docs/figures.py
 
@@ -14,12 +14,13 @@ from typing import Final
 REPOSITORY: Final = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
 
-from docs import configuration_keys, package_figures, serving_figures, training_figures  # noqa: E402
+from docs import configuration_keys, package_figures, serving_figures, settings_table, training_figures  # noqa: E402
 
 PAGES: Final = (
     REPOSITORY / "README.md",
     REPOSITORY / "docs" / "configuration.md",
     REPOSITORY / "docs" / "performance.md",
+    REPOSITORY / "docs" / "settings.md",
     REPOSITORY / "docs" / "training.md",
     package_figures.PACKAGE / "MODEL_CARD.md",
 )
@@ -61,6 +62,7 @@ TABLES: Final[dict[str, Callable[[], str]]] = {
     "ablation": training_figures.ablation,
     "training-speed": training_figures.speed,
     "configuration": configuration_keys.configuration,
+    "settings": settings_table.settings,
 }
 
 

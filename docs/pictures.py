@@ -21,11 +21,11 @@ IMAGES: Final = REPOSITORY / "docs" / "images"
 
 sys.path.insert(0, str(REPOSITORY))
 
-from service.model.engine import Ticket  # noqa: E402
 from service.model.package import choose_package  # noqa: E402
 from service.render.encode import encode_png  # noqa: E402
 from service.segmenter import Segmenter, Wanted  # noqa: E402
 from service.settings import Settings  # noqa: E402
+from service.ticket import Ticket  # noqa: E402
 from tests.running import running_service  # noqa: E402
 from training.drawn_oddities import ODDITIES, draw_oddity  # noqa: E402
 

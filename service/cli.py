@@ -1,9 +1,7 @@
 """The command line of the service: serve, segment files without a server, list models, doctor, tune, triton."""
 
 import json
-import os
 import tempfile
-from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import wraps
 from importlib.metadata import version
@@ -21,11 +19,12 @@ from typing_extensions import override
 from service.api.schemas import segment_answer, to_json
 from service.doctor import examine
 from service.errors import PanosegError, RequestError, SetupError, TooLarge
-from service.model.engine import Ticket
-from service.model.package import Manifest, choose_package, read_manifests
+from service.files import answers_of, find_files, name_answers, refuse_to_write_over
+from service.model.package import Manifest, choose_package, lack_of_packages, read_manifests
 from service.segmenter import Segmenter, Wanted
 from service.serve import serve as run_service
 from service.settings import Settings
+from service.ticket import Ticket
 from service.triton import write_triton_repository
 from service.tune import describe as describe_way
 from service.tune import tune as measure
@@ -159,11 +158,11 @@ def segment(
     2: the run could not start, or an answer could not be written.
     """
     settings = Settings()
-    found, faults = _find_files(files)
+    found, faults = find_files(files)
     for path, fault in faults.items():
         _print_passed_over(_errors, path, fault)
-    names = _name_answers(found)
-    _refuse_to_write_over(found, [answer for name in names.values() for answer in _answers(out, name)], overwrite)
+    names = name_answers(found)
+    refuse_to_write_over(found, [answer for name in names.values() for answer in answers_of(out, name)], overwrite)
     _try_folder(out)
     segmenter = Segmenter(choose_package(settings.models, settings.model), settings)
     for warning in segmenter.model.warnings:
@@ -187,7 +186,7 @@ def segment(
             assert answer.mask is not None
             assert answer.overlay is not None
             contents = (to_json(content, for_people=True), answer.mask, answer.overlay)
-            for file, data in zip(_answers(out, name), contents, strict=True):
+            for file, data in zip(answers_of(out, name), contents, strict=True):
                 file.write_bytes(data)
             done += 1
     segmenter.close()
@@ -207,89 +206,6 @@ def _print_passed_over(console: Console, path: Path, why: str) -> None:
     console.print(f"{path}: {why}", style="red", markup=False, soft_wrap=True)
 
 
-def _find_files(paths: Sequence[Path]) -> tuple[list[Path], dict[Path, str]]:
-    """The files to segment, each once, with folders as the files in them; and of each path that gives none, why."""
-    found: dict[Path, Path] = {}
-    faults: dict[Path, str] = {}
-    for path in paths:
-        try:
-            path.stat()
-            files = _files_in(path) if path.is_dir() else [path]
-        except OSError as error:
-            faults[path] = f"It cannot be read: {error.strerror or error}."
-            continue
-        if not files:
-            faults[path] = "No files are in this folder; the folders in it are not looked into, so give them instead."
-        for file in files:
-            found.setdefault(_absolute(file), file)
-    return list(found.values()), faults
-
-
-def _files_in(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
-
-
-def _absolute(path: Path) -> Path:
-    # Not Path.absolute(), which keeps "..", nor Path.resolve(), which would name a link's target.
-    return Path(os.path.abspath(path))  # noqa: PTH100
-
-
-def _name_answers(files: Sequence[Path]) -> dict[Path, str]:
-    """Of each file what its answers are called: its stem, or as much more of its path as tells it from the others.
-
-    Raises:
-        SetupError: nothing tells two of them apart.
-    """
-    names = {file: _possible_names(file) for file in files}
-    while True:
-        # Letter case does not count: on many systems X.json and x.json are one file.
-        counts = Counter(possible[0].casefold() for possible in names.values())
-        alike = [file for file, possible in names.items() if counts[possible[0].casefold()] > 1]
-        if not alike:
-            return {file: possible[0] for file, possible in names.items()}
-        longer = [file for file in alike if len(names[file]) > 1]
-        if not longer:
-            raise SetupError(
-                f"The answers of {alike[0]} and of another file would be called alike; "
-                "give them one after the other, each with an --out of its own."
-            )
-        for file in longer:
-            del names[file][0]
-
-
-def _possible_names(file: Path) -> list[str]:
-    """For a/b/x.png: x, x.png, b-x, b-x.png, a-b-x, a-b-x.png."""
-    folders = [folder.name for folder in _absolute(file).parents if folder.name]
-    fronts = ["".join(f"{name}-" for name in reversed(folders[:count])) for count in range(len(folders) + 1)]
-    return [front + name for front in fronts for name in (file.stem, file.name)]
-
-
-def _answers(out: Path, name: str) -> list[Path]:
-    return [out / f"{name}{ending}" for ending in (".json", ".mask.png", ".overlay.jpg")]
-
-
-def _refuse_to_write_over(files: Sequence[Path], answers: Sequence[Path], overwrite: bool) -> None:
-    """See that no answer takes the place of a file to segment, nor, unless that is wanted, of any other.
-
-    Raises:
-        SetupError: one would.
-    """
-    there = [answer for answer in answers if answer.exists()]
-    sources = {file.resolve() for file in files}
-    for answer in there:
-        if answer.resolve() in sources:
-            raise SetupError(
-                f"{answer} is one of the files to segment, and an answer would be written over it; "
-                "give another folder as --out."
-            )
-    if there and not overwrite:
-        more = f", and so are {len(there) - 1} more" if there[1:] else ""
-        raise SetupError(
-            f"{there[0]} is there already{more}; "
-            "give another folder as --out, or --overwrite to write over what is in the way."
-        )
-
-
 @app.command()
 @plain_errors
 def models(as_json: Annotated[bool, typer.Option("--json", help="Print the manifests as JSON.")] = False) -> None:
@@ -297,7 +213,7 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="Print the manif
     settings = Settings()
     packages, faults = read_manifests(settings.models)
     if not packages and not faults:
-        choose_package(settings.models, None)  # says why there is none
+        raise lack_of_packages(settings.models)
     _list_models([manifest for _, manifest in packages], as_json)
     for fault in faults:
         _print_fault(fault)

@@ -1,23 +1,4 @@
-"""Everything that can be wrong with a request or a set-up, as one tree of exceptions.
-
-    PanosegError
-    ├── RequestError                     has a slug, a status and a title (RFC 9457)
-    │   ├── EmptyUpload            400   no bytes, or no `file` part
-    │   ├── DamagedImage           400   a known format that does not decode to its end
-    │   ├── UnsupportedFormat      415   no image, a format not taken, or several frames
-    │   ├── TooLarge               413   more bytes than the service takes
-    │   ├── TooManyPixels          413   a declared size or side above the limit
-    │   ├── TooSmall               422   a side shorter than 128 px
-    │   ├── InvalidParameter       422   a query value out of range, or a parameter that is not taken
-    │   ├── NotAPanoramic          422   only where the caller asked to be strict
-    │   ├── UnknownModel           404   a model that is not loaded was named
-    │   ├── ReloadFailed           409   the model that was to take over cannot be served
-    │   ├── Busy                   503   the bounded queue is full
-    │   ├── NotReady               503   no model loaded
-    │   └── TimedOut               504   the deadline passed before the answer
-    └── SetupError                       the service or a command cannot start
-        ├── ModelPackageError            a model package that must not be served
-        └── ProviderUnavailable          what was asked to run the model cannot
+"""Everything that can be wrong, as one tree: with a request (`RequestError`), or with a set-up (`SetupError`).
 
 The message of each is one sentence a technician understands: what is wrong with this input, and what
 would be right. It never holds bytes, text or a name taken from an upload. `service/api/problems.py` turns
@@ -78,7 +59,7 @@ class TooLarge(RequestError):
 
 
 class TooManyPixels(RequestError):
-    """A declared size above the limit, found before a pixel is decoded."""
+    """A declared size or side above the limit, found before a pixel is decoded."""
 
     slug = "too-many-pixels"
     status = 413

@@ -51,7 +51,7 @@ class Clock:
 
 @dataclass(frozen=True, slots=True)
 class Percentiles:
-    """What many times add up to, in milliseconds."""
+    """What many times add up to, in milliseconds to the microsecond, as the times themselves."""
 
     count: int
     p50_ms: float
@@ -79,7 +79,7 @@ class _Bins:
 
     def percentiles(self) -> Percentiles:
         total = sum(self.counts.values())
-        p50_ms, p90_ms, p99_ms = (self._percentile(share, total) for share in (0.5, 0.9, 0.99))
+        p50_ms, p90_ms, p99_ms = (round(self._percentile(share, total), 3) for share in (0.5, 0.9, 0.99))
         return Percentiles(total, p50_ms, p90_ms, p99_ms, self.max_ms)
 
     def _percentile(self, share: float, total: int) -> float:
@@ -112,7 +112,7 @@ class LatencyRecorder:
         now: seconds that never go back.
 
     Attributes:
-        target_ms: as given; set it before the first request where it follows from what has been loaded.
+        target_ms: as given; set it anew where it follows from the model that has been loaded.
     """
 
     def __init__(

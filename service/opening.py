@@ -62,7 +62,7 @@ def open_model(package: ModelPackage, settings: Settings) -> OpenModel:
     elif way.provider:
         session = _load(package, way.provider, way)
     else:
-        session, measured = _load_soonest(package, way, passed_over)
+        session, measured = _load_fastest(package, way, passed_over)
     alongside: Session | None = None
     if session.on_processor and way.threads > 1:
         alongside = open_lanes(package, session, way.threads)
@@ -75,6 +75,11 @@ def open_model(package: ModelPackage, settings: Settings) -> OpenModel:
         reason="; ".join(filter(None, (way.reason, measured))),
         warnings=tuple(filter(None, (" ".join(passed_over), way.warning))),
     )
+
+
+def offers_openvino(package: ModelPackage) -> bool:
+    """Whether OpenVINO is installed and the package has a file for it; whether it works shows once that is loaded."""
+    return is_installed("openvino") and package.file_for(EXECUTION_PROVIDERS["openvino"]) is not None
 
 
 def _load(package: ModelPackage, provider: Provider, way: ChosenWay) -> Session:
@@ -106,13 +111,13 @@ def _load_gpu(package: ModelPackage, way: ChosenWay, passed_over: list[str]) -> 
     return None
 
 
-def _load_soonest(package: ModelPackage, way: ChosenWay, passed_over: list[str]) -> tuple[Session, str | None]:
+def _load_fastest(package: ModelPackage, way: ChosenWay, passed_over: list[str]) -> tuple[Session, str | None]:
     """The session on the processor that reads a picture soonest, and the times of all where there are several.
 
     They take turns, so that a machine that slows down slows all.
     """
     sessions = [_load(package, "cpu", way)]
-    if is_installed("openvino") and package.file_for(EXECUTION_PROVIDERS["openvino"]):
+    if offers_openvino(package):
         openvino = _load_if_it_works(package, "openvino", way, "OpenVINO is there", passed_over)
         sessions += [openvino] if openvino else []
     if len(sessions) == 1:

@@ -2,14 +2,15 @@
 
 from dataclasses import dataclass, replace
 
-from service.model.engine import Engine, Ticket
+from service.model.engine import Engine
 from service.model.interpret import find_teeth
-from service.model.package import Manifest, Thresholds
+from service.model.package import Thresholds
 from service.model.prediction import Prediction, View
 from service.model.prepare import ModelInput
 from service.model.turn import TURNED, turn_back, turn_upright
 from service.plausibility import Plausibility, measure_plausibility, tooth_contrast
 from service.segmentation import Labels
+from service.ticket import Ticket
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,7 +50,7 @@ class Reading:
         return tooth_contrast(self.labels, self.model_input.pixels) > 0
 
 
-def read(engine: Engine, manifest: Manifest, model_input: ModelInput, ticket: Ticket) -> Reading:
+def read(engine: Engine, thresholds: Thresholds, model_input: ModelInput, ticket: Ticket) -> Reading:
     """Have the model read a picture; where that makes no sense upright, else as a negative, else as a turned negative.
 
     Raises:
@@ -59,9 +60,9 @@ def read(engine: Engine, manifest: Manifest, model_input: ModelInput, ticket: Ti
     def read_once(model_input: ModelInput, *, inverted: bool = False) -> Reading:
         prediction = engine.predict(model_input.pixels, ticket)
         with ticket.clock.stage("interpret"):
-            labels = find_teeth(prediction, manifest.classes, manifest.thresholds)
+            labels = find_teeth(prediction, thresholds)
             plausibility = measure_plausibility(labels, prediction)
-            return Reading(model_input, prediction, labels, plausibility, manifest.thresholds, inverted)
+            return Reading(model_input, prediction, labels, plausibility, thresholds, inverted)
 
     def read_upright(reading: Reading) -> Reading | None:
         """A picture that looks like a turned panoramic, read upright; None where that makes no sense either."""

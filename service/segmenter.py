@@ -9,7 +9,7 @@ from service.errors import NotAPanoramic
 from service.findings import judge
 from service.latency import Clock
 from service.memory import keep_freed_memory
-from service.model.engine import Engine, Ticket
+from service.model.engine import Engine
 from service.model.interpret import mean_probabilities
 from service.model.outline import locate, outline_teeth, to_radiograph
 from service.model.package import ModelPackage
@@ -22,6 +22,7 @@ from service.render.draw import MaskKind, draw_mask, draw_overlay
 from service.render.encode import OverlayFormat, encode_overlay, encode_png
 from service.segmentation import Segmentation
 from service.settings import Settings
+from service.ticket import Ticket
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,9 @@ class Segmenter:
     """Segments radiographs with one loaded model; any number of threads may call it at once.
 
     Attributes:
+        package: whose model it is.
         model: what runs, on what, and why.
+        engine: has the model read what is prepared; a request takes its place there.
 
     Raises:
         SetupError: the provider cannot run here, or the model does not give its known answer.
@@ -88,31 +91,17 @@ class Segmenter:
         ticket.check()
         with clock.stage("prepare"):
             model_input = prepare(radiograph.pixels, self._manifest.input)
-        reading = read(self.engine, self._manifest, model_input, ticket)
+        reading = read(self.engine, self._manifest.thresholds, model_input, ticket)
         with clock.stage("interpret"):
             segmentation = self._interpret(radiograph, reading)
         if wanted.strict:
             _refuse_what_is_no_panoramic(segmentation)
         ticket.check()
-        return Answer(radiograph, segmentation, *self._draw(radiograph, segmentation, wanted, clock))
+        return Answer(radiograph, segmentation, *_draw(radiograph, segmentation, wanted, clock))
 
     def close(self) -> None:
         """Finish what is under way and let the model go."""
         self.engine.close()
-
-    def _draw(
-        self, radiograph: Radiograph, segmentation: Segmentation, wanted: Wanted, clock: Clock
-    ) -> tuple[bytes | None, bytes | None]:
-        """The files of mask and overlay, where they are wanted."""
-        mask_kind, overlay_format = wanted.mask, wanted.overlay
-        if not mask_kind and not overlay_format:
-            return None, None
-        with clock.stage("render"):
-            mask = beside(lambda: encode_png(draw_mask(segmentation, mask_kind))) if mask_kind else None
-            overlay = draw_overlay(radiograph.pixels, segmentation, wanted.opacity) if overlay_format else None
-        with clock.stage("encode"):
-            overlay_file = encode_overlay(overlay, overlay_format) if overlay and overlay_format else None
-            return mask() if mask else None, overlay_file
 
     def _interpret(self, radiograph: Radiograph, reading: Reading) -> Segmentation:
         boxes = locate(reading.labels)
@@ -126,7 +115,7 @@ class Segmenter:
 
     def _confidences(self, reading: Reading) -> dict[int, float]:
         """For each FDI number that was found, the probability that the tooth is right."""
-        raw = mean_probabilities(reading.labels, reading.prediction, self._manifest.classes)
+        raw = mean_probabilities(reading.labels, reading.prediction)
         calibrated = self._manifest.calibration.probabilities(np.array(list(raw.values()), np.float64))
         return dict(zip(raw, calibrated.tolist(), strict=True))
 
@@ -135,3 +124,18 @@ def _refuse_what_is_no_panoramic(segmentation: Segmentation) -> None:
     for finding in segmentation.findings:
         if finding.code == "not-a-panoramic":
             raise NotAPanoramic(finding.message)
+
+
+def _draw(
+    radiograph: Radiograph, segmentation: Segmentation, wanted: Wanted, clock: Clock
+) -> tuple[bytes | None, bytes | None]:
+    """The files of mask and overlay, where they are wanted."""
+    mask_kind, overlay_format = wanted.mask, wanted.overlay
+    if not mask_kind and not overlay_format:
+        return None, None
+    with clock.stage("render"):
+        mask = beside(lambda: encode_png(draw_mask(segmentation, mask_kind))) if mask_kind else None
+        overlay = draw_overlay(radiograph.pixels, segmentation, wanted.opacity) if overlay_format else None
+    with clock.stage("encode"):
+        overlay_file = encode_overlay(overlay, overlay_format) if overlay and overlay_format else None
+        return mask() if mask else None, overlay_file

@@ -12,12 +12,9 @@ from service.radiograph import Limits
 
 _REPOSITORY = Path(__file__).resolve().parent.parent
 
-_ELSEWHERE = {"models": "`models/` beside `service/`", "tuning": "`~/.config/panoseg/tuning.json`"}
-"""Defaults that differ from machine to machine, as the documentation tells them."""
-
 
 class Settings(BaseSettings):
-    """The settings of the service; each description is also its help and its line in the documentation."""
+    """The settings of the service; each description is also its help and its line in `docs/settings.md`."""
 
     model_config = SettingsConfigDict(env_prefix="PANOSEG_", env_ignore_empty=True, frozen=True, allow_inf_nan=False)
 
@@ -79,19 +76,3 @@ def unknown_variables() -> list[str]:
     prefix = Settings.model_config["env_prefix"]
     variables = (name for name in sorted(os.environ) if name.startswith(prefix))
     return [name for name in variables if name.removeprefix(prefix).lower() not in Settings.model_fields]
-
-
-def describe() -> str:
-    """The settings as a Markdown table, which `docs/settings.md` holds."""
-    rows = ["| variable | option | default | what it sets |", "|---|---|---|---|"]
-    for name, field in Settings.model_fields.items():
-        default = _ELSEWHERE.get(name, f"`{field.default}`")
-        default = "not set" if field.default is None else default
-        option = name.replace("_", "-")
-        options = f"`--{option}`, `--no-{option}`" if field.annotation in (bool, bool | None) else f"`--{option}`"
-        rows.append(f"| `PANOSEG_{name.upper()}` | {options} | {default} | {field.description} |")
-    return "\n".join(rows) + "\n"
-
-
-if __name__ == "__main__":
-    print(describe(), end="")

@@ -15,12 +15,11 @@ import cv2
 
 from service.errors import SetupError
 from service.machine import usable_cores
-from service.model.engine import Ticket
 from service.model.package import ModelPackage
-from service.model.runtimes import is_installed
-from service.opening import PAUSE_S
+from service.opening import PAUSE_S, offers_openvino
 from service.segmenter import Segmenter, Wanted
 from service.settings import Settings
+from service.ticket import Ticket
 from service.tuning import Ground, Measured, Tuning, Way
 
 _SIZE: Final = (2943, 1435)
@@ -35,16 +34,23 @@ def tune(package: ModelPackage, settings: Settings, rounds: int, tell: Callable[
 
     Args:
         rounds: how many requests each way answers.
-        tell: takes a line for each way once it has been measured.
+        tell: takes a line for each way: that it cannot be gone here and why, or what was measured.
 
     Raises:
-        SetupError: the model gives another answer one of these ways.
+        SetupError: the simplest way, which the others are held against, cannot be gone here.
     """
     upload = _picture(package)
     with ExitStack() as stack:
-        segmenters = {}
-        for way in ways():
-            segmenters[way] = Segmenter(package, settings.model_copy(update=way.model_dump()))
+        segmenters: dict[Way, Segmenter] = {}
+        for way in ways(package):
+            try:
+                segmenters[way] = Segmenter(package, settings.model_copy(update=way.model_dump()))
+            except SetupError as error:
+                if not segmenters:
+                    raise
+                # The service passes over it too.
+                tell(f"{describe(way)}: not here. {error}")
+                continue
             stack.callback(segmenters[way].close)
         times: dict[Way, list[float]] = {way: [] for way in segmenters}
         for number in range(rounds + 1):
@@ -64,8 +70,8 @@ def tune(package: ModelPackage, settings: Settings, rounds: int, tell: Callable[
     )
 
 
-def ways() -> Iterator[Way]:
-    """Every way that the installed runtimes can go here, the simplest first."""
+def ways(package: ModelPackage) -> Iterator[Way]:
+    """Every way that the installed runtimes can go here with a package's files, the simplest first."""
     cores = usable_cores()
     powers = (2**power for power in range(cores.bit_length()))
     # No more than four: each way holds a model in memory while it is measured.
@@ -73,7 +79,7 @@ def ways() -> Iterator[Way]:
     for count in counts:
         for spinning in (False, True) if count > 1 else (False,):
             yield Way(provider="cpu", threads=count, spinning=spinning)
-    if is_installed("openvino"):
+    if offers_openvino(package):
         for count in counts:
             yield Way(provider="openvino", threads=count, spinning=False)
 
@@ -85,8 +91,9 @@ def choose(measured: tuple[Measured, ...]) -> Way:
 
 
 def describe(way: Way) -> str:
-    """A way in a few words."""
-    return f"{way.provider}, {way.threads} threads, {'spinning' if way.spinning else 'waiting asleep'}"
+    """A way in a few words; how OpenVINO's threads wait is its own matter."""
+    waiting = f", {'spinning' if way.spinning else 'waiting asleep'}" if way.provider == "cpu" else ""
+    return f"{way.provider}, {way.threads} threads{waiting}"
 
 
 def _picture(package: ModelPackage) -> bytes:

@@ -94,7 +94,7 @@ def choose_way(package: ModelPackage, settings: Settings) -> ChosenWay:
             f"threads is set to {settings.threads}, and this process may be put on {affine_cores()} cores; "
             "more threads than cores only hinder each other. Set no more, or leave it out."
         )
-    tuning, warning = read_tuning(settings.tuning, package)
+    tuning, warning = _read_tuning(settings.tuning, package)
     best = tuning.best if tuning and settings.provider in ("auto", tuning.best.provider) else None
     threads = settings.threads or (best.threads if best else usable_cores())
     spinning = settings.spinning if settings.spinning is not None else best.spinning if best else True
@@ -105,7 +105,7 @@ def choose_way(package: ModelPackage, settings: Settings) -> ChosenWay:
     return ChosenWay(best.provider if best else None, threads, spinning, ", else ".join(reasons), warning)
 
 
-def read_tuning(path: Path, package: ModelPackage) -> tuple[Tuning | None, str | None]:
+def _read_tuning(path: Path, package: ModelPackage) -> tuple[Tuning | None, str | None]:
     """The tuning of a file where there is one that is for this machine and package; else why it is not."""
     try:
         tuning = Tuning.model_validate_json(path.read_bytes())

@@ -12,12 +12,13 @@ import numpy.typing as npt
 import pytest
 
 from service.errors import Busy, NotReady, TimedOut
-from service.model.engine import Abandoned, Engine, Ticket
+from service.model.engine import Engine
 from service.model.package import ModelPackage
 from service.model.prediction import Prediction
 from service.model.providers import Provider
 from service.model.runtimes import load
 from service.model.session import Session, open_lanes, open_session
+from service.ticket import Abandoned, Ticket
 from training.phantom import draw_phantom
 
 Pixels = npt.NDArray[np.uint8]

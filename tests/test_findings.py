@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from service.dentition.fdi import FDI_NUMBERS
 from service.findings import judge
-from service.model.engine import Ticket
 from service.model.interpret import find_teeth, mean_probabilities
 from service.model.prepare import ModelInput, prepare
 from service.model.turn import turn_upright
@@ -20,6 +19,7 @@ from service.radiograph import Radiograph
 from service.reading import Reading, read
 from service.segmentation import Box, Finding, Segmentation
 from service.segmenter import Segmenter, Wanted
+from service.ticket import Ticket
 from tests.encoders import dicom
 from training.foreign import cut_out, draw_foreign
 from training.metrics import dice, match_teeth
@@ -178,7 +178,7 @@ def test_a_finding_is_made_beyond_its_limit_and_tells_both(segmenter: Segmenter,
         pixels = np.zeros((256, 512), np.uint8)
         plain = Plausibility(int(value["few-teeth"]), 1.0, 0.0, 1.0, value["cropped"])
         model_input = ModelInput(pixels, Box(0, 0, 512, 256), value["low-contrast"])
-        (prediction,) = segmenter.engine.session.run(pixels[np.newaxis])
+        (prediction,) = segmenter.model.session.run(pixels[np.newaxis])
         reading = Reading(model_input, prediction, np.zeros_like(pixels), plain, limits, inverted=False)
         colour = value["not-a-panoramic"]
         return judge(Radiograph(pixels, "png", 8, "RGB", colourfulness=colour), reading)
@@ -208,12 +208,10 @@ def test_a_turned_picture_s_teeth_are_as_sure_as_those_of_its_upright_reading(
     segmenter: Segmenter, phantom: Phantom, quarters: int
 ) -> None:
     model_input = prepare(np.ascontiguousarray(np.rot90(phantom.pixels, quarters)), segmenter.package.manifest.input)
-    reading = read(segmenter.engine, segmenter.package.manifest, model_input, Ticket(600))
+    thresholds = segmenter.package.manifest.thresholds
+    reading = read(segmenter.engine, thresholds, model_input, Ticket(600))
     assert reading.turned
     upright = turn_upright(model_input, reading.turned)
-    (prediction,) = segmenter.engine.session.run(upright.pixels[np.newaxis])
-    classes = segmenter.package.manifest.classes
-    expected = mean_probabilities(
-        find_teeth(prediction, classes, segmenter.package.manifest.thresholds), prediction, classes
-    )
-    assert mean_probabilities(reading.labels, reading.prediction, classes) == pytest.approx(expected, abs=0.1)
+    (prediction,) = segmenter.model.session.run(upright.pixels[np.newaxis])
+    expected = mean_probabilities(find_teeth(prediction, thresholds), prediction)
+    assert mean_probabilities(reading.labels, reading.prediction) == pytest.approx(expected, abs=0.1)

@@ -6,15 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.dentition.fdi import FDI_NUMBERS
+from service.dentition.fdi import CLASSES, FDI_NUMBERS
 from service.model.interpret import find_teeth, mean_probabilities
 from service.model.outline import locate, outline_teeth, to_radiograph
 from service.model.package import Thresholds
 from service.model.prediction import EVIDENCE_CELL, Prediction
 from service.model.prepare import ModelInput
 from service.segmentation import Box, Labels, Tooth
-
-CLASSES = (0, *FDI_NUMBERS)
 
 THRESHOLDS = Thresholds(
     foreground=0.5,
@@ -55,56 +53,56 @@ def numbers(labels: np.ndarray) -> dict[int, int]:
 
 
 def test_teeth_apart_keep_their_numbers_and_every_pixel() -> None:
-    labels = find_teeth(predict((11, 10, 10, 10, 20), (21, 30, 10, 10, 20)), CLASSES, THRESHOLDS)
+    labels = find_teeth(predict((11, 10, 10, 10, 20), (21, 30, 10, 10, 20)), THRESHOLDS)
     assert numbers(labels) == {11: 200, 21: 200}
 
 
 def test_a_second_piece_takes_the_number_of_the_tooth_it_touches() -> None:
-    labels = find_teeth(predict((11, 10, 10, 10, 20), (21, 30, 10, 10, 20), (11, 40, 12, 4, 5)), CLASSES, THRESHOLDS)
+    labels = find_teeth(predict((11, 10, 10, 10, 20), (21, 30, 10, 10, 20), (11, 40, 12, 4, 5)), THRESHOLDS)
     assert numbers(labels) == {11: 200, 21: 220}
 
 
 def test_a_second_whole_tooth_of_one_number_has_the_number_of_its_place() -> None:
     rectangles = ((16, 40, 10, 5, 20), (15, 47, 10, 4, 20), (15, 52, 10, 4, 20), (13, 56, 10, 4, 20))
-    labels = find_teeth(predict(*rectangles), CLASSES, THRESHOLDS)
+    labels = find_teeth(predict(*rectangles), THRESHOLDS)
     assert numbers(labels) == {16: 100, 15: 80, 14: 80, 13: 80}
     assert (labels[10:30, 52:56] == 14).all()
 
 
 def test_a_second_piece_that_touches_nothing_is_dropped() -> None:
-    labels = find_teeth(predict((11, 10, 10, 10, 20), (11, 80, 40, 4, 5)), CLASSES, THRESHOLDS)
+    labels = find_teeth(predict((11, 10, 10, 10, 20), (11, 80, 40, 4, 5)), THRESHOLDS)
     assert numbers(labels) == {11: 200}
 
 
 def test_a_tooth_much_smaller_than_the_others_is_part_of_the_one_it_touches() -> None:
     rectangles = ((11, 10, 10, 10, 20), (21, 40, 10, 10, 20), (22, 50, 12, 5, 8))
-    assert numbers(find_teeth(predict(*rectangles), CLASSES, THRESHOLDS)) == {11: 200, 21: 240}
+    assert numbers(find_teeth(predict(*rectangles), THRESHOLDS)) == {11: 200, 21: 240}
 
 
 def test_small_teeth_one_below_the_other_are_all_part_of_the_tooth_above_them() -> None:
     whole = [(fdi, 20 * place, 10, 10, 20) for place, fdi in enumerate((13, 12, 11, 21, 22))]
-    labels = find_teeth(predict(*whole, (31, 40, 30, 10, 5), (41, 40, 35, 10, 4)), CLASSES, THRESHOLDS)
+    labels = find_teeth(predict(*whole, (31, 40, 30, 10, 5), (41, 40, 35, 10, 4)), THRESHOLDS)
     assert numbers(labels) == {13: 200, 12: 200, 11: 290, 21: 200, 22: 200}
 
 
 def test_a_small_tooth_that_stands_alone_stays() -> None:
-    labels = find_teeth(predict((11, 10, 10, 10, 20), (21, 40, 10, 10, 20), (36, 90, 40, 5, 8)), CLASSES, THRESHOLDS)
+    labels = find_teeth(predict((11, 10, 10, 10, 20), (21, 40, 10, 10, 20), (36, 90, 40, 5, 8)), THRESHOLDS)
     assert numbers(labels) == {11: 200, 21: 200, 36: 40}
 
 
 def test_a_speck_is_no_tooth_and_the_least_tooth_is_one() -> None:
-    assert numbers(find_teeth(predict((11, 10, 10, 3, 3)), CLASSES, THRESHOLDS)) == {}
-    assert numbers(find_teeth(predict((11, 10, 10, 4, 5)), CLASSES, THRESHOLDS)) == {11: 20}
+    assert numbers(find_teeth(predict((11, 10, 10, 3, 3)), THRESHOLDS)) == {}
+    assert numbers(find_teeth(predict((11, 10, 10, 4, 5)), THRESHOLDS)) == {11: 20}
 
 
 @pytest.mark.parametrize("at", [(12, 7), (12, 30), (7, 12), (20, 12)], ids=["above", "below", "left", "right"])
 def test_a_fragment_is_part_of_a_tooth_on_whichever_side_it_touches_it(at: tuple[int, int]) -> None:
-    labels = find_teeth(predict((11, 10, 10, 10, 20), (21, *at, 3, 3)), CLASSES, THRESHOLDS)
+    labels = find_teeth(predict((11, 10, 10, 10, 20), (21, *at, 3, 3)), THRESHOLDS)
     assert numbers(labels) == {11: 209}
 
 
 def test_a_fragment_that_leans_on_another_is_part_of_the_tooth_on_which_that_leans() -> None:
-    labels = find_teeth(predict((11, 10, 10, 10, 20), (21, 20, 10, 4, 4), (22, 24, 10, 3, 3)), CLASSES, THRESHOLDS)
+    labels = find_teeth(predict((11, 10, 10, 10, 20), (21, 20, 10, 4, 4), (22, 24, 10, 3, 3)), THRESHOLDS)
     assert numbers(labels) == {11: 225}
 
 
@@ -114,7 +112,6 @@ def test_a_tooth_between_the_middles_of_cells_is_numbered_by_the_cell_that_it_is
     prediction.evidence[4, 11, FDI_NUMBERS.index(11)] = 255
     labels = find_teeth(
         prediction,
-        CLASSES,
         THRESHOLDS,
         lambda _, logarithms, __: np.array([CLASSES[1 + best] for best in logarithms.argmax(1)]),
     )
@@ -125,7 +122,7 @@ def test_a_second_piece_that_is_given_no_number_is_part_of_the_tooth_it_touches_
     touching, apart = (21, 20, 10, 10, 19), (21, 90, 10, 10, 18)
     for pieces, area in (((touching,), 390), ((apart,), 200), ((touching, apart), 390)):
         prediction = predict((11, 10, 10, 10, 20), *pieces)
-        labels = find_teeth(prediction, CLASSES, THRESHOLDS, lambda across, *_: np.where(across < 15 / WIDTH, 11, 0))
+        labels = find_teeth(prediction, THRESHOLDS, lambda across, *_: np.where(across < 15 / WIDTH, 11, 0))
         assert numbers(labels) == {11: area}
 
 
@@ -136,7 +133,7 @@ def test_who_numbers_the_teeth_is_told_what_part_of_a_typical_tooth_each_is() ->
         told.extend(substance)
         return np.array([11, 21, 36])[: len(across)]
 
-    find_teeth(predict((11, 10, 10, 20, 20), (21, 40, 10, 10, 20), (36, 90, 40, 10, 10)), CLASSES, THRESHOLDS, number)
+    find_teeth(predict((11, 10, 10, 20, 20), (21, 40, 10, 10, 20), (36, 90, 40, 10, 10)), THRESHOLDS, number)
     assert told == [1.0, 1.0, 0.5]
 
 
@@ -149,7 +146,7 @@ def test_a_picture_of_anything_gives_each_number_once_and_in_one_place(seed: int
     evidence = generator.integers(0, 256, (HEIGHT // EVIDENCE_CELL, WIDTH // EVIDENCE_CELL, 32), np.uint8)
     foreground = np.where(tooth > 0, 255, 0).astype(np.uint8)
     prediction = Prediction(np.maximum(tooth, 1), foreground, foreground, 1.0, UPRIGHT, evidence)
-    labels = find_teeth(prediction, CLASSES, THRESHOLDS.model_copy(update={"min_tooth_area": 1}))
+    labels = find_teeth(prediction, THRESHOLDS.model_copy(update={"min_tooth_area": 1}))
     assert not labels[foreground == 0].any()
     for fdi in np.unique(labels[labels > 0]):
         count, _ = cv2.connectedComponents((labels == fdi).view(np.uint8), connectivity=8)
@@ -158,11 +155,11 @@ def test_a_picture_of_anything_gives_each_number_once_and_in_one_place(seed: int
 
 def test_nothing_found_is_an_answer_too() -> None:
     prediction = predict()
-    labels = find_teeth(prediction, CLASSES, THRESHOLDS)
+    labels = find_teeth(prediction, THRESHOLDS)
     model_input = ModelInput(np.zeros((HEIGHT, WIDTH), np.uint8), Box(0, 0, 300, 200), 1.0)
     large = to_radiograph(labels, locate(labels), prediction, model_input, 200, 300, THRESHOLDS)
     assert not large.any()
-    assert outline_teeth(large, locate(labels), model_input, mean_probabilities(labels, prediction, CLASSES)) == ()
+    assert outline_teeth(large, locate(labels), model_input, mean_probabilities(labels, prediction)) == ()
 
 
 @given(
@@ -177,7 +174,7 @@ def test_a_tooth_lies_where_it_was_in_the_content_to_within_a_pixel_of_the_model
     content = Box(frame[1], frame[0], size[1], size[0])
     model_input = ModelInput(np.zeros((HEIGHT, WIDTH), np.uint8), content, 1.0)
     prediction = predict((11, *at, 12, 20), (21, at[0] + 12, at[1], 12, 20))
-    labels = find_teeth(prediction, CLASSES, THRESHOLDS)
+    labels = find_teeth(prediction, THRESHOLDS)
     large = to_radiograph(labels, locate(labels), prediction, model_input, height, width, THRESHOLDS)
     step_x, step_y = content.width / WIDTH, content.height / HEIGHT
     for fdi, left in ((11, at[0]), (21, at[0] + 12)):
@@ -194,9 +191,9 @@ def test_outlines_boxes_and_areas_tell_of_the_same_pixels(size: tuple[int, int])
     height, width = size
     model_input = ModelInput(np.zeros((HEIGHT, WIDTH), np.uint8), Box(0, 0, width, height), 1.0)
     prediction = predict((18, 3, 4, 14, 22), (17, 17, 6, 12, 22), (47, 20, 40, 15, 20))
-    labels = find_teeth(prediction, CLASSES, THRESHOLDS)
+    labels = find_teeth(prediction, THRESHOLDS)
     large = to_radiograph(labels, locate(labels), prediction, model_input, height, width, THRESHOLDS)
-    teeth = outline_teeth(large, locate(labels), model_input, mean_probabilities(labels, prediction, CLASSES))
+    teeth = outline_teeth(large, locate(labels), model_input, mean_probabilities(labels, prediction))
     assert [tooth.fdi for tooth in teeth] == [17, 18, 47]
     for tooth in teeth:
         mask = large == tooth.fdi
@@ -258,26 +255,26 @@ def test_the_packages_own_limit_says_which_pixels_are_tooth() -> None:
     model_input = ModelInput(np.zeros((HEIGHT, WIDTH), np.uint8), Box(0, 0, WIDTH, HEIGHT), 1.0)
     for limit, area in ((0.55, 400), (0.65, 200)):
         thresholds = THRESHOLDS.model_copy(update={"foreground": limit})
-        labels = find_teeth(prediction, CLASSES, thresholds)
+        labels = find_teeth(prediction, thresholds)
         large = to_radiograph(labels, locate(labels), prediction, model_input, HEIGHT, WIDTH, thresholds)
         assert numbers(labels) == numbers(large) == {11: area}
 
 
 def test_a_fragment_goes_to_the_tooth_that_it_touches_most() -> None:
     rectangles = ((11, 10, 10, 10, 20), (21, 24, 0, 10, 11), (13, 20, 10, 4, 4))
-    assert numbers(find_teeth(predict(*rectangles), CLASSES, THRESHOLDS)) == {11: 216, 21: 110}
+    assert numbers(find_teeth(predict(*rectangles), THRESHOLDS)) == {11: 216, 21: 110}
 
 
 def test_pixels_that_the_model_calls_another_tooth_count_against_a_tooth() -> None:
     prediction = predict((11, 10, 10, 10, 20), (21, 30, 10, 10, 20), (11, 40, 12, 4, 5))
-    told = mean_probabilities(find_teeth(prediction, CLASSES, THRESHOLDS), prediction, CLASSES)
+    told = mean_probabilities(find_teeth(prediction, THRESHOLDS), prediction)
     assert told == pytest.approx({11: 0.8, 21: 0.8 * 200 / 220})
 
 
 def test_what_is_told_of_a_tooth_lies_inside_the_frame_of_its_picture() -> None:
     model_input = ModelInput(np.zeros((HEIGHT, WIDTH), np.uint8), Box(60, 40, 300, 200), 1.0)
     prediction = predict((11, 30, 10, 12, 20))
-    labels = find_teeth(prediction, CLASSES, THRESHOLDS)
+    labels = find_teeth(prediction, THRESHOLDS)
     large = to_radiograph(labels, locate(labels), prediction, model_input, 280, 420, THRESHOLDS)
     (tooth,) = outline_teeth(large, locate(labels), model_input, {11: 0.8})
     drawn = cv2.fillPoly(np.zeros_like(large), tooth.polygons, 11)
@@ -288,4 +285,4 @@ def test_what_is_told_of_a_tooth_lies_inside_the_frame_of_its_picture() -> None:
 
 def test_one_large_piece_does_not_make_fragments_of_all_other_teeth() -> None:
     rectangles = ((11, 20, 10, 40, 20), (21, 60, 10, 10, 20), (22, 70, 10, 10, 20), (23, 80, 10, 10, 20))
-    assert numbers(find_teeth(predict(*rectangles), CLASSES, THRESHOLDS)) == {11: 800, 21: 200, 22: 200, 23: 200}
+    assert numbers(find_teeth(predict(*rectangles), THRESHOLDS)) == {11: 800, 21: 200, 22: 200, 23: 200}

@@ -83,7 +83,7 @@ def test_a_batch_of_tensors_is_what_the_session_gives_for_each(client, segmenter
     ]
     result = client.infer(segmenter.package.manifest.name, [tensor(batch, binary)], outputs=wanted, request_id="mine")
     assert result.get_response()["id"] == "mine"
-    expected = [segmenter.engine.session.run(picture[np.newaxis])[0] for picture in batch]
+    expected = [segmenter.model.session.run(picture[np.newaxis])[0] for picture in batch]
     np.testing.assert_array_equal(result.as_numpy("tooth"), [each.tooth for each in expected])
     np.testing.assert_array_equal(result.as_numpy("foreground"), [each.foreground for each in expected])
     np.testing.assert_allclose(result.as_numpy("distance"), [[each.distance] for each in expected], rtol=1e-6)

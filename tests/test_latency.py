@@ -1,7 +1,5 @@
 """Times add up: percentiles against NumPy's, a window that forgets, a target that is kept or not."""
 
-from dataclasses import asdict
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -26,8 +24,8 @@ def times(total_ms: float) -> dict[str, float]:
     return {**dict.fromkeys(STAGES, 1.0), TOTAL: total_ms}
 
 
-@given(st.lists(st.floats(0.02, 20_000), min_size=1, max_size=200))
-def test_percentiles_are_right_to_two_percent(values_ms: list[float]) -> None:
+@given(st.lists(st.integers(20, 20_000_000).map(lambda microseconds: microseconds / 1000), min_size=1, max_size=200))
+def test_percentiles_are_right_to_two_percent_or_a_microsecond(values_ms: list[float]) -> None:
     recorder = LatencyRecorder(500, CollectorRegistry())
     for value in values_ms:
         recorder.record(times(value))
@@ -35,7 +33,9 @@ def test_percentiles_are_right_to_two_percent(values_ms: list[float]) -> None:
     assert report.count == len(values_ms)
     assert report.max_ms == max(values_ms)
     for share, found in ((50, report.p50_ms), (90, report.p90_ms), (99, report.p99_ms)):
-        assert found == pytest.approx(np.percentile(values_ms, share, method="inverted_cdf"), rel=0.02)
+        expected = np.percentile(values_ms, share, method="inverted_cdf")
+        assert found == pytest.approx(expected, rel=0.02, abs=0.001)
+        assert found == round(found, 3)
 
 
 def test_after_five_minutes_the_window_forgets_and_the_start_does_not() -> None:
@@ -99,7 +99,4 @@ def test_the_answer_has_each_percentile_under_its_name() -> None:
         recorder.record(times(value))
     report = recorder.report()
     told = latency_answer(report, 0)
-    parts = (told.since_start, report.since_start), (told.last_five_minutes, report.last_five_minutes)
-    for part, percentiles in parts:
-        for stage, each in percentiles.items():
-            assert asdict(part[stage]) == pytest.approx(asdict(each), abs=1e-3)
+    assert (told.since_start, told.last_five_minutes) == (report.since_start, report.last_five_minutes)

@@ -12,7 +12,7 @@ from tests.running import REPOSITORY
 
 SEGMENT = """
 import service.segmenter, training.graph
-from service.model.engine import Ticket
+from service.ticket import Ticket
 from service.model.package import choose_package
 from service.settings import Settings
 

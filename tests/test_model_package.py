@@ -16,8 +16,10 @@ import onnxruntime
 import pytest
 
 from service import opening
+from service.dentition.fdi import CLASSES, FDI_NUMBERS
 from service.errors import ModelPackageError, ProviderUnavailable
 from service.model import runtimes
+from service.model.binding import in_one_thread, run_bound
 from service.model.check import check_known_answer
 from service.model.interpret import find_teeth
 from service.model.package import ModelPackage, choose_package, find_packages, load_package, read_manifests
@@ -90,9 +92,9 @@ def test_a_table_of_confidences_that_makes_no_sense_is_refused(
 @pytest.mark.parametrize(
     "changes",
     [
-        {"classes": [0, 11, 11]},
-        {"classes": [11, 12]},
-        {"classes": [0, 51]},
+        {"classes": [0, *reversed(FDI_NUMBERS)]},
+        {"classes": CLASSES[:-1]},
+        {"classes": FDI_NUMBERS},
         {"surprise": 1},
         {"files": []},
         {"input": {**INPUT, "surprise": 1}},
@@ -100,9 +102,9 @@ def test_a_table_of_confidences_that_makes_no_sense_is_refused(
         {"input": {"height": 256, "width": 512}},
     ],
     ids=[
-        "twice",
+        "another order",
+        "fewer",
         "without background",
-        "no permanent tooth",
         "unknown key",
         "no files",
         "unknown key of a part",
@@ -139,8 +141,15 @@ def test_the_newest_version_of_the_first_name_is_chosen_and_any_can_be_named(cop
         choose_package(models, "another")
 
 
-def test_versions_are_told_apart_by_their_numbers_whatever_stands_between(tmp_path: Path) -> None:
-    newest_first = ["2025-11-01", "2025-05-01", "v12", "10", "2.0.1", "2", "1.10", "1.9", "1.1", "1"]
+@pytest.mark.parametrize(
+    "newest_first",
+    [
+        ["2025-11-01", "2025-05-01", "v12", "10", "2.0.1", "2", "1.10", "1.9", "1.1", "1"],
+        ["2.0.1", "2", "2-rc10", "2-rc2", "2-beta", "2-alpha", "v1.0", "1.0", "1.0-rc1", "1"],
+    ],
+    ids=["by their numbers, whatever stands between", "letters behind them mark what came before the release"],
+)
+def test_versions_are_told_apart(tmp_path: Path, newest_first: list[str]) -> None:
     for version in sorted(newest_first):
         (tmp_path / "model" / version).mkdir(parents=True)
         (tmp_path / "model" / version / "manifest.json").touch()
@@ -181,7 +190,7 @@ def test_tensors_that_are_bound_to_memory_give_the_same_answers(
 ) -> None:
     """The way to a GPU, here in the processor's own memory, where there are no graphs to be had."""
     session = onnxruntime.InferenceSession(package.folder / package.manifest.files[0].path)
-    anyhow, bound = runtimes.run_with(session), runtimes.run_bound(session, "cpu", graphs=graphs)
+    anyhow, bound = runtimes.run_with(session), run_bound(session, "cpu", graphs=graphs)
     upright = prepare(phantom.pixels, package.manifest.input).pixels[np.newaxis]
     mirrored = upright[:, :, ::-1]
     batches = [upright, mirrored, np.concatenate([upright, mirrored]), upright]
@@ -198,19 +207,19 @@ def test_a_gpu_is_asked_by_one_thread_whoever_asks() -> None:
         askers.add(threading.get_ident())
         return [pixels + 1]
 
-    ask = runtimes.in_one_thread(run)
+    ask = in_one_thread(run)
     with ThreadPoolExecutor(4) as callers:
         answers = list(callers.map(lambda number: ask(np.full(3, number, np.uint8)), range(40)))
     assert [int(answer[0][0]) for answer in answers] == list(range(1, 41))
     assert len(askers) == 1
     with pytest.raises(IndexError):
-        runtimes.in_one_thread(lambda _: [][0])(np.zeros(1, np.uint8))
+        in_one_thread(lambda _: [][0])(np.zeros(1, np.uint8))
 
 
 def test_every_runtime_for_processors_finds_the_same_teeth(package: ModelPackage, phantom: Phantom) -> None:
     pixels = prepare(phantom.pixels, package.manifest.input).pixels
     found = [
-        find_teeth(session.run(pixels[np.newaxis])[0], package.manifest.classes, package.manifest.thresholds)
+        find_teeth(session.run(pixels[np.newaxis])[0], package.manifest.thresholds)
         for session in (open_session(package, "cpu"), open_session(package, "openvino"))
     ]
     assert (found[0] == found[1]).mean() > 0.995

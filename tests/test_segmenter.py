@@ -14,10 +14,10 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from service.model.engine import Ticket
 from service.model.package import ModelPackage
 from service.segmentation import Segmentation
 from service.segmenter import Segmenter, Wanted
+from service.ticket import Ticket
 from tests.encoders import dicom, with_pillow
 from training.cli import app
 from training.metrics import dice, match_teeth

@@ -1,6 +1,7 @@
 """How the model is run: what is set wins, then what was measured on this very ground, and nothing of it is silent."""
 
 import json
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from service.errors import SetupError
 from service.machine import affine_cores, free_memory_mb, quota, usable_cores
 from service.model.package import ModelPackage
 from service.settings import Settings
-from service.tune import choose, ways
+from service.tune import choose, describe, tune, ways
 from service.tuning import Ground, Measured, Tuning, Way, choose_way
 from tests.running import running_service
 from training.cli import app
@@ -110,10 +111,46 @@ def test_tune_measures_every_way_and_writes_one_of_them_down(
     outcome = CliRunner().invoke(app, ["tune", "--rounds", "1"])
     assert outcome.exit_code == 0, outcome.output
     tuning = Tuning.model_validate_json((tmp_path / "new" / "tuning.json").read_bytes())
-    assert [each.way for each in tuning.measured] == list(ways())
-    assert tuning.best in list(ways())
+    assert [each.way for each in tuning.measured] == list(ways(package))
+    assert tuning.best in list(ways(package))
     assert tuning.ground == Ground.here(package)
     assert choose_way(package, Settings()).reason == f"tuned on {tuning.date}"
+
+
+def test_openvino_is_tried_only_where_it_is_installed_and_the_package_has_a_file_for_it(
+    package: ModelPackage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert {way.provider for way in ways(package)} == {"cpu", "openvino"}
+    file = package.manifest.files[0].model_copy(update={"providers": ("CPUExecutionProvider",)})
+    without = replace(package, manifest=package.manifest.model_copy(update={"files": (file,)}))
+    assert {way.provider for way in ways(without)} == {"cpu"}
+    monkeypatch.setattr("service.opening.is_installed", lambda _: False)
+    assert {way.provider for way in ways(package)} == {"cpu"}
+
+
+def test_a_way_that_cannot_be_gone_is_told_and_the_others_are_measured(
+    package: ModelPackage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise RuntimeError("no such primitive")
+
+    simplest, other = TUNED, Way(provider="openvino", threads=1, spinning=False)
+    monkeypatch.setattr("openvino.Core.compile_model", refuse)
+    monkeypatch.setattr("service.tune.ways", lambda _: [simplest, other])
+    told: list[str] = []
+    tuning = tune(package, Settings(), 1, told.append)
+    assert ([each.way for each in tuning.measured], tuning.best) == ([simplest], simplest)
+    assert len(told) == 2
+    assert re.fullmatch(r"openvino, 1 threads: not here\. .*no such primitive\.?", told[0])
+    assert re.fullmatch(r"cpu, 1 threads, waiting asleep: [\d.]+ ms", told[1])
+    monkeypatch.setattr("service.tune.ways", lambda _: [other, simplest])
+    with pytest.raises(SetupError, match="no such primitive"):
+        tune(package, Settings(), 1, told.append)
+
+
+def test_how_threads_wait_is_told_only_where_it_can_be_set() -> None:
+    assert describe(Way(provider="cpu", threads=2, spinning=True)) == "cpu, 2 threads, spinning"
+    assert describe(Way(provider="openvino", threads=2, spinning=False)) == "openvino, 2 threads"
 
 
 @given(st.lists(st.floats(1, 1000), min_size=1, max_size=6))

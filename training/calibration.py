@@ -21,7 +21,7 @@ from service.model.prediction import Prediction
 from training.metrics import right_teeth
 from training.pixels import Labels
 from training.reliability import JudgedTooth, expected_calibration_error, kept_at, reliability_bins
-from training.thresholds import CLASSES, UNCERTAIN
+from training.thresholds import UNCERTAIN
 
 CALIBRATION: Final = "calibration.json"
 """What a package says of how its confidences were fitted."""
@@ -121,11 +121,9 @@ def judge_teeth(predictions: Sequence[Prediction], truths: Sequence[Labels], thr
     """The teeth of each picture as the service finds them, in pixels of the model's input, and which are right."""
     rows: list[tuple[int, int, float, bool]] = []
     for picture, (prediction, truth) in enumerate(zip(predictions, truths, strict=True)):
-        labels = find_teeth(prediction, CLASSES, thresholds)
+        labels = find_teeth(prediction, thresholds)
         right = right_teeth(labels, truth)
-        rows += [
-            (picture, fdi, raw, fdi in right) for fdi, raw in mean_probabilities(labels, prediction, CLASSES).items()
-        ]
+        rows += [(picture, fdi, raw, fdi in right) for fdi, raw in mean_probabilities(labels, prediction).items()]
     picture, fdi, raw, right = np.array(rows, np.float64).reshape(-1, 4).T
     return FoundTeeth(picture.astype(np.intp), fdi.astype(np.intp), raw, right)
 

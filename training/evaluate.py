@@ -12,11 +12,11 @@ from rich.progress import track
 
 from service.dentition.fdi import FDI_NUMBERS
 from service.errors import RequestError
-from service.model.engine import Ticket
 from service.model.package import MANIFEST, ModelPackage, load_package, read_manifest
 from service.segmentation import Segmentation
 from service.segmenter import Segmenter, Wanted
 from service.settings import Settings
+from service.ticket import Ticket
 from training.config import load_config
 from training.data import DataError, Sample, load_split
 from training.data.samples import are_numbered
@@ -81,7 +81,7 @@ def evaluate(package_folder: Path, config_path: Path, split: str, out: Path | No
     command += f" --out {out}" if out else ""
     with closing(open_segmenter(load_package(package_folder))) as segmenter:
         scores = score_all(segmenter, samples, f"reading {split}")
-        session = segmenter.engine.session
+        session = segmenter.model.session
     summary = {
         **describe_measurement(command, source, session),
         "calibration_sha256": calibration_sha256(segmenter.package.manifest),

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 from pydantic import TypeAdapter, ValidationError
 
+from service.dentition.fdi import CLASSES
 from service.model.check import check_known_answer
 from service.model.interpret import find_teeth
 from service.model.package import (
@@ -44,7 +45,7 @@ from training.half import open_on_processor
 from training.metrics_file import QUANTISATION
 from training.pixels import Labels
 from training.quantize import RANGE_PICTURES, quantize
-from training.thresholds import CLASSES, agree_by_tooth, choose_thresholds, mean_dice
+from training.thresholds import agree_by_tooth, choose_thresholds, mean_dice
 from training.view import learn_views, make_examples
 
 FP32, INT8 = "model.fp32.onnx", "model.int8.onnx"
@@ -258,7 +259,7 @@ def _write_known_answer(package: Path, manifest: Manifest) -> None:
     known = manifest.known_answer
     picture = prepare(draw_phantom(_KNOWN_SEED).pixels, manifest.input).pixels
     (prediction,) = _predict(package / manifest.files[0].path, "int8", picture[np.newaxis])
-    labels = find_teeth(prediction, manifest.classes, manifest.thresholds)
+    labels = find_teeth(prediction, manifest.thresholds)
     (package / known.picture).write_bytes(encode_png(picture))
     (package / known.labels).write_bytes(encode_png(labels))
     loaded = load_package(package)

@@ -12,6 +12,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from rich.progress import track
 
+from service.dentition.fdi import CLASSES
 from service.model.interpret import find_teeth
 from service.model.package import file_sha256
 from service.model.prediction import VIEWS, Prediction
@@ -27,7 +28,7 @@ from training.intervals import Figures
 from training.metrics import ToothAgreement, dice, iou, match_teeth, pixel_accuracy
 from training.network import ToothNetwork
 from training.pixels import Labels
-from training.thresholds import CLASSES, choose_thresholds
+from training.thresholds import choose_thresholds
 from training.view import ViewRule
 
 Split = Literal["val", "test"]
@@ -155,7 +156,7 @@ def _measure_pictures(network: ToothNetwork, config: Config, split: Split, title
             validation = load_split_once(config.data, "val")
             chosen_by = _read_pictures(graph, config, validation, f"{title}: validation pictures")
         thresholds = choose_thresholds(*chosen_by)
-        found = [find_teeth(prediction, CLASSES, thresholds) for prediction in predictions]
+        found = [find_teeth(prediction, thresholds) for prediction in predictions]
     else:
         found = [np.where(prediction.foreground >= 128, np.uint8(TOOTH), 0) for prediction in predictions]
     return tuple(

@@ -65,7 +65,7 @@ def recognise(
         # Before what takes long: one of them may be refused. Apart, since the limits were chosen on `val`.
         false_alarms = {name: _find_false_alarms(segmenter, uploads) for name, uploads in plain.items()}
         summary = {
-            **describe_measurement(command, source, segmenter.engine.session),
+            **describe_measurement(command, source, segmenter.model.session),
             "foreign": _name_foreign(segmenter, others),
             "false_alarms": false_alarms,
             "changed": {name: _read_changed(segmenter, splits.val, name) for name in CHANGES},

@@ -56,7 +56,7 @@ def stress(package_folder: Path, config_path: Path, split: str, out: Path | None
             describe(one, before, _score_changed(segmenter, samples, one))
             for one in track(STRESSES, f"changing and reading {split}")
         ]
-        session = segmenter.engine.session
+        session = segmenter.model.session
     summary = {
         **describe_measurement(command, source, session),
         "split": split,

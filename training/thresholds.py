@@ -5,7 +5,6 @@ from typing import Final
 
 import numpy as np
 
-from service.dentition.fdi import FDI_NUMBERS
 from service.model.interpret import find_teeth
 from service.model.package import Thresholds
 from service.model.prediction import Prediction
@@ -13,9 +12,6 @@ from service.plausibility import measure_clearance, measure_plausibility
 from training.data.samples import DataError
 from training.metrics import ToothAgreement, dice, match_teeth
 from training.pixels import Labels
-
-CLASSES: Final = (0, *FDI_NUMBERS)
-
 
 UNCERTAIN: Final = 0.9
 """Confidence below which a tooth is uncertain: of ten such teeth more than one would be wrong."""
@@ -94,9 +90,7 @@ def choose_thresholds(predictions: Sequence[Prediction], truths: Sequence[Labels
             (thresholds.model_copy(update={name: value}) for value in values),
             key=lambda candidate: agree_by_tooth(predictions, truths, candidate).teeth.f1,
         )
-    readings = [
-        measure_plausibility(find_teeth(prediction, CLASSES, thresholds), prediction) for prediction in predictions
-    ]
+    readings = [measure_plausibility(find_teeth(prediction, thresholds), prediction) for prediction in predictions]
     # Of a jaw with few teeth the certainty is not asked for either.
     of_many = [reading.certainty for reading in readings if reading.teeth >= thresholds.few_teeth]
     return thresholds.model_copy(
@@ -114,7 +108,7 @@ def mean_dice(predictions: Sequence[Prediction], truths: Sequence[Labels], thres
     return float(
         np.mean(
             [
-                dice(find_teeth(prediction, CLASSES, thresholds) > 0, truth > 0)
+                dice(find_teeth(prediction, thresholds) > 0, truth > 0)
                 for prediction, truth in zip(predictions, truths, strict=True)
             ]
         )
@@ -127,7 +121,7 @@ def agree_by_tooth(
     """Agreement tooth by tooth, added up over the pictures, in pixels of the model's input."""
     return sum(
         (
-            match_teeth(find_teeth(prediction, CLASSES, thresholds), truth)
+            match_teeth(find_teeth(prediction, thresholds), truth)
             for prediction, truth in zip(predictions, truths, strict=True)
         ),
         ToothAgreement(),

@@ -1,10 +1,10 @@
 """What a server of another make does for a request: our model and our codecs, the answer that /v1/segment gives."""
 
 from service.api.schemas import segment_answer, to_json
-from service.model.engine import Ticket
 from service.model.package import choose_package
 from service.segmenter import Segmenter, Wanted
 from service.settings import Settings
+from service.ticket import Ticket
 
 
 class Work:

@@ -11,10 +11,10 @@ from service.api.schemas import SegmentAnswer, segment_answer, to_json
 from service.api.state import ServiceState, State
 from service.api.uploads import file_of
 from service.errors import InvalidParameter
-from service.model.engine import Ticket
 from service.render.draw import MaskKind
 from service.render.encode import OverlayFormat
 from service.segmenter import Answer, Segmenter, Wanted
+from service.ticket import Ticket
 
 router: Final = APIRouter(prefix="/v1", tags=["radiographs"], dependencies=[Depends(refuse_unknown_parameters)])
 
@@ -130,14 +130,13 @@ def _accepted(accept: str) -> OverlayFormat:
 
 
 async def _answer(request: Request, state: ServiceState, wanted: Wanted) -> tuple[Segmenter, Answer, dict[str, float]]:
-    """What answered, its answer to the request's upload, and the times, recorded as the caller is told them."""
+    """What answered, its answer to the request's upload, and the times as the caller is told them."""
     max_mb, content_type = state.settings.max_upload_mb, request.headers.get("content-type", "")
 
     def segment(body: bytes, segmenter: Segmenter, ticket: Ticket) -> Answer:
         return segmenter.segment(file_of(body, content_type, max_mb), wanted, ticket)
 
     segmenter, answer, timings_ms = await state.answer(request, segment)
-    state.recorder.record(timings_ms)
     if findings := answer.segmentation.findings:
         request.state.answer_headers["X-Findings"] = ", ".join(finding.code for finding in findings)
     height, width = answer.radiograph.pixels.shape

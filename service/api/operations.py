@@ -43,7 +43,7 @@ def models(state: State) -> ModelsAnswer:
     packages = [(manifest, folder == active.package.folder) for folder, manifest in manifests]
     if not any(is_active for _, is_active in packages):  # its folder has gone, or holds another by now
         packages.insert(0, (active.package.manifest, True))
-    return models_answer(packages, active.engine.session)
+    return models_answer(packages, active.model.session)
 
 
 @reload_router.post(

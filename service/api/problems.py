@@ -14,20 +14,6 @@ from service.api.schemas import Problem
 
 _log: Final = structlog.get_logger("panoseg.api")
 
-_UPLOAD_ERRORS: Final = (
-    errors.EmptyUpload,
-    errors.DamagedImage,
-    errors.UnsupportedFormat,
-    errors.TooLarge,
-    errors.TooManyPixels,
-    errors.TooSmall,
-    errors.InvalidParameter,
-    errors.NotAPanoramic,
-    errors.Busy,
-    errors.NotReady,
-    errors.TimedOut,
-)
-
 _CONTENT: Final = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
 
 FAULT: Final[dict[int | str, dict[str, Any]]] = {
@@ -35,7 +21,11 @@ FAULT: Final[dict[int | str, dict[str, Any]]] = {
 }
 """What every route can answer."""
 
-_TITLES: Final = {404: "There is no such page", 405: "The method is not allowed here"}
+_HTTP_ERRORS: Final = {
+    404: ("not-found", "There is no such page"),
+    405: ("method-not-allowed", "The method is not allowed here"),
+}
+"""Slugs and titles."""
 
 
 def problem(
@@ -70,7 +60,19 @@ def describe(*classes: type[errors.RequestError]) -> dict[int | str, dict[str, A
     }
 
 
-IMAGE_PROBLEMS: Final = describe(*_UPLOAD_ERRORS)
+IMAGE_PROBLEMS: Final = describe(
+    errors.EmptyUpload,
+    errors.DamagedImage,
+    errors.UnsupportedFormat,
+    errors.TooLarge,
+    errors.TooManyPixels,
+    errors.TooSmall,
+    errors.InvalidParameter,
+    errors.NotAPanoramic,
+    errors.Busy,
+    errors.NotReady,
+    errors.TimedOut,
+)
 """What every image route can answer besides its answer."""
 
 
@@ -92,14 +94,12 @@ async def _answer_validation_error(request: Request, error: Exception) -> JSONRe
     assert isinstance(error, RequestValidationError)
     # The input itself is left out: pydantic's messages tell the parameter and what would be right.
     faults = "; ".join(f"{fault['loc'][-1]}: {fault['msg']}" for fault in error.errors())
-    kind = errors.InvalidParameter
-    return problem(request, kind.slug, kind.status, kind.title, f"{faults}.")
+    return await answer_request_error(request, errors.InvalidParameter(f"{faults}."))
 
 
 async def _answer_http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    title = _TITLES.get(error.status_code, "The request cannot be answered")
-    slug = {404: "not-found", 405: "method-not-allowed"}.get(error.status_code, "bad-request")
+    slug, title = _HTTP_ERRORS.get(error.status_code, ("bad-request", "The request cannot be answered"))
     headers = dict(error.headers) if error.headers else None
     return problem(request, slug, error.status_code, title, f"{title}; /docs lists the routes.", headers)
 

@@ -4,7 +4,6 @@ The answer to a radiograph is made of typed dictionaries, which orjson writes as
 loop, where it is made, for twice as long, even without their checks.
 """
 
-from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Annotated, Any, Final, Literal, NotRequired
 
@@ -219,7 +218,7 @@ class Problem(BaseModel):
 
 def model_answer(segmenter: Segmenter) -> Model:
     """What gives the answers, for the wire."""
-    manifest, session = segmenter.package.manifest, segmenter.engine.session
+    manifest, session = segmenter.package.manifest, segmenter.model.session
     return Model(
         name=manifest.name,
         version=manifest.version,
@@ -304,21 +303,12 @@ def models_answer(packages: list[tuple[Manifest, bool]], active: Session) -> Mod
 def latency_answer(report: LatencyReport, queue_depth: int) -> LatencyAnswer:
     """Percentiles for the wire."""
     return LatencyAnswer(
-        since_start=_to_microseconds(report.since_start),
-        last_five_minutes=_to_microseconds(report.last_five_minutes),
+        since_start=dict(report.since_start),
+        last_five_minutes=dict(report.last_five_minutes),
         target_ms=report.target_ms,
         within_target=report.within_target,
         queue_depth=queue_depth,
     )
-
-
-def _to_microseconds(stages: Mapping[str, Percentiles]) -> dict[str, Percentiles]:
-    return {
-        stage: Percentiles(
-            each.count, round(each.p50_ms, 3), round(each.p90_ms, 3), round(each.p99_ms, 3), round(each.max_ms, 3)
-        )
-        for stage, each in stages.items()
-    }
 
 
 def _tooth(tooth: Tooth, polygons: bool) -> ToothAnswer:

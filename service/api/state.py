@@ -15,10 +15,10 @@ from service.api.uploads import UploadRoom, in_time, read_body
 from service.api.workers import Workers
 from service.errors import NotReady, ReloadFailed, SetupError, TimedOut
 from service.latency import LatencyRecorder
-from service.model.engine import Ticket
 from service.model.package import choose_package
 from service.segmenter import Segmenter
 from service.settings import Settings, unknown_variables
+from service.ticket import Ticket
 
 _log: Final = structlog.get_logger("panoseg.service")
 
@@ -28,6 +28,9 @@ _PROCESSOR_TARGET_MS: Final = 500.0
 _GPU_TARGET_MS: Final = 50.0
 """What a request is meant to stay within where the settings do not say."""
 
+_LOOK_AGAIN_S: Final = 0.02
+"""Until it is asked again whether a model that has been replaced has requests under way still."""
+
 _LAST_PATIENCE_S: Final = 1.0
 """For work that nobody waits for any more, until it looks again whether somebody does."""
 
@@ -36,9 +39,12 @@ class ServiceState:
     """The service between start and stop.
 
     Attributes:
+        registry: of everything that `/metrics` tells.
+        recorder: of requests' times; its target is a GPU's until the model is loaded, where none is set.
+        requests, faults: counters for `/metrics`.
         failed: why the model could not be loaded, once that is known.
         stopping: whether the service has been told to stop.
-        unfinished: whether work went on after that which does not end.
+        unfinished: whether work went on after the stop that does not come to its end.
         upload_room: for what is being received.
     """
 
@@ -139,7 +145,7 @@ class ServiceState:
             self.failed = _tell("start failed", error)
             on_failure()
             return
-        self._take(loaded)
+        self._take_over(loaded)
 
     async def reload(self, wanted: str | None) -> Segmenter:
         """Load and warm up a model beside the one that runs, then let it take over between two requests.
@@ -166,12 +172,12 @@ class ServiceState:
                     f"fail likewise: {reason}"
                 )
                 raise ReloadFailed(f"{manifest.name}/{manifest.version} goes on: {reason}") from error
-            self._take(loaded)
+            self._take_over(loaded)
             self._not_reloaded = None
             self._reloads.labels("done").inc()
             # Places are taken on the event loop, and none of this one's from here on.
             while before.engine.under_way:
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(_LOOK_AGAIN_S)
             await asyncio.to_thread(before.close)
             return loaded
 
@@ -192,7 +198,7 @@ class ServiceState:
     def _load(self, wanted: str | None) -> Segmenter:
         return Segmenter(choose_package(self.settings.models, wanted), self.settings)
 
-    def _take(self, segmenter: Segmenter) -> None:
+    def _take_over(self, segmenter: Segmenter) -> None:
         """Have a loaded model answer from now on."""
         model, manifest = segmenter.model, segmenter.package.manifest
         session = model.session
@@ -229,14 +235,14 @@ class ServiceState:
         work: Callable[[bytes, Segmenter, Ticket], _R],
         *,
         long: bool = False,
-        is_due: Callable[[], bool] = lambda: True,
+        counts: Callable[[], bool] = lambda: True,
     ) -> tuple[Segmenter, _R, dict[str, float]]:
-        """Read a request's body and do its work, until its deadline, or until its caller goes.
+        """Read a request's body and do its work, until its deadline, or until its caller goes; record its times.
 
         Args:
             work: takes the body, what answers, and the request's ticket.
             long: whether the work may hold many pictures, for which a radiograph is not to wait.
-            is_due: asked once the deadline has passed, whether an answer was due within the target.
+            counts: asked at the end, whether this was a request that the latency target is for.
 
         Returns:
             What answered, what the work gave, and the times in milliseconds as the caller is told them.
@@ -257,13 +263,15 @@ class ServiceState:
             try:
                 result = await self._workers.run(request, segmenter, ticket, partial(work, body), held, long=long)
             except TimedOut:
-                if is_due():
+                if counts():
                     self.recorder.record_timed_out()
                 raise
             finally:
                 timings_ms = ticket.clock.read_ms()
                 request.state.log["timings_ms"] = timings_ms
                 request.state.answer_headers = _answer_headers(segmenter, timings_ms)
+            if counts():
+                self.recorder.record(timings_ms)
             return segmenter, result, timings_ms
 
 

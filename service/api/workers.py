@@ -13,9 +13,9 @@ from fastapi import Request
 from starlette.requests import ClientDisconnect
 
 from service.machine import usable_cores
-from service.model.engine import Ticket
 from service.render.draw import load_font
 from service.segmenter import Segmenter
+from service.ticket import Ticket
 
 _BESIDE_THE_CORES: Final = 1
 """Radiographs worked on beyond one for each core, so that none idles while an answer changes hands."""
@@ -72,7 +72,7 @@ class Workers:
             ClientDisconnect: the caller has gone.
         """
         segmenter.engine.admit()
-        alone = self._few_at_once if segmenter.engine.session.on_processor else self._all_at_once
+        alone = self._few_at_once if segmenter.model.session.on_processor else self._all_at_once
         workers = self._many_pictures if long else alone
         ticket.wait()
         with self._counting:

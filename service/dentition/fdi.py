@@ -8,7 +8,13 @@ from functools import cache
 from typing import Final
 
 FDI_NUMBERS: Final[tuple[int, ...]] = tuple(10 * quadrant + tooth for quadrant in (1, 2, 3, 4) for tooth in range(1, 9))
-"""The 32 permanent teeth, in the order of the model's classes 1 to 32 (class 0 is background)."""
+"""The 32 permanent teeth, in the order of the model's classes 1 to 32 and of its evidence."""
+
+CLASSES: Final = (0, *FDI_NUMBERS)
+"""What each of the model's classes stands for: background, then the teeth."""
+
+_ALONG_THE_ARCHES: Final = (*range(18, 10, -1), *range(21, 29), *range(38, 30, -1), *range(41, 49))
+"""From the patient's upper right to the upper left and back below, as Universal numbers count."""
 
 _MIRRORED_QUADRANT: Final = {1: 2, 2: 1, 3: 4, 4: 3}
 
@@ -24,8 +30,7 @@ def universal(fdi: int) -> int:
     """
     if fdi not in FDI_NUMBERS:
         raise ValueError(f"{fdi} is not the FDI number of a permanent tooth")
-    quadrant, tooth = divmod(fdi, 10)
-    return {1: 9 - tooth, 2: 8 + tooth, 3: 25 - tooth, 4: 24 + tooth}[quadrant]
+    return 1 + _ALONG_THE_ARCHES.index(fdi)
 
 
 @cache
@@ -35,9 +40,9 @@ def neighbours(fdi: int) -> tuple[int, ...]:
     Raises:
         ValueError: `fdi` is no permanent tooth.
     """
-    place = universal(fdi)
-    arch = range(1, 17) if place <= 16 else range(17, 33)
-    return tuple(other for other in FDI_NUMBERS if universal(other) in arch and abs(universal(other) - place) == 1)
+    place = universal(fdi) - 1
+    arch = range(16) if place < 16 else range(16, 32)
+    return tuple(_ALONG_THE_ARCHES[beside] for beside in (place - 1, place + 1) if beside in arch)
 
 
 def mirrored(fdi: int) -> int:

@@ -26,7 +26,7 @@ def check_known_answer(package: ModelPackage, session: Session) -> None:
     except Exception as error:  # the runtimes' own errors have nothing else in common
         reason, *_ = str(error).splitlines() or [type(error).__name__]
         raise ProviderUnavailable(f"{session.execution_provider} cannot run the model here: {reason}") from error
-    answers = (find_teeth(prediction, manifest.classes, manifest.thresholds) for prediction in predictions)
+    answers = (find_teeth(prediction, manifest.thresholds) for prediction in predictions)
     agreement = min(float((answer == labels).mean()) for answer in answers)
     if agreement < known.min_agreement:
         raise ModelPackageError(

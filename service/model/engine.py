@@ -18,10 +18,10 @@ from typing import Final
 import numpy as np
 
 from service.errors import Busy, NotReady, TimedOut
-from service.latency import Clock
 from service.model.prediction import Prediction
 from service.model.session import Session
 from service.segmentation import Picture
+from service.ticket import Abandoned, Ticket
 
 _USUALLY_FEW: Final = 1.5
 """Requests under way for each core, on average, up to which a handful is taken to have come together by chance."""
@@ -29,73 +29,6 @@ _A_HANDFUL: Final = 2
 """Requests under way for each core."""
 _OF_THE_LATEST: Final = 0.1
 """Share of the latest picture in that average."""
-
-
-class Abandoned(Exception):
-    """The caller of a request has gone, so its work is dropped."""
-
-
-class Ticket:
-    """A request's right to be worked on, until its deadline passes or its caller goes.
-
-    Args:
-        timeout_s: seconds from the request's beginning to its deadline.
-        begun: when it began, by `time.perf_counter`; now where None.
-
-    Attributes:
-        clock: the request's times, from now on.
-    """
-
-    def __init__(self, timeout_s: float, begun: float | None = None) -> None:
-        self.clock = Clock()
-        self._timeout_s = timeout_s
-        self._waiting_since: float | None = None
-        self._deadline = (time.perf_counter() if begun is None else begun) + timeout_s
-        self._abandoned = threading.Event()
-
-    def abandon(self) -> None:
-        """Say that nobody waits for the answer any more."""
-        self._abandoned.set()
-
-    def wait(self) -> None:
-        """Say that the work waits for its turn from now on."""
-        self._waiting_since = time.perf_counter()
-
-    def proceed(self, now: float | None = None) -> None:
-        """Say that its turn has come, or came then; counts `queue`."""
-        if self._waiting_since is not None:
-            self.clock.add("queue", (time.perf_counter() if now is None else now) - self._waiting_since)
-            self._waiting_since = None
-
-    def check(self) -> None:
-        """Call between steps of the work.
-
-        Raises:
-            TimedOut: the deadline has passed.
-            Abandoned: the caller has gone.
-        """
-        if self._abandoned.is_set():
-            raise Abandoned
-        if time.perf_counter() > self._deadline:
-            raise self.timed_out()
-
-    @property
-    def remaining_s(self) -> float:
-        """Seconds to the deadline, 0 where it has passed."""
-        return max(0.0, self._deadline - time.perf_counter())
-
-    def timed_out(self) -> TimedOut:
-        """The error for a deadline that has passed."""
-        waited_s, since = self.clock.read_ms()["queue"] / 1000, self._waiting_since
-        if since is not None:
-            waited_s += time.perf_counter() - since
-        advice = (
-            "it waited for its turn; try again when the service is less busy."
-            if waited_s > self._timeout_s / 2
-            else "the upload and the work itself took that long. Send a smaller picture, or have PANOSEG_TIMEOUT_S "
-            "raised."
-        )
-        return TimedOut(f"The answer was not ready within {self._timeout_s:g} s: {advice}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -137,11 +70,6 @@ class Engine:
             self._owners = [threading.Thread(target=self._read_in_batches, name="model-0", daemon=True)]
         for owner in self._owners:
             owner.start()
-
-    @property
-    def session(self) -> Session:
-        """What runs the model; for its provider and file."""
-        return self._session
 
     @property
     def under_way(self) -> int:

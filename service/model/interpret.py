@@ -9,12 +9,16 @@ import numpy as np
 import numpy.typing as npt
 
 from service.dentition.arrangement import Numbering, arrange
+from service.dentition.fdi import CLASSES
 from service.model.package import Thresholds
 from service.model.prediction import EVIDENCE_CELL, EVIDENCE_STEPS, Prediction
 from service.segmentation import Box, Labels
 
 _MOST_TEETH: Final = 64
 """Pieces that can be teeth; only of pictures that show no jaw there are more."""
+
+_FDI_OF_CLASS: Final = np.array(CLASSES + (0,) * (256 - len(CLASSES)), np.uint8)
+"""The FDI number of each value that a byte can have, 0 where that is no class."""
 
 NEIGHBOURHOOD: Final = np.ones((3, 3), np.uint8)
 """A pixel and the eight around it."""
@@ -32,9 +36,7 @@ class _Piece:
         numbers[self.box.index][self.pixels] = number
 
 
-def find_teeth(
-    prediction: Prediction, classes: tuple[int, ...], thresholds: Thresholds, numbering: Numbering = arrange
-) -> Labels:
+def find_teeth(prediction: Prediction, thresholds: Thresholds, numbering: Numbering = arrange) -> Labels:
     """The FDI number of each pixel of the model's input, 0 where there is no tooth.
 
     A tooth is one piece. Of several pieces with one number the largest is a tooth, and so is each other one that is no
@@ -43,11 +45,10 @@ def find_teeth(
     one that stands alone may be the rest of a root, and stays. The teeth's numbers are decided for an arch as a whole.
 
     Args:
-        classes: FDI numbers of the model's classes.
         numbering: what gives the teeth their numbers, as `arrange` does.
     """
     is_tooth = prediction.foreground >= math.ceil(255 * thresholds.foreground)
-    raw_labels = np.asarray(cv2.LUT(prediction.tooth, _numbers_of(classes)) * is_tooth, np.uint8)
+    raw_labels = np.asarray(cv2.LUT(prediction.tooth, _FDI_OF_CLASS) * is_tooth, np.uint8)
     by_number = [
         sorted(_pieces(raw_labels, fdi, box), key=lambda piece: -piece.area)
         for fdi, box in find_boxes(raw_labels).items()
@@ -195,25 +196,15 @@ def _touched(numbers: npt.NDArray[np.uint8], piece: _Piece) -> int:
     return int(np.bincount(touched).argmax()) if touched.size else 0
 
 
-def mean_probabilities(labels: Labels, prediction: Prediction, classes: tuple[int, ...]) -> dict[int, float]:
+def mean_probabilities(labels: Labels, prediction: Prediction) -> dict[int, float]:
     """For each FDI number in `labels`, the mean probability of the number over the tooth's pixels.
 
     A pixel for which the model has another number counts as nothing. How often a tooth of that probability is right is
     told by the package's `Calibration`.
-
-    Args:
-        classes: FDI numbers of the model's classes.
     """
     pixels = np.flatnonzero(labels > 0)
     of_pixel = labels.ravel()[pixels]
-    agreed = _numbers_of(classes)[prediction.tooth.ravel()[pixels]] == of_pixel
+    agreed = _FDI_OF_CLASS[prediction.tooth.ravel()[pixels]] == of_pixel
     areas = np.bincount(of_pixel)
     sums = np.bincount(of_pixel, agreed * prediction.confidence.ravel()[pixels])
     return {int(fdi): float(sums[fdi] / areas[fdi] / 255) for fdi in np.flatnonzero(areas)}
-
-
-def _numbers_of(classes: tuple[int, ...]) -> npt.NDArray[np.uint8]:
-    """The FDI number of each class, `(256,)`, 0 where there is no such class."""
-    table = np.zeros(256, np.uint8)
-    table[: len(classes)] = classes
-    return table

@@ -9,9 +9,9 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from service.dentition.fdi import FDI_NUMBERS
+from service.dentition.fdi import CLASSES
 from service.errors import ModelPackageError
 from service.model.prepare import Fit
 
@@ -57,12 +57,12 @@ class Thresholds(_Part):
     foreground: float = Field(gt=0, lt=1)
     min_tooth_area: int = Field(ge=0)
     min_share_of_typical_area: float = Field(ge=0, lt=1)
-    uncertain: float = Field(ge=0, le=1)
+    uncertain: Probability
     low_contrast: float = Field(ge=0, le=1)
     few_teeth: int = Field(ge=0, le=32)
     min_clearance: float = Field(ge=0, lt=0.5)
-    min_panoramic: float = Field(ge=0, le=1)
-    min_certainty: float = Field(ge=0, le=1)
+    min_panoramic: Probability
+    min_certainty: Probability
     max_distance: float = Field(gt=0)
     max_colourfulness: float = Field(ge=0, le=1)
 
@@ -132,7 +132,7 @@ class Manifest(_Part):
     """All that serving needs to know of a model.
 
     Attributes:
-        classes: FDI numbers of the model's classes in order; 0 is background and comes first.
+        classes: FDI numbers of the model's classes, for others who read its maps; the service takes one order alone.
         metrics: figures on the test split, as `panoseg evaluate` wrote them.
     """
 
@@ -148,15 +148,12 @@ class Manifest(_Part):
     training: Training
     metrics: dict[str, Any] = {}
 
-    @model_validator(mode="after")
-    def _classes_are_teeth(self) -> "Manifest":
-        if (
-            self.classes[:1] != (0,)
-            or not set(self.classes[1:]) <= set(FDI_NUMBERS)
-            or len(set(self.classes)) != len(self.classes)
-        ):
-            raise ValueError("classes must be 0 (background) and then FDI numbers, each once")
-        return self
+    @field_validator("classes")
+    @classmethod
+    def _are_all_in_order(cls, classes: tuple[int, ...]) -> tuple[int, ...]:
+        if classes != CLASSES:
+            raise ValueError("they must be 0 (background) and then the 32 FDI numbers, in order")
+        return classes
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,11 +211,19 @@ def load_package(folder: Path) -> ModelPackage:
 
 def find_packages(models: Path) -> list[Path]:
     """The folders `models/<name>/<version>` that hold a manifest, by name, the newest version first."""
-    return sorted(
-        (path.parent for path in models.glob(f"*/*/{MANIFEST}")),
-        # The 1 at the end: of versions that begin alike the longer is the newer.
-        key=lambda folder: (folder.parent.name, [*(-int(number) for number in re.findall(r"\d+", folder.name)), 1]),
-    )
+    folders = (path.parent for path in models.glob(f"*/*/{MANIFEST}"))
+    newest_first = sorted(folders, key=lambda folder: _by_age(folder.name), reverse=True)
+    return sorted(newest_first, key=lambda folder: folder.parent.name)
+
+
+def _by_age(version: str) -> tuple[Any, ...]:
+    """What sorts versions, the oldest first: by their numbers, and of versions that begin alike the longer is newer.
+
+    Letters behind the numbers mark what came before the release, as in Semantic Versioning: 1.0-rc1 is older than 1.0.
+    """
+    numbers, before_release = re.findall(r"(\D*[\d.-]*)(.*)", version)[0]
+    words = [(word, int(number or 0)) for word, number in re.findall(r"(\D*)(\d*)", before_release)]
+    return [int(number) for number in re.findall(r"\d+", numbers)], not before_release, words, version
 
 
 def read_manifests(models: Path) -> tuple[list[tuple[Path, Manifest]], list[str]]:
@@ -245,8 +250,7 @@ def choose_package(models: Path, wanted: str | None) -> ModelPackage:
     """
     folders = find_packages(models)
     if not folders:
-        _refuse_unreadable(models)
-        raise ModelPackageError(f"{models} holds no model package (a folder <name>/<version> with a {MANIFEST}).")
+        raise lack_of_packages(models)
     for folder in folders:
         if wanted in (None, folder.parent.name, f"{folder.parent.name}/{folder.name}"):
             package = load_package(folder)
@@ -256,24 +260,25 @@ def choose_package(models: Path, wanted: str | None) -> ModelPackage:
     raise ModelPackageError(f"There is no model {wanted} in {models}; there is {known}.")
 
 
+def lack_of_packages(models: Path) -> ModelPackageError:
+    """The error for a folder in which `find_packages` finds none: it cannot be looked into, or there is none in it."""
+    try:
+        for folder in (models, *models.iterdir()):
+            if folder.is_dir():
+                next(folder.iterdir(), None)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        return ModelPackageError(f"{error.filename} cannot be read: {error.strerror}.")
+    return ModelPackageError(f"{models} holds no model package (a folder <name>/<version> with a {MANIFEST}).")
+
+
 def _refuse_misplaced(folder: Path, manifest: Manifest) -> None:
     """Refuse a package in a folder of another name or version, by which nobody could ask for it or tell what ran."""
     if (folder.parent.name, folder.name) != (manifest.name, manifest.version):
         raise ModelPackageError(
             f"{folder} holds {manifest.name}/{manifest.version} by its {MANIFEST}; name the folders so."
         )
-
-
-def _refuse_unreadable(models: Path) -> None:
-    """Refuse a folder of models that cannot be looked into, which would else seem empty."""
-    try:
-        for folder in (models, *models.iterdir()):
-            if folder.is_dir():
-                next(folder.iterdir(), None)
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise ModelPackageError(f"{error.filename} cannot be read: {error.strerror}.") from error
 
 
 def file_sha256(path: Path) -> str:

@@ -1,7 +1,8 @@
 """What the model says of one picture, and what the parts of it stand for."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Final, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -46,3 +47,7 @@ class Prediction:
 
 OUTPUTS: Final = tuple(field.name for field in fields(Prediction))
 """The graph's outputs, in its order."""
+
+Run = Callable[[npt.NDArray[np.uint8]], list[npt.NDArray[Any]]]
+"""Prepared pictures `(batch, height, width)` `uint8` to the tensors `OUTPUTS`, each with the batch first; OpenVINO
+takes one picture at a time."""

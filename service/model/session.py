@@ -1,6 +1,6 @@
 """A loaded model: a session on the provider that was asked for, or none."""
 
-from typing import Any, Final, get_args
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -8,9 +8,9 @@ import numpy.typing as npt
 from service.errors import ModelPackageError
 from service.machine import usable_cores
 from service.model.package import ModelFile, ModelPackage
-from service.model.prediction import Prediction
-from service.model.providers import EXECUTION_PROVIDERS, ProcessorProvider, Provider
-from service.model.runtimes import Run, load
+from service.model.prediction import Prediction, Run
+from service.model.providers import EXECUTION_PROVIDERS, Provider, runs_on_processor
+from service.model.runtimes import load
 
 _GPU_BATCHES: Final = (1, 2, 4, 8, 16)
 """Few sizes, since a GPU looks for its best way anew for each."""
@@ -49,7 +49,7 @@ class Session:
     @property
     def on_processor(self) -> bool:
         """Whether the processor does the arithmetic."""
-        return self.provider in get_args(ProcessorProvider)
+        return runs_on_processor(self.provider)
 
     def run(self, pixels: npt.NDArray[np.uint8]) -> list[Prediction]:
         """Predict for prepared pictures, `(count, height, width)` `uint8`."""
@@ -93,7 +93,7 @@ def open_session(
     if file is None:
         raise ModelPackageError(f"{package.folder} has no file for {EXECUTION_PROVIDERS[provider]}.")
     run = load(package.folder / file.path, provider, threads or usable_cores(), spinning, lanes)
-    batches = (1,) if provider in get_args(ProcessorProvider) else _GPU_BATCHES
+    batches = (1,) if runs_on_processor(provider) else _GPU_BATCHES
     return Session(run, file, provider, lanes=lanes, batches=batches)
 
 

@@ -59,7 +59,7 @@ def decode_isolated(frame: bytes, dataset: Dataset, syntax: str, bits: int) -> D
         raise SetupError("GDCM cannot be loaded; install panoseg with its dependencies (python-gdcm).")
     # Its words on stderr are dropped: they may hold the file's.
     if finished is None or finished.returncode or len(finished.stdout) != rows * columns * samples * width:
-        raise DamagedImage("The DICOM file's compressed picture is damaged; send the file again.") from None
+        raise DamagedImage("The DICOM file's compressed picture is damaged; send the file again.")
     stored = np.frombuffer(finished.stdout, f"{'i' if signed else 'u'}{width}")
     if samples == 1:
         return stored.reshape(rows, columns)

@@ -1,7 +1,7 @@
 """A radiograph as the rest of the service sees it, and the limits of what becomes one."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy.typing as npt
 
@@ -13,6 +13,9 @@ Format = Literal["png", "jpeg", "tiff", "bmp", "dicom"]
 Decoded = npt.NDArray[Any]
 """What a library decoded, of a dtype and a number of channels that only the file tells."""
 
+_MAX_SIDE: Final = 65_500
+"""Pixels of the longest side that JPEG encoders take (libjpeg's own limit)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -21,19 +24,17 @@ class Limits:
     Attributes:
         max_megapixels: the largest picture, in millions of pixels.
         min_side: the shortest side, in pixels.
-        max_side: the longest side, in pixels; what JPEG encoders take (libjpeg's own limit).
     """
 
     max_megapixels: float = 40.0
     min_side: int = 128
-    max_side: int = 65_500
 
     def check(self, width: int, height: int) -> None:
         """Hold a picture's declared size against the limits.
 
         Raises:
             DamagedImage: a side is not positive.
-            TooManyPixels: the picture is larger than `max_megapixels`, or a side longer than `max_side`.
+            TooManyPixels: the picture is larger than `max_megapixels`, or a side longer than a JPEG file's can be.
             TooSmall: a side is shorter than `min_side`.
         """
         if width <= 0 or height <= 0:
@@ -43,9 +44,9 @@ class Limits:
                 f"The picture is declared as {width} x {height} pixels; "
                 f"at most {self.max_megapixels:g} million pixels are taken."
             )
-        if max(width, height) > self.max_side:
+        if max(width, height) > _MAX_SIDE:
             raise TooManyPixels(
-                f"The picture is declared as {width} x {height} pixels; a side of at most {self.max_side} is taken."
+                f"The picture is declared as {width} x {height} pixels; a side of at most {_MAX_SIDE} is taken."
             )
         if min(width, height) < self.min_side:
             raise TooSmall(

@@ -34,7 +34,7 @@ def decode_rle(frame: bytes, dataset: Dataset, rows: int, columns: int) -> Decod
     # Each sample's most significant byte comes first, each byte in a plane of its own.
     big_endian = np.stack(planes, axis=-1).view(f">u{width}")
     kind = "i" if int(dataset.PixelRepresentation) else "u"
-    stored = big_endian.astype(f"={kind}{width}" if width > 1 else f"{kind}1")
+    stored = big_endian.astype(f"={kind}{width}")
     if samples == 1:
         return stored[..., 0]
     return to_rgb(stored, str(dataset.PhotometricInterpretation))

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 import training.calibration
-from service.model.engine import Ticket
 from service.model.interpret import find_teeth, mean_probabilities
 from service.model.package import choose_package, load_package
 from service.model.prepare import prepare
 from service.segmenter import Segmenter, Wanted
 from service.settings import Settings
+from service.ticket import Ticket
 from tests.training.drawn import drawn_config
 from training.calibration import (
     CalibrationError,
@@ -131,12 +131,8 @@ def test_the_answer_tells_what_the_packages_table_makes_of_the_mean_probability(
 ):
     answer = segmenter.segment(phantom_png, Wanted(), Ticket(60)).segmentation
     picture = prepare(phantom.pixels, package.manifest.input).pixels
-    (prediction,) = segmenter.engine.session.run(picture[np.newaxis])
-    raw = mean_probabilities(
-        find_teeth(prediction, package.manifest.classes, package.manifest.thresholds),
-        prediction,
-        package.manifest.classes,
-    )
+    (prediction,) = segmenter.model.session.run(picture[np.newaxis])
+    raw = mean_probabilities(find_teeth(prediction, package.manifest.thresholds), prediction)
     table = package.manifest.calibration
     for tooth in answer.teeth:
         assert tooth.confidence == pytest.approx(np.interp(raw[tooth.fdi], table.raw, table.confidence))

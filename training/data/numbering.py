@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from service.dentition.fdi import CLASSES
 from service.model.interpret import find_teeth
 from service.model.package import ModelPackage, load_package
 from service.model.prepare import prepare
@@ -73,10 +74,9 @@ class _Numberer:
     def _read(self, pixels: npt.NDArray[np.uint8], mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """A number for every pixel: inside the mask that of the service's own reading of it, else the nearest."""
         (prediction,) = self._session.run(pixels[np.newaxis])
-        classes, thresholds = self._manifest.classes, self._manifest.thresholds
-        teeth = find_teeth(replace(prediction, foreground=mask), classes, thresholds)
+        teeth = find_teeth(replace(prediction, foreground=mask), self._manifest.thresholds)
         if not teeth.any():
-            return np.array(classes, np.uint8)[prediction.tooth]
+            return np.array(CLASSES, np.uint8)[prediction.tooth]
         _, nearest = cv2.distanceTransformWithLabels(
             (teeth == 0).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
         )

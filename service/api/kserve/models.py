@@ -9,9 +9,9 @@ import numpy as np
 from service.api.kserve.tensors import Inference, Values
 from service.api.schemas import segment_answer, to_json
 from service.errors import RequestError, UnknownModel
-from service.model.engine import Ticket
 from service.model.signature import Tensor, graph_input, graph_outputs
 from service.segmenter import Segmenter, Wanted
+from service.ticket import Ticket
 
 RADIOGRAPH: Final = "radiograph"
 

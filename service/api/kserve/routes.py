@@ -20,9 +20,9 @@ from service.api.kserve.schemas import (
 from service.api.kserve.tensors import HEADER_LENGTH, describe_shape, read_inference, write_inference
 from service.api.state import ServiceState, State
 from service.errors import EmptyUpload
-from service.model.engine import Ticket
 from service.model.signature import Tensor
 from service.segmenter import Segmenter
+from service.ticket import Ticket
 
 router: Final = APIRouter(
     prefix="/v2",
@@ -138,9 +138,7 @@ async def _infer(request: Request, state: ServiceState, name: str, version: str 
         results = offered.infer(segmenter, inference, ticket)
         return write_inference(inference, offered.name, offered.version, offered.gives, results)
 
-    _, (header, behind), timings_ms = await state.answer(request, work, long=True, is_due=lambda: one_radiograph)
-    if one_radiograph:
-        state.recorder.record(timings_ms)
+    _, (header, behind), _ = await state.answer(request, work, long=True, counts=lambda: one_radiograph)
     if not behind:
         return Response(header, media_type="application/json")
     headers = {HEADER_LENGTH: str(len(header))}
