@@ -93,7 +93,7 @@ def choose(measured: tuple[Measured, ...]) -> Way:
 def describe(way: Way) -> str:
     """A way in a few words; how OpenVINO's threads wait is its own matter."""
     waiting = f", {'spinning' if way.spinning else 'waiting asleep'}" if way.provider == "cpu" else ""
-    return f"{way.provider}, {way.threads} threads{waiting}"
+    return f"{way.provider}, {way.threads} thread{'s' if way.threads > 1 else ''}{waiting}"
 
 
 def _picture(package: ModelPackage) -> bytes:

@@ -141,8 +141,8 @@ def test_a_way_that_cannot_be_gone_is_told_and_the_others_are_measured(
     tuning = tune(package, Settings(), 1, told.append)
     assert ([each.way for each in tuning.measured], tuning.best) == ([simplest], simplest)
     assert len(told) == 2
-    assert re.fullmatch(r"openvino, 1 threads: not here\. .*no such primitive\.?", told[0])
-    assert re.fullmatch(r"cpu, 1 threads, waiting asleep: [\d.]+ ms", told[1])
+    assert re.fullmatch(r"openvino, 1 thread: not here\. .*no such primitive\.?", told[0])
+    assert re.fullmatch(r"cpu, 1 thread, waiting asleep: [\d.]+ ms", told[1])
     monkeypatch.setattr("service.tune.ways", lambda _: [other, simplest])
     with pytest.raises(SetupError, match="no such primitive"):
         tune(package, Settings(), 1, told.append)

@@ -80,7 +80,7 @@ def sweep(
     rows = [_describe(run, speed) for run, speed in zip(measured, speeds, strict=True)]
     rows.sort(key=lambda row: -row["dice"]["mean"])
     result = {
-        "command": _command(paths, budget, split, tufts, out),
+        "command": _command(paths, budget, split, tufts, runs, out),
         "date": datetime.now(UTC).date().isoformat(),
         "device": device_name(),
         "split": split,
@@ -203,7 +203,7 @@ def _time_s(network: ToothNetwork, picture: torch.Tensor) -> float:
     return time.perf_counter() - begin
 
 
-def _command(paths: Sequence[Path], budget: Budget, split: Split, tufts: Path | None, out: Path) -> str:
-    options = {**asdict(budget), "tufts": tufts, "split": None if split == "val" else split, "out": out}
+def _command(paths: Sequence[Path], budget: Budget, split: Split, tufts: Path | None, runs: Path, out: Path) -> str:
+    options = {**asdict(budget), "tufts": tufts, "split": None if split == "val" else split, "runs": runs, "out": out}
     flags = "".join(f" --{name} {value}" for name, value in options.items() if value is not None)
     return f"panoseg sweep {' '.join(map(str, paths))}{flags}"

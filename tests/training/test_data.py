@@ -466,6 +466,9 @@ def test_a_mask_of_another_size_than_its_picture_is_refused(tmp_path):
 
 
 def test_a_folder_without_pictures_is_refused(tmp_path):
+    with pytest.raises(DataError, match=re.escape(f"{tmp_path / 'images'} is no folder")):
+        load_pairs(tmp_path)
+    (tmp_path / "images").mkdir()
     with pytest.raises(DataError, match=re.escape(f"{tmp_path / 'images'} holds no pictures")):
         load_pairs(tmp_path)
 

@@ -52,7 +52,8 @@ def load_pairs(folder: Path) -> tuple[Sample, ...]:
     """
     images, masks = (by_stem((folder / part).glob("*")) for part in ("images", "masks"))
     if not images:
-        raise DataError(f"{folder / 'images'} holds no pictures.")
+        pictures = folder / "images"
+        raise DataError(f"{pictures} {'holds no pictures' if pictures.is_dir() else 'is no folder'}.")
     if alone := sorted(images.keys() ^ masks.keys()):
         missing = "mask" if alone[0] in images else "picture"
         raise DataError(f"{(images | masks)[alone[0]]} has no {missing} of the same name.")
