@@ -76,5 +76,8 @@ def _not_a_panoramic(plausibility: Plausibility, thresholds: Thresholds) -> Find
         value, limit = plausibility.distance, thresholds.max_distance
     else:
         value, limit = plausibility.certainty, thresholds.min_certainty
-    text = "The picture does not look like a panoramic radiograph of a dentition; send one that is upright and uncut."
+    text = (
+        "The picture does not look like a panoramic radiograph of a dentition; send one that is upright and uncut, "
+        "as the capture software saves it and not photographed."
+    )
     return _finding("not-a-panoramic", "error", text, value, limit)
