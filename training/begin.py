@@ -78,7 +78,7 @@ def recover_network(package: ModelPackage, config: Config) -> ToothNetwork:
         ours = {name: one.weight for name, one in network.named_modules() if isinstance(one, nn.Conv2d)}
         raise CheckpointError(
             f"{path} is not of the network that the configuration {config.name} describes (the package: {theirs}; the "
-            f"configuration: {describe_network(config.network)}, {_describe_weights(ours).rpartition(', ')[2]})."
+            f"configuration: {describe_network(config.network)}, {_describe_encoder(ours)})."
         ) from error
     network.eval()
     _check_known_answer(package, network)
@@ -88,9 +88,12 @@ def recover_network(package: ModelPackage, config: Config) -> ToothNetwork:
 def _describe_weights(weights: Mapping[str, Tensor]) -> str:
     """What a network's convolutions tell of it; its encoder's name is not among that."""
     decoder = [str(len(weight)) for name, weight in weights.items() if ".decoder." in name and "conv1" in name]
-    encoder = sum(".encoder." in name for name in weights)
     classes = next((len(weight) for name, weight in weights.items() if "head" in name), "other")
-    return f"decoder {', '.join(decoder)}, {classes} classes, {encoder} convolutions in the encoder"
+    return f"decoder {', '.join(decoder)}, {classes} classes, {_describe_encoder(weights)}"
+
+
+def _describe_encoder(weights: Mapping[str, Tensor]) -> str:
+    return f"{sum('.encoder.' in name for name in weights)} convolutions in the encoder"
 
 
 def _fill(network: ToothNetwork, convolutions: dict[str, list[Tensor]]) -> None:
