@@ -5,6 +5,7 @@ the maps, are left to the client (`service.model.prepare`, `service.model.interp
 Triton's `model_config.proto`.
 """
 
+import json
 import shutil
 from pathlib import Path
 
@@ -61,7 +62,11 @@ def _configuration(package: ModelPackage, sha256: str, gpu: bool) -> str:
         *(["dynamic_batching { }"] if gpu else []),
         'model_warmup [ { name: "first" batch_size: 1 inputs { key: "pixels" '
         f"value {{ data_type: TYPE_UINT8 dims: {list(takes.dims)} zero_data: true }} }} }} ]",
-        *(f'parameters {{ key: "{key}" value {{ string_value: "{text}" }} }}' for key, text in parameters.items()),
+        # Quotes and line ends of a licence are written alike in JSON and in protobuf's text.
+        *(
+            f'parameters {{ key: "{key}" value {{ string_value: {json.dumps(text, ensure_ascii=False)} }} }}'
+            for key, text in parameters.items()
+        ),
     ]
     return "\n".join(lines) + "\n"
 
