@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.api.app import create_app
-from service.api.kserve.tensors import Inference, read_inference
+from service.api.kserve.tensors import HEADER_LENGTH, Inference, read_inference
 from service.errors import InvalidParameter
 from service.model.package import ModelPackage
 from service.model.signature import Tensor, graph_input, graph_outputs
@@ -51,11 +51,13 @@ def files(*contents: bytes):
     return sent
 
 
-def test_the_client_finds_the_server_and_the_models(client, package: ModelPackage) -> None:
+def test_the_client_finds_the_server_and_the_models(client, service_url: str, package: ModelPackage) -> None:
     manifest = package.manifest
     assert client.is_server_live()
     assert client.is_server_ready()
     assert "binary_tensor_data" in client.get_server_metadata()["extensions"]
+    for address in ("/v2", "/v2/"):
+        assert httpx.get(f"{service_url}{address}").json() == client.get_server_metadata()
     for name in (manifest.name, "radiograph"):
         assert client.is_model_ready(name)
         assert client.is_model_ready(name, manifest.version)
@@ -298,16 +300,29 @@ def test_who_names_no_outputs_gets_all_and_what_the_protocol_may_add_is_passed_o
     assert read(of_request={"outputs": [], "priority": 1}).outputs == {"tooth": False}
 
 
+def test_null_is_as_good_as_nothing() -> None:
+    outputs = [{"name": "tooth", "parameters": {"binary_data": None, "classification": None}}]
+    of_request = {"id": None, "outputs": outputs, "parameters": {"binary_data_output": None}}
+    assert read(parameters=None, of_request=of_request).outputs == {"tooth": False}
+    assert read(of_request={"outputs": [{"name": "tooth", "parameters": None}], "parameters": None}).id is None
+
+
 def test_a_radiograph_may_be_large_and_json_may_not() -> None:
     large = bytes(8_000_001)
     assert read_files(1, len(large).to_bytes(4, "little") + large).values == [large]
-    with pytest.raises(InvalidParameter, match="larger than 8 MB"):
+    with pytest.raises(InvalidParameter, match=f"larger than 8 MB.*{HEADER_LENGTH}"):
         read_inference(large, None, TAKES, GIVES)
 
 
 def test_json_that_ends_before_its_header_says_is_refused() -> None:
     with pytest.raises(InvalidParameter, match="says 3 bytes, and the body holds 2"):
         read_inference(b"{}", "3", TAKES, GIVES)
+
+
+def test_who_sends_bytes_and_does_not_say_where_they_begin_is_told_how() -> None:
+    for body in (b'{"inputs": []}\x00', b"\x89PNG"):
+        with pytest.raises(InvalidParameter, match=f"bytes follow the JSON, {HEADER_LENGTH} says"):
+            read_inference(body, None, TAKES, GIVES)
 
 
 @given(st.lists(st.binary(max_size=5), min_size=1, max_size=4))

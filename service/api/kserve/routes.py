@@ -60,6 +60,7 @@ def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 @router.get("", summary="What the server is")
+@router.get("/", include_in_schema=False)  # as the protocol's own OpenAPI description has it
 async def server() -> ServerMetadata:
     """Name, version and what it can besides the protocol itself."""
     return ServerMetadata(version=installed_version("panoseg"))

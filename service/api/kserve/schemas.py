@@ -2,7 +2,7 @@
 
 from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 _MOST: Final = 16
 """Entries of a list: each wrong one would be told, and millions of them are no request."""
@@ -10,6 +10,14 @@ _MOST: Final = 16
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True)  # what the protocol may add later is passed over
+
+    @model_validator(mode="before")
+    @classmethod
+    def _pass_over_nulls(cls, sent: Any) -> Any:  # noqa: ANN401 - whatever stands in the JSON
+        """Many serialisers write null for what is not given."""
+        if not isinstance(sent, dict):
+            return sent
+        return {name: value for name, value in sent.items() if value is not None}
 
 
 class TensorParameters(_Part):

@@ -67,12 +67,17 @@ def read_inference(body: bytes, header_length: str | None, takes: Tensor, gives:
     if length > len(body):
         raise InvalidParameter(f"{HEADER_LENGTH} says {length} bytes, and the body holds {len(body)}.")
     if length > _MAX_JSON:
-        raise InvalidParameter(f"The JSON is larger than {_MAX_JSON // 10**6} MB; send the tensor as bytes behind it.")
+        raise InvalidParameter(
+            f"The JSON is larger than {_MAX_JSON // 10**6} MB; send the tensor as bytes behind it, and say in "
+            f"{HEADER_LENGTH} where they begin."
+        )
     try:
         request = InferRequest.model_validate_json(body[:length])
     except ValidationError as error:
         # Only where and what: the message of damaged JSON would hold a piece of it.
         faults = "; ".join(f"{'.'.join(map(str, each['loc'])) or 'body'}: {each['type']}" for each in error.errors())
+        if faults == "body: json_invalid" and header_length is None:
+            faults += f"; where bytes follow the JSON, {HEADER_LENGTH} says at which they begin"
         raise InvalidParameter(f"The request is not of the Open Inference Protocol: {faults}.") from None
     if [tensor.name for tensor in request.inputs] != [takes.name]:
         raise InvalidParameter(f"The model takes one input, {takes.name}.")
