@@ -6,6 +6,7 @@ import re
 import tracemalloc
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
+from importlib.metadata import version
 from typing import Any
 
 import cv2
@@ -56,12 +57,14 @@ def test_the_client_finds_the_server_and_the_models(client, service_url: str, pa
     assert client.is_server_live()
     assert client.is_server_ready()
     assert "binary_tensor_data" in client.get_server_metadata()["extensions"]
+    assert client.get_server_metadata()["version"] == version("panoseg")
     for address in ("/v2", "/v2/"):
         assert httpx.get(f"{service_url}{address}").json() == client.get_server_metadata()
     for name in (manifest.name, "radiograph"):
         assert client.is_model_ready(name)
         assert client.is_model_ready(name, manifest.version)
-        assert client.get_model_metadata(name, manifest.version)["versions"] == [manifest.version]
+        metadata = client.get_model_metadata(name, manifest.version)
+        assert (metadata["name"], metadata["versions"]) == (name, [manifest.version])
     assert not client.is_model_ready(manifest.name, "no-such-version")
     assert not client.is_model_ready("no-such-model")
 
@@ -77,26 +80,39 @@ def test_what_the_graph_is_said_to_take_and_give_is_what_it_takes_and_gives(pack
     assert graph_input(package.manifest).dims == tuple(size)
 
 
+def test_a_request_made_of_what_the_metadata_tells_is_answered_as_they_tell(
+    client, package: ModelPackage, phantom_png: bytes
+) -> None:
+    for name, values in ((package.manifest.name, pixels(package)), ("radiograph", np.array([phantom_png], np.object_))):
+        metadata = client.get_model_metadata(name)
+        (told,) = metadata["inputs"]
+        assert told["shape"] == [-1, *values.shape[1:]]
+        sent = client_library.InferInput(told["name"], values.shape, told["datatype"])
+        sent.set_data_from_numpy(values)
+        answer = client.infer(name, [sent]).get_response()
+        assert (answer["model_name"], answer["model_version"]) == (name, package.manifest.version)
+        given = [(each["name"], each["datatype"], each["shape"]) for each in answer["outputs"]]
+        assert given == [(each["name"], each["datatype"], [1, *each["shape"][1:]]) for each in metadata["outputs"]]
+
+
 @pytest.mark.parametrize("binary", [True, False], ids=["bytes", "json"])
 def test_a_batch_of_tensors_is_what_the_session_gives_for_each(client, segmenter: Segmenter, binary: bool) -> None:
     batch = pixels(segmenter.package, 3)
-    wanted = [
-        client_library.InferRequestedOutput(name, binary_data=binary) for name in ("tooth", "foreground", "distance")
-    ]
+    maps = ("tooth", "foreground", "confidence", "view")
+    wanted = [client_library.InferRequestedOutput(name, binary_data=binary) for name in (*maps, "distance")]
     result = client.infer(segmenter.package.manifest.name, [tensor(batch, binary)], outputs=wanted, request_id="mine")
     assert result.get_response()["id"] == "mine"
     expected = [segmenter.model.session.run(picture[np.newaxis])[0] for picture in batch]
-    np.testing.assert_array_equal(result.as_numpy("tooth"), [each.tooth for each in expected])
-    np.testing.assert_array_equal(result.as_numpy("foreground"), [each.foreground for each in expected])
+    for name in maps:
+        np.testing.assert_allclose(result.as_numpy(name), [getattr(each, name) for each in expected], rtol=1e-6)
     np.testing.assert_allclose(result.as_numpy("distance"), [[each.distance] for each in expected], rtol=1e-6)
-    assert result.as_numpy("confidence") is None
+    assert result.as_numpy("evidence") is None
 
 
-def test_without_wishes_every_output_comes(client, package: ModelPackage) -> None:
-    result = client.infer(package.manifest.name, [tensor(pixels(package))], model_version=package.manifest.version)
-    for output in client.get_model_metadata(package.manifest.name)["outputs"]:
-        values = result.as_numpy(output["name"])
-        assert list(values.shape) == [1, *output["shape"][1:]]
+def test_a_version_may_be_named_and_evidence_comes_too(client, segmenter: Segmenter) -> None:
+    manifest, known = segmenter.package.manifest, pixels(segmenter.package)
+    result = client.infer(manifest.name, [tensor(known)], model_version=manifest.version)
+    np.testing.assert_array_equal(result.as_numpy("evidence"), [segmenter.model.session.run(known)[0].evidence])
 
 
 def test_radiographs_get_the_answer_that_v1_gives(client, service_url: str, phantom_png: bytes) -> None:
@@ -109,7 +125,15 @@ def test_radiographs_get_the_answer_that_v1_gives(client, service_url: str, phan
         expected = httpx.post(f"{service_url}/v1/segment", content=upload, timeout=60).json()
         found = json.loads(told)
         assert {**found, "id": "", "timings_ms": {}} == {**expected, "id": "", "timings_ms": {}}
+        assert found["timings_ms"]["infer"] > 0
         assert mask == httpx.post(f"{service_url}/v1/mask?kind=fdi", content=upload, timeout=60).content
+
+
+def test_a_mask_may_be_asked_for_alone(client, service_url: str, phantom_png: bytes) -> None:
+    result = client.infer("radiograph", [files(phantom_png)], outputs=[client_library.InferRequestedOutput("mask")])
+    expected = httpx.post(f"{service_url}/v1/mask?kind=fdi", content=phantom_png, timeout=60).content
+    assert list(result.as_numpy("mask")) == [expected]
+    assert result.as_numpy("segmentation") is None
 
 
 def count(service_url: str) -> int:
@@ -207,7 +231,7 @@ def test_whoever_uses_no_client_gets_plain_json(service_url: str, package: Model
         "outputs": [{"name": "distance"}],
     }
     answer = httpx.post(f"{service_url}/v2/models/{package.manifest.name}/infer", json=body, timeout=60)
-    assert answer.status_code == 200
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
     (output,) = answer.json()["outputs"]
     assert (output["shape"], output["datatype"]) == ([1, 1], "FP32")
     assert output["data"][0] >= 0
@@ -274,6 +298,7 @@ def read_files(count: int, behind: bytes) -> Inference:
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
+        ({"of_request": {"inputs": [{"name": "pixels", "shape": [], "datatype": "UINT8"}] * 2}}, "takes one input"),
         ({"datatype": "FP32"}, "is UINT8 of shape"),
         ({"shape": [0, 2, 3], "data": []}, "1 to 32 pictures"),
         ({"data": [0.5] * 6}, "whole numbers"),
@@ -285,7 +310,7 @@ def read_files(count: int, behind: bytes) -> Inference:
         ({"of_request": {"outputs": [{"name": "tooth", "parameters": {"shared_memory_region": "x"}}]}}, "not taken"),
         ({"of_request": {"outputs": [{"name": "tooth", "parameters": {"classification": 3}}]}}, "as classes"),
     ],
-    ids=["type", "none", "fractions", "truths", "undeclared", "missing", "size", "shared", "shared-output", "classes"],
+    ids=["two", "type", "none", "fractions", "truths", "more", "missing", "size", "shared", "shared-output", "classes"],
 )
 def test_what_the_model_does_not_take_or_give_is_refused_in_words(changes: dict[str, Any], complaint: str) -> None:
     with pytest.raises(InvalidParameter, match=complaint):
@@ -293,7 +318,7 @@ def test_what_the_model_does_not_take_or_give_is_refused_in_words(changes: dict[
 
 
 def test_as_many_pictures_as_are_said_are_taken() -> None:
-    assert len(read(shape=[32, 2, 3], data=[0] * 192).values) == 32
+    assert len(read(shape=[32, 2, 3], data=[200] * 192).values) == 32
 
 
 def test_who_names_no_outputs_gets_all_and_what_the_protocol_may_add_is_passed_over() -> None:
@@ -335,7 +360,8 @@ def test_files_come_out_as_they_went_in_and_no_byte_more_or_less_is_taken(conten
 
 
 def test_a_request_wrong_in_very_many_places_is_refused_in_few_words() -> None:
-    for wrong in ({"inputs": [1] * 100_000}, {"inputs": [], "outputs": ["x"] * 100_000}):
+    shape = {"name": "pixels", "datatype": "UINT8", "shape": ["x"] * 100_000}
+    for wrong in ({"inputs": [1] * 100_000}, {"inputs": [], "outputs": ["x"] * 100_000}, {"inputs": [shape]}):
         with pytest.raises(InvalidParameter) as raised:
             read_inference(json.dumps(wrong).encode(), None, TAKES, GIVES)
         assert len(str(raised.value)) < 2000
