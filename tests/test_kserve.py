@@ -46,9 +46,9 @@ def tensor(values: np.ndarray, binary: bool = True):
     return sent
 
 
-def files(*contents: bytes):
+def files(*contents: bytes, binary: bool = True):
     sent = client_library.InferInput("radiograph", [len(contents)], "BYTES")
-    sent.set_data_from_numpy(np.array(contents, np.object_))
+    sent.set_data_from_numpy(np.array(contents, np.object_), binary_data=binary)
     return sent
 
 
@@ -57,6 +57,7 @@ def test_the_client_finds_the_server_and_the_models(client, service_url: str, pa
     assert client.is_server_live()
     assert client.is_server_ready()
     assert "binary_tensor_data" in client.get_server_metadata()["extensions"]
+    assert client.get_server_metadata()["name"] == "panoseg"
     assert client.get_server_metadata()["version"] == version("panoseg")
     for address in ("/v2", "/v2/"):
         assert httpx.get(f"{service_url}{address}").json() == client.get_server_metadata()
@@ -185,6 +186,7 @@ def test_of_what_times_out_before_it_is_begun_radiographs_that_have_arrived_are_
         (lambda client: client.infer("radiograph", [files(b"x")], model_version="0"), "and radiograph (version"),
         (lambda client: client.get_model_metadata("radiograph", "0"), "There is no such model"),
         (lambda client: client.infer("radiograph", [files(b"no picture")]), "format"),
+        (lambda client: client.infer("radiograph", [files(b"x", binary=False)]), "send it as bytes behind the JSON"),
         (lambda client: client.infer("radiograph", [files(*[b"x"] * 33)]), "1 to 32"),
         (lambda client: client.infer(NAME, [tensor(np.zeros((1, 8, 8), np.uint8))]), "of shape [-1, 256, 512]"),
         (lambda client: client.infer(NAME, [files(b"x")]), "takes one input, pixels"),
@@ -202,7 +204,7 @@ def test_of_what_times_out_before_it_is_begun_radiographs_that_have_arrived_are_
         ),
         (lambda client: client.infer("radiograph", [files(b"x")], request_compression_algorithm="gzip"), "Compressed"),
     ],
-    ids=["model", "version", "metadata", "format", "batch", "shape", "input", "output", "mask", "compression"],
+    ids=["model", "version", "metadata", "format", "text", "batch", "shape", "input", "output", "mask", "compression"],
 )
 def test_what_is_wrong_is_said_in_the_protocols_form(client, ask: Callable, complaint: str) -> None:
     from tritonclient.utils import InferenceServerException
@@ -303,6 +305,7 @@ def read_files(count: int, behind: bytes) -> Inference:
         ({"shape": [0, 2, 3], "data": []}, "1 to 32 pictures"),
         ({"data": [0.5] * 6}, "whole numbers"),
         ({"data": [True] * 6}, "whole numbers"),
+        ({"data": [0, 0, 0, 0, 0, 256]}, "whole numbers from 0 to 255"),
         ({"behind": bytes(6)}, "6 bytes follow the JSON, and its binary_data_size says 0"),
         ({"behind": bytes(6), "parameters": {"binary_data_size": 7}}, "binary_data_size says 7"),
         ({"behind": bytes(5), "parameters": {"binary_data_size": 5}}, "which its shape does not"),
@@ -310,7 +313,20 @@ def read_files(count: int, behind: bytes) -> Inference:
         ({"of_request": {"outputs": [{"name": "tooth", "parameters": {"shared_memory_region": "x"}}]}}, "not taken"),
         ({"of_request": {"outputs": [{"name": "tooth", "parameters": {"classification": 3}}]}}, "as classes"),
     ],
-    ids=["two", "type", "none", "fractions", "truths", "more", "missing", "size", "shared", "shared-output", "classes"],
+    ids=[
+        "two",
+        "type",
+        "none",
+        "fractions",
+        "truths",
+        "256",
+        "more",
+        "missing",
+        "size",
+        "shared",
+        "shared-output",
+        "classes",
+    ],
 )
 def test_what_the_model_does_not_take_or_give_is_refused_in_words(changes: dict[str, Any], complaint: str) -> None:
     with pytest.raises(InvalidParameter, match=complaint):
@@ -354,9 +370,9 @@ def test_who_sends_bytes_and_does_not_say_where_they_begin_is_told_how() -> None
 def test_files_come_out_as_they_went_in_and_no_byte_more_or_less_is_taken(contents: list[bytes]) -> None:
     behind = b"".join(len(content).to_bytes(4, "little") + content for content in contents)
     assert read_files(len(contents), behind).values == contents
-    for wrong in (behind + b"x", behind[:-1]):
+    for more, wrong in ((0, behind + b"x"), (0, behind[:-1]), (1, behind)):
         with pytest.raises(InvalidParameter, match="each behind its length"):
-            read_files(len(contents), wrong)
+            read_files(len(contents) + more, wrong)
 
 
 def test_a_request_wrong_in_very_many_places_is_refused_in_few_words() -> None:

@@ -104,6 +104,12 @@ def test_nothing_is_written_over(package: ModelPackage, tmp_path: Path) -> None:
     assert (tmp_path / package.manifest.name / "config.pbtxt").read_bytes() == before
 
 
+def test_a_version_is_written_as_triton_reads_it(package: ModelPackage, tmp_path: Path) -> None:
+    manifest = package.manifest.model_copy(update={"version": "02"})
+    folder = write_triton_repository(ModelPackage(package.folder, manifest), tmp_path, gpu=False)
+    assert [path.name for path in folder.iterdir() if path.is_dir()] == ["2"]  # with zeros before it, it is passed over
+
+
 @pytest.mark.parametrize("version", ["1.2", "0"])
 def test_a_version_that_triton_cannot_have_is_refused(package: ModelPackage, tmp_path: Path, version: str) -> None:
     manifest = package.manifest.model_copy(update={"version": version})

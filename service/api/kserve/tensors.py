@@ -35,8 +35,6 @@ HEADER_LENGTH: Final = "Inference-Header-Content-Length"
 _MAX_JSON: Final = 8_000_000
 """Bytes of JSON that are read: a number in it costs many times its size in memory; larger tensors come as bytes."""
 
-_TYPES: Final[dict[str, npt.DTypeLike]] = {"UINT8": np.uint8, "FP32": "<f4"}
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Inference:
@@ -98,15 +96,14 @@ def _values(sent: InputTensor, behind: bytes, takes: Tensor) -> Values:
         if size is None:
             raise InvalidParameter(f"{takes.name} is no text; send it as bytes behind the JSON (binary_data_size).")
         return _split_bytes(behind, shape[0])
-    kind = np.dtype(_TYPES[takes.datatype])
     if size is not None:
-        if size != math.prod(shape) * kind.itemsize:
+        if size != math.prod(shape):
             raise InvalidParameter(f"{takes.name} has {size} bytes, which its shape does not.")
-        return np.frombuffer(behind, kind).reshape(shape)
-    return _numbers(sent.data, shape, kind, takes.name)
+        return np.frombuffer(behind, np.uint8).reshape(shape)
+    return _numbers(sent.data, shape, takes.name)
 
 
-def _numbers(data: list[Any] | None, shape: tuple[int, ...], kind: np.dtype[Any], name: str) -> npt.NDArray[Any]:
+def _numbers(data: list[Any] | None, shape: tuple[int, ...], name: str) -> npt.NDArray[np.uint8]:
     """Numbers of a JSON list, nested or flat."""
     fault = InvalidParameter(f"The data of {name} are not whole numbers from 0 to 255, as many as its shape says.")
     flat = data or []
@@ -120,7 +117,7 @@ def _numbers(data: list[Any] | None, shape: tuple[int, ...], kind: np.dtype[Any]
         raise fault from None
     if numbers.dtype.kind not in "iu" or numbers.size != math.prod(shape) or numbers.min() < 0 or numbers.max() > 255:
         raise fault
-    return numbers.astype(kind).reshape(shape)
+    return numbers.astype(np.uint8).reshape(shape)
 
 
 def _refuse_shared_memory(parameters: TensorParameters) -> None:
