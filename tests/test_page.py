@@ -539,7 +539,7 @@ def test_of_several_files_none_is_taken_and_the_page_says_so(page: Page) -> None
 
 def test_what_is_refused_while_one_waits_is_still_said_once_the_answer_is_there(page: Page, phantom_png: bytes) -> None:
     held: list[Route] = []
-    page.route(SEGMENT, lambda route: held.append(route))
+    page.route(SEGMENT, lambda route: held.append(route), times=1)
     with page.expect_request(SEGMENT):
         page.locator("#file").set_input_files({"name": "a.png", "mimeType": "image/png", "buffer": phantom_png})
     drop_several(page)
