@@ -457,6 +457,8 @@ def test_on_paper_are_the_file_and_its_teeth_on_one_light_page_without_controls(
     choose_and_read(page, phantom_png, "Ann.png")
 
     page.get_by_role("radio", name="Universal").check()
+    drop_several(page)
+    expect(page.get_by_role("alert")).to_be_visible()
 
     assert len(re.findall(rb"/Type\s*/Page\b", page.pdf(format="A4"))) == 1
     page.emulate_media(media="print", color_scheme="dark")
@@ -468,6 +470,7 @@ def test_on_paper_are_the_file_and_its_teeth_on_one_light_page_without_controls(
     expect(page.get_by_role("heading", name="Dental chart, Universal numbers")).to_be_visible()
     expect(page.get_by_role("button", name="Save")).to_have_count(0)
     expect(page.get_by_role("slider")).to_have_count(0)
+    expect(page.locator("#problem")).to_be_hidden()
     expect(page.locator("body")).to_have_css("color", "rgb(20, 33, 42)")
 
 
@@ -514,7 +517,7 @@ def test_a_pasted_radiograph_is_taken(page: Page, phantom_png: bytes) -> None:
     assert drawn(page)
 
 
-def test_of_several_files_none_is_taken_and_the_page_says_so(page: Page) -> None:
+def drop_several(page: Page) -> None:
     several = page.evaluate_handle(
         """() => {
             const transfer = new DataTransfer();
@@ -524,9 +527,27 @@ def test_of_several_files_none_is_taken_and_the_page_says_so(page: Page) -> None
     )
     page.locator("body").dispatch_event("drop", {"dataTransfer": several})
 
+
+def test_of_several_files_none_is_taken_and_the_page_says_so(page: Page) -> None:
+    drop_several(page)
+
     expect(page.get_by_role("alert")).to_contain_text("One radiograph at a time")
     expect(page.locator("body")).to_have_attribute("data-state", "empty")
     page.keyboard.press("Escape")
+    expect(page.get_by_role("alert")).to_be_empty()
+
+
+def test_what_is_refused_while_one_waits_is_still_said_once_the_answer_is_there(page: Page, phantom_png: bytes) -> None:
+    held: list[Route] = []
+    page.route(SEGMENT, lambda route: held.append(route), times=1)
+    with page.expect_request(SEGMENT):
+        page.locator("#file").set_input_files({"name": "a.png", "mimeType": "image/png", "buffer": phantom_png})
+    drop_several(page)
+    held[0].continue_()
+
+    expect(page.locator("body")).to_have_attribute("data-state", "done")
+    expect(page.get_by_role("alert")).to_contain_text("One radiograph at a time")
+    choose_and_read(page, phantom_png)
     expect(page.get_by_role("alert")).to_be_empty()
 
 
@@ -702,6 +723,19 @@ def test_the_tooth_with_the_focus_is_marked_again_once_the_pointer_has_left_anot
         expect(page.locator("#tooth-detail")).to_contain_text(str(focused))
     chart_tooth(page, focused).blur()
     expect(page.locator("#teeth .marked")).to_have_count(0)
+
+
+def test_a_tooth_picked_on_one_radiograph_is_not_marked_while_the_next_is_read(page: Page, phantom_png: bytes) -> None:
+    picked, other = (tooth["fdi"] for tooth in choose_and_read(page, phantom_png)["teeth"][:2])
+    chart_tooth(page, picked).click()
+    expect(page.locator("#teeth [aria-pressed='true']")).to_have_count(1)
+
+    page.route(SEGMENT, lambda _: None)
+    with page.expect_request(SEGMENT):
+        page.locator("#file").set_input_files({"name": "b.png", "mimeType": "image/png", "buffer": phantom_png})
+    chart_tooth(page, other).hover()
+    expect(page.locator("#teeth .marked")).to_have_attribute("data-fdi", str(other))
+    expect(page.locator("#teeth [aria-pressed='true']")).to_have_count(0)
 
 
 def test_pointing_at_a_tooth_on_the_picture_marks_it_in_the_chart(page: Page, phantom_png: bytes) -> None:

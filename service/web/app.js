@@ -59,7 +59,6 @@ async function take(file) {
   asking = new AbortController();
   const { signal } = asking;
   radiograph = file;
-  answer = null;
   beBusy();
   try {
     const held = await inMemory(file);
@@ -80,10 +79,17 @@ async function take(file) {
   }
 }
 
-function beBusy() {
-  picture.show(null); // the last patient's does not stay over this one's name
-  clearTimings();
+// Nothing of the last patient's stays over the next one's name.
+function forget() {
+  answer = pointed = picked = null;
+  picture.show(null);
   chart.fill(null, numbering());
+  clearTimings();
+  clearVerdict();
+}
+
+function beBusy() {
+  forget();
   opacity.value = opacity.defaultValue; // nor does an overlay that was dimmed for the last one's sake
   showOpacity();
   describe(radiograph.name, "");
@@ -113,11 +119,8 @@ function fail(fault) {
 
 function clear() {
   asking.abort();
-  radiograph = answer = pointed = picked = null;
-  picture.show(null);
-  chart.fill(null, numbering());
-  clearTimings();
-  clearVerdict();
+  radiograph = null;
+  forget();
   describe("", "");
   enter("empty", "");
 }
@@ -142,7 +145,7 @@ function describe(name, facts) {
 function enter(state, status) {
   const focused = document.activeElement;
   clearTimeout(late);
-  clearProblem();
+  if (state !== "done") clearProblem(); // what was refused during the wait is still to be read
   document.body.dataset.state = state;
   if (state !== "busy") byId("picture").removeAttribute("aria-busy");
   for (const id of ["download-overlay", "download-mask"]) byId(id).ariaDisabled = null;

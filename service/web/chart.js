@@ -12,11 +12,7 @@ const HINT = matchMedia("(hover: none)").matches
   : "Point at a tooth, or use the arrow keys.";
 
 export class Chart {
-  #detail = byId("tooth-detail");
   #buttons = new Map();
-  #answer = null;
-  #numbering = "fdi";
-  #focused = null; // the tooth
 
   /**
    * @param {function(?number): void} onPoint told the FDI number of the tooth pointed at or focused, or null
@@ -35,14 +31,10 @@ export class Chart {
     table.addEventListener("pointerover", (event) => onPoint(toothAt(event)));
     table.addEventListener("pointerleave", () => onPoint(null));
     table.addEventListener("focusin", (event) => {
-      this.#focused = toothAt(event);
-      this.#tabStop(this.#focused);
-      onPoint(this.#focused);
+      this.#tabStop(toothAt(event));
+      onPoint(toothAt(event));
     });
-    table.addEventListener("focusout", () => {
-      this.#focused = null;
-      onPoint(null);
-    });
+    table.addEventListener("focusout", () => onPoint(null));
     table.addEventListener("click", (event) => {
       if (toothAt(event)) onPick(toothAt(event));
     });
@@ -60,7 +52,7 @@ export class Chart {
    * @returns {?number}
    */
   get focused() {
-    return this.#focused;
+    return Number(document.activeElement.dataset.fdi) || null;
   }
 
   /**
@@ -69,13 +61,13 @@ export class Chart {
    * @param {string} numbering
    */
   fill(answer, numbering) {
-    this.#answer = answer;
-    this.#numbering = numbering;
     byId("chart-title").textContent = `Dental chart, ${nameOfNumbering(numbering)}`;
     for (const [fdi, button] of this.#buttons) {
-      button.dataset.state = stateOf(answer, fdi).state;
-      button.setAttribute("aria-label", this.#words(fdi));
-      button.querySelector("span").textContent = numberIn(numbering, fdi);
+      const { state, words } = stateOf(answer, fdi);
+      const number = numberIn(numbering, fdi);
+      button.dataset.state = state;
+      button.setAttribute("aria-label", `${number}, ${nameOf(fdi)}, ${words}`);
+      button.querySelector("span").textContent = number;
     }
     this.mark(null, null);
   }
@@ -90,11 +82,7 @@ export class Chart {
       button.classList.toggle("marked", each === fdi);
       button.setAttribute("aria-pressed", String(each === picked));
     }
-    this.#detail.textContent = fdi ? this.#words(fdi) : HINT;
-  }
-
-  #words(fdi) {
-    return `${numberIn(this.#numbering, fdi)}, ${nameOf(fdi)}, ${stateOf(this.#answer, fdi).words}`;
+    byId("tooth-detail").textContent = this.#buttons.get(fdi)?.getAttribute("aria-label") ?? HINT;
   }
 
   #button(fdi) {

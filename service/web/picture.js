@@ -36,7 +36,6 @@ export class Picture {
     this.#overlay.replaceChildren();
     URL.revokeObjectURL(this.#image.src);
     this.#image.removeAttribute("src");
-    this.#figure.classList.toggle("waiting", !picture);
     this.#image.alt = "The radiograph, before its teeth are found.";
     this.#turn(0);
     if (!picture) return false;

@@ -14,9 +14,8 @@ const SEVERAL = { title: "One radiograph at a time", detail: "Choose or drop a s
 export function onRadiograph(take, refuse) {
   const only = (files) => {
     if (files.length === 1) take(files[0]);
-    if (files.length > 1) refuse(new Problem(SEVERAL));
+    else refuse(new Problem(files.length ? SEVERAL : NO_FILE));
   };
-  const onlyOrNone = (files) => (files.length ? only(files) : refuse(new Problem(NO_FILE)));
   const input = byId("file");
   for (const id of ["choose", "choose-another"]) byId(id).addEventListener("click", () => input.click());
   input.addEventListener("change", () => {
@@ -34,9 +33,9 @@ export function onRadiograph(take, refuse) {
   document.addEventListener("drop", (event) => {
     event.preventDefault();
     document.body.classList.remove("dragging");
-    onlyOrNone(event.dataTransfer.files);
+    only(event.dataTransfer.files);
   });
-  document.addEventListener("paste", (event) => onlyOrNone(event.clipboardData.files));
+  document.addEventListener("paste", (event) => only(event.clipboardData.files));
 }
 
 /**

@@ -52,8 +52,6 @@ export function showBusy(late) {
   const title = late ? "Still waiting for the service…" : "Finding the teeth…";
   set("busy", title);
   byId("cancel").hidden = !late;
-  byId("verdict-summary").replaceChildren();
-  byId("findings").replaceChildren();
   return title;
 }
 
