@@ -160,14 +160,27 @@ def test_connections_are_kept_between_radiographs_and_do_not_keep_the_service_fr
         assert process.wait(timeout=5) == 0
 
 
-def test_headers_without_end_are_refused_and_others_answered_meanwhile(service_url: str) -> None:
+BEFORE_TRAILERS = b"POST /v1/mask HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n"
+
+
+@pytest.mark.parametrize(
+    ("begin", "more"),
+    [
+        (b"GET /health/live HTTP/1.1\r\nHost: x\r\nX-Long: ", b"a" * 100_000),
+        (BEFORE_TRAILERS + b"X-Long: ", b"a" * 100_000),
+        (BEFORE_TRAILERS, b"X: y\r\n" * 16_667),
+    ],
+    ids=["a header", "a trailer", "trailers"],
+)
+def test_headers_without_end_are_refused_and_others_answered_meanwhile(
+    service_url: str, begin: bytes, more: bytes
+) -> None:
     address = urlsplit(service_url)
     with socket.create_connection((address.hostname, address.port), timeout=30) as caller:
-        caller.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\nX-Long: ")
-        answer = b""
+        caller.sendall(begin)
         try:
             for _ in range(40):
-                caller.sendall(b"a" * 100_000)
+                caller.sendall(more)
                 time.sleep(0.01)
             answer = caller.recv(4000)
         except ConnectionError:

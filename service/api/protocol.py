@@ -12,8 +12,8 @@ from typing_extensions import override
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 _MOST: Final = 1_000_000
-"""Bytes of a request's line and headers; some pieces more than any program sends, since a piece counts as a whole."""
-
+"""Bytes of a request's line and headers, and of what stands between the bytes of its body and behind them; some pieces
+more than any program sends, since a piece counts as a whole."""
 
 _PATIENCE_S: Final = 10.0
 """Seconds for a request's line and headers."""
@@ -25,7 +25,7 @@ _OFFER_LENGTH: Final = len(b"\nupgrade:")
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """Refuses a request whose headers go on and on, of which the parser makes copies that grow with them.
+    """Refuses a request whose headers, or trailers, go on and on: the parser makes copies that grow with them.
 
     A connection whose headers do not come, or not to their end, is closed: there are no more than so many. The header
     `Upgrade` gets another name, which nothing reads.
@@ -56,9 +56,14 @@ class BoundedProtocol(HttpToolsProtocol):
 
     @override
     def on_headers_complete(self) -> None:
-        self._in_head, self._in_body = False, True
+        self._in_head, self._in_body, self._head_bytes = False, True, 0
         self._stop_waiting()
         super().on_headers_complete()
+
+    @override
+    def on_body(self, body: bytes) -> None:
+        self._head_bytes = 0
+        super().on_body(body)
 
     @override
     def on_message_complete(self) -> None:
@@ -73,7 +78,7 @@ class BoundedProtocol(HttpToolsProtocol):
                 self._await_head()
             data = self._without_offer(data)
         super().data_received(data)
-        if self._in_head and not self.transport.is_closing():
+        if (self._in_head or self._in_body) and not self.transport.is_closing():
             self._head_bytes += len(data)
             if self._head_bytes > _MOST:
                 self.send_400_response("The request's headers do not end; send the radiograph as its body.")
