@@ -84,3 +84,14 @@ def test_an_offer_of_another_protocol_is_passed_over_where_there_is_no_body(call
     for protocol in (b"h2c", b"websocket"):
         caller.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: %s\r\n\r\n" % protocol)
         assert answer(caller) == (200, b'{"status":"live"}')
+
+
+def test_requests_that_wait_on_one_connection_are_answered_in_turn_and_hundreds_refused(caller: socket.socket) -> None:
+    ask = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+    caller.sendall(ask * 20)
+    answers = b""
+    while answers.count(b'{"status":"live"}') < 20:
+        answers += caller.recv(65536)
+    caller.sendall(ask * 300)
+    answers = b"".join(iter(lambda: caller.recv(65536), b""))
+    assert answers.startswith(b"HTTP/1.1 400")

@@ -293,13 +293,16 @@ def test_a_caller_who_hangs_half_way_is_let_go_and_the_service_goes_on(phantom_p
         assert httpx.get(f"{url}/health/ready").status_code == 200
 
 
-def test_the_work_of_a_caller_who_has_gone_is_dropped(large_png: bytes, phantom_png: bytes) -> None:
+@pytest.mark.parametrize(
+    "behind", [b"", b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"], ids=["one", "another behind it"]
+)
+def test_the_work_of_a_caller_who_has_gone_is_dropped(large_png: bytes, phantom_png: bytes, behind: bytes) -> None:
     with running_service("--max-requests", "4") as (url, _, _):
         address = urlsplit(url)
         for _ in range(4):
             with socket.create_connection((address.hostname, address.port)) as gone:
                 head = f"POST /v1/overlay?format=png HTTP/1.1\r\nHost: x\r\nContent-Length: {len(large_png)}\r\n\r\n"
-                gone.sendall(head.encode() + large_png)
+                gone.sendall(head.encode() + large_png + behind)
         # Their places are free again without any of them having been answered in full.
         for _ in range(200):
             answer = httpx.post(f"{url}/v1/mask", content=phantom_png, timeout=30)
@@ -307,7 +310,9 @@ def test_the_work_of_a_caller_who_has_gone_is_dropped(large_png: bytes, phantom_
                 break
             time.sleep(0.1)
         assert answer.status_code == 200
-        assert 'status="499"' in httpx.get(f"{url}/metrics").text
+        metrics = httpx.get(f"{url}/metrics").text
+        assert 'status="499"' in metrics
+        assert "panoseg_faults_total 0.0" in metrics
 
 
 @pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGINT], ids=lambda told: told.name)

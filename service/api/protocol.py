@@ -9,11 +9,15 @@ import re
 from typing import Final
 
 from typing_extensions import override
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 _MOST: Final = 1_000_000
 """Bytes of a request's line and headers, and of what stands between the bytes of its body and behind them; some pieces
 more than any program sends, since a piece counts as a whole."""
+
+_MOST_WAITING: Final = 100
+"""Requests of one connection that wait for the answer to the one before; a quarter of a MB may hold 10,000."""
 
 _PATIENCE_S: Final = 10.0
 """Seconds for a request's line and headers."""
@@ -37,6 +41,7 @@ class BoundedProtocol(HttpToolsProtocol):
     """The end of what has come of a head, in which that header's name may have begun."""
     _head_bytes = 0
     _giving_up: asyncio.TimerHandle | None = None
+    _being_answered: RequestResponseCycle | None = None
 
     @override
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -46,10 +51,21 @@ class BoundedProtocol(HttpToolsProtocol):
     @override
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
+        if self._being_answered is not None:
+            # uvicorn tells only the last request that came, and others may have come behind this one.
+            self._being_answered.disconnected = True
+            self._being_answered.message_event.set()
         super().connection_lost(exc)
 
     @override
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._being_answered = cycle
+        super()._start_asgi_task(cycle, app)
+
+    @override
     def on_message_begin(self) -> None:
+        if len(self.pipeline) == _MOST_WAITING:
+            raise OverflowError("too many requests wait on one connection")  # uvicorn answers 400, and closes it
         self._in_head, self._head_bytes = True, 0
         self._await_head()
         super().on_message_begin()
