@@ -22,6 +22,9 @@ _MOST_WAITING: Final = 100
 _PATIENCE_S: Final = 10.0
 """Seconds for a request's line and headers."""
 
+_READING_S: Final = 30.0
+"""Seconds within which a caller takes some of an answer that waits for him, which stays in memory as long."""
+
 _OFFER: Final = re.compile(rb"\nupgrade(?=:)", re.IGNORECASE)
 """The name of the header by which another protocol is offered."""
 
@@ -31,8 +34,8 @@ _OFFER_LENGTH: Final = len(b"\nupgrade:")
 class BoundedProtocol(HttpToolsProtocol):
     """Refuses a request whose headers, or trailers, go on and on: the parser makes copies that grow with them.
 
-    A connection whose headers do not come, or not to their end, is closed: there are no more than so many. The header
-    `Upgrade` gets another name, which nothing reads.
+    A connection whose headers do not come, or not to their end, is closed: there are no more than so many. So is one
+    whose caller does not read his answer. The header `Upgrade` gets another name, which nothing reads.
     """
 
     _in_head = False
@@ -41,6 +44,7 @@ class BoundedProtocol(HttpToolsProtocol):
     """The end of what has come of a head, in which that header's name may have begun."""
     _head_bytes = 0
     _giving_up: asyncio.TimerHandle | None = None
+    _giving_up_reader: asyncio.TimerHandle | None = None
     _being_answered: RequestResponseCycle | None = None
 
     @override
@@ -51,6 +55,7 @@ class BoundedProtocol(HttpToolsProtocol):
     @override
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
+        self._stop_looking()
         if self._being_answered is not None:
             # uvicorn tells only the last request that came, and others may have come behind this one.
             self._being_answered.disconnected = True
@@ -88,16 +93,27 @@ class BoundedProtocol(HttpToolsProtocol):
 
     @override
     def data_received(self, data: bytes) -> None:
+        if self.cycle is None or self.cycle.response_complete:
+            # Whatever came, such as an empty line or what is left of a body that has been refused, ends the time that
+            # uvicorn keeps a connection for nothing.
+            self._await_head(self.timeout_keep_alive if self._in_body else _PATIENCE_S)
         if not self._in_body:
-            if self.cycle is None or self.cycle.response_complete:
-                # Whatever came, such as an empty line, ends the time that uvicorn keeps a connection for nothing.
-                self._await_head()
             data = self._without_offer(data)
         super().data_received(data)
         if (self._in_head or self._in_body) and not self.transport.is_closing():
             self._head_bytes += len(data)
             if self._head_bytes > _MOST:
                 self.send_400_response("The request's headers do not end; send the radiograph as its body.")
+
+    @override
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._look_whether_read(0)
+
+    @override
+    def resume_writing(self) -> None:
+        self._stop_looking()
+        super().resume_writing()
 
     def _without_offer(self, data: bytes) -> bytes:
         """What came at the beginning of a request or within its head, with the offer's header, if any, renamed."""
@@ -109,11 +125,23 @@ class BoundedProtocol(HttpToolsProtocol):
         before, self._before = len(self._before), seen[1 - _OFFER_LENGTH :]
         return renamed[before:] + data[max(0, len(head) - before) :] if count else data
 
-    def _await_head(self) -> None:
+    def _await_head(self, patience_s: float = _PATIENCE_S) -> None:
         if self._giving_up is None:
-            self._giving_up = self.loop.call_later(_PATIENCE_S, self.transport.close)
+            self._giving_up = self.loop.call_later(patience_s, self.transport.close)
 
     def _stop_waiting(self) -> None:
         if self._giving_up is not None:
             self._giving_up.cancel()
             self._giving_up = None
+
+    def _look_whether_read(self, before: int) -> None:
+        unread = self.transport.get_write_buffer_size()
+        if unread == before:
+            self.transport.abort()
+        else:
+            self._giving_up_reader = self.loop.call_later(_READING_S, self._look_whether_read, unread)
+
+    def _stop_looking(self) -> None:
+        if self._giving_up_reader is not None:
+            self._giving_up_reader.cancel()
+            self._giving_up_reader = None
