@@ -449,6 +449,20 @@ def test_work_that_does_not_end_is_answered_in_time_and_does_not_keep_the_servic
     assert (stopped["event"], stopped["unfinished"]) == ("stopped", 1)
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="the system has no SIGHUP")
+def test_work_that_does_not_end_does_not_keep_a_service_from_stopping_whose_model_was_replaced(
+    hanging: tuple[str, bytes],
+) -> None:
+    folder, upload = hanging
+    with running_service(PANOSEG_TIMEOUT_S="0.5", PYTHONPATH=folder) as (url, process, log):
+        process.send_signal(signal.SIGHUP)
+        assert httpx.post(f"{url}/v1/segment", content=upload, timeout=60).status_code == 504
+        while log.read_text().count('"ready"') < 2:
+            time.sleep(0.05)
+        process.terminate()
+        assert process.wait(timeout=10) == 0
+
+
 def test_the_log_says_why_a_request_was_refused_and_holds_no_probes(phantom_png: bytes) -> None:
     with running_service(PANOSEG_PROVIDR="cpu") as (url, process, log):
         ready = httpx.get(f"{url}/health/ready").json()
