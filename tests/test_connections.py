@@ -2,16 +2,26 @@
 
 import json
 import socket
+import threading
 import time
 from collections.abc import Iterator
-from http.client import HTTPResponse
+from http.client import HTTPResponse, IncompleteRead
 from itertools import pairwise
 from urllib.parse import urlsplit
 
 import pytest
+import uvicorn
+from starlette.types import Receive, Scope, Send
+
+import service.api.protocol
+from service.api.protocol import BoundedProtocol
 
 OFFER = b"Connection: Upgrade, HTTP2-Settings\r\nHost: x\r\nHTTP2-Settings: AAEAAEAA\r\n%s: h2c\r\n"
 """As Java's HttpClient writes it, which offers HTTP/2 unless it is told not to."""
+
+
+LONG = 20_000_000
+"""Bytes of an answer, more than the system takes from the server for a caller who does not read."""
 
 
 @pytest.fixture
@@ -84,3 +94,50 @@ def test_an_offer_of_another_protocol_is_passed_over_where_there_is_no_body(call
     for protocol in (b"h2c", b"websocket"):
         caller.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: %s\r\n\r\n" % protocol)
         assert answer(caller) == (200, b'{"status":"live"}')
+
+
+def test_requests_that_wait_on_one_connection_are_answered_in_turn_and_hundreds_refused(caller: socket.socket) -> None:
+    ask = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+    caller.sendall(ask * 20)
+    answers = b""
+    while answers.count(b'{"status":"live"}') < 20:
+        answers += caller.recv(65536)
+    caller.sendall(ask * 300)
+    answers = b"".join(iter(lambda: caller.recv(65536), b""))
+    assert answers.startswith(b"HTTP/1.1 400")
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
+    """A connection to a server that answers before it has read, at length, and waits for nothing longer than 1 s."""
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 503, "headers": [(b"content-length", b"%d" % LONG)]})
+        await send({"type": "http.response.body", "body": bytes(LONG)})
+
+    monkeypatch.setattr(service.api.protocol, "_READING_S", 0.5)
+    config = uvicorn.Config(application, http=BoundedProtocol, log_config=None, lifespan="off", timeout_keep_alive=1)
+    server = uvicorn.Server(config)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=server.run, args=([listener],))
+        thread.start()
+        with socket.create_connection(listener.getsockname(), timeout=30) as connection:
+            yield connection
+        server.should_exit = True
+        thread.join()
+
+
+def test_a_connection_is_closed_where_a_refused_body_does_not_come_to_its_end(
+    impatient: socket.socket,
+) -> None:
+    impatient.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n\r\n" + bytes(10))
+    assert len(answer(impatient)[1]) == LONG
+    impatient.sendall(b"more")
+    assert impatient.recv(1) == b""
+
+
+def test_a_connection_is_closed_whose_caller_does_not_read_his_answer(impatient: socket.socket) -> None:
+    impatient.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    time.sleep(3)
+    with pytest.raises((IncompleteRead, ConnectionError)):
+        answer(impatient)

@@ -160,14 +160,27 @@ def test_connections_are_kept_between_radiographs_and_do_not_keep_the_service_fr
         assert process.wait(timeout=5) == 0
 
 
-def test_headers_without_end_are_refused_and_others_answered_meanwhile(service_url: str) -> None:
+BEFORE_TRAILERS = b"POST /v1/mask HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n"
+
+
+@pytest.mark.parametrize(
+    ("begin", "more"),
+    [
+        (b"GET /health/live HTTP/1.1\r\nHost: x\r\nX-Long: ", b"a" * 100_000),
+        (BEFORE_TRAILERS + b"X-Long: ", b"a" * 100_000),
+        (BEFORE_TRAILERS, b"X: y\r\n" * 16_667),
+    ],
+    ids=["a header", "a trailer", "trailers"],
+)
+def test_headers_without_end_are_refused_and_others_answered_meanwhile(
+    service_url: str, begin: bytes, more: bytes
+) -> None:
     address = urlsplit(service_url)
     with socket.create_connection((address.hostname, address.port), timeout=30) as caller:
-        caller.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\nX-Long: ")
-        answer = b""
+        caller.sendall(begin)
         try:
             for _ in range(40):
-                caller.sendall(b"a" * 100_000)
+                caller.sendall(more)
                 time.sleep(0.01)
             answer = caller.recv(4000)
         except ConnectionError:
@@ -280,13 +293,16 @@ def test_a_caller_who_hangs_half_way_is_let_go_and_the_service_goes_on(phantom_p
         assert httpx.get(f"{url}/health/ready").status_code == 200
 
 
-def test_the_work_of_a_caller_who_has_gone_is_dropped(large_png: bytes, phantom_png: bytes) -> None:
+@pytest.mark.parametrize(
+    "behind", [b"", b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"], ids=["one", "another behind it"]
+)
+def test_the_work_of_a_caller_who_has_gone_is_dropped(large_png: bytes, phantom_png: bytes, behind: bytes) -> None:
     with running_service("--max-requests", "4") as (url, _, _):
         address = urlsplit(url)
         for _ in range(4):
             with socket.create_connection((address.hostname, address.port)) as gone:
                 head = f"POST /v1/overlay?format=png HTTP/1.1\r\nHost: x\r\nContent-Length: {len(large_png)}\r\n\r\n"
-                gone.sendall(head.encode() + large_png)
+                gone.sendall(head.encode() + large_png + behind)
         # Their places are free again without any of them having been answered in full.
         for _ in range(200):
             answer = httpx.post(f"{url}/v1/mask", content=phantom_png, timeout=30)
@@ -294,7 +310,9 @@ def test_the_work_of_a_caller_who_has_gone_is_dropped(large_png: bytes, phantom_
                 break
             time.sleep(0.1)
         assert answer.status_code == 200
-        assert 'status="499"' in httpx.get(f"{url}/metrics").text
+        metrics = httpx.get(f"{url}/metrics").text
+        assert 'status="499"' in metrics
+        assert "panoseg_faults_total 0.0" in metrics
 
 
 @pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGINT], ids=lambda told: told.name)
@@ -429,6 +447,20 @@ def test_work_that_does_not_end_is_answered_in_time_and_does_not_keep_the_servic
         stopping, stopped = list(map(json.loads, log.read_text().splitlines()))[-2:]
     assert (stopping["event"], stopping["requests"]) == ("stopping", 1)
     assert (stopped["event"], stopped["unfinished"]) == ("stopped", 1)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="the system has no SIGHUP")
+def test_work_that_does_not_end_does_not_keep_a_service_from_stopping_whose_model_was_replaced(
+    hanging: tuple[str, bytes],
+) -> None:
+    folder, upload = hanging
+    with running_service(PANOSEG_TIMEOUT_S="0.5", PYTHONPATH=folder) as (url, process, log):
+        process.send_signal(signal.SIGHUP)
+        assert httpx.post(f"{url}/v1/segment", content=upload, timeout=60).status_code == 504
+        while log.read_text().count('"ready"') < 2:
+            time.sleep(0.05)
+        process.terminate()
+        assert process.wait(timeout=10) == 0
 
 
 def test_the_log_says_why_a_request_was_refused_and_holds_no_probes(phantom_png: bytes) -> None:

@@ -176,9 +176,10 @@ class ServiceState:
             self._not_reloaded = None
             self._reloads.labels("done").inc()
             # Places are taken on the event loop, and none of this one's from here on.
-            while before.engine.under_way:
+            while before.engine.under_way and not self.stopping:
                 await asyncio.sleep(_LOOK_AGAIN_S)
-            await asyncio.to_thread(before.close)
+            if not self.stopping:  # what a stop finds under way may never end
+                await asyncio.to_thread(before.close)
             return loaded
 
     def reload_by_signal(self) -> None:
