@@ -72,7 +72,9 @@ class ServiceState:
             "panoseg_reloads", "Models that were to take over, by outcome.", ["outcome"], registry=self.registry
         )
         Gauge(
-            "panoseg_reload_failed", "1 from a reload that failed until one succeeds.", registry=self.registry
+            "panoseg_reload_failed",
+            "1 from a reload of what the settings say that failed until one succeeds.",
+            registry=self.registry,
         ).set_function(lambda: float(self._not_reloaded is not None))
         for outcome in ("done", "failed"):  # a rate misses the first of a series that was not there before
             self._reloads.labels(outcome)
@@ -167,10 +169,11 @@ class ServiceState:
                 self._reloads.labels("failed").inc()
                 manifest = before.package.manifest
                 reason = _tell("reload failed", error)
-                self._not_reloaded = (
-                    f"{manifest.name}/{manifest.version} goes on, since the last reload failed, and the next start may "
-                    f"fail likewise: {reason}"
-                )
+                if wanted is None:  # what somebody asked for by name, the next start does not
+                    self._not_reloaded = (
+                        f"{manifest.name}/{manifest.version} goes on, since the last reload failed, and the next start "
+                        f"may fail likewise: {reason}"
+                    )
                 raise ReloadFailed(f"{manifest.name}/{manifest.version} goes on: {reason}") from error
             self._take_over(loaded)
             self._not_reloaded = None
