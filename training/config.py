@@ -359,7 +359,6 @@ class _Loader(yaml.SafeLoader):
             # By what is written: 5 and "5" are one category.
             if isinstance(key, yaml.ScalarNode) and key.value in seen:
                 fault = f"the key {key.value} stands here again; keep one"
-                fault = f"the key {key.value} stands here again; keep one"
                 raise yaml.MarkedYAMLError(problem=fault, problem_mark=key.start_mark)
             seen.add(str(key.value))
         return node

@@ -108,7 +108,8 @@ class _Shape:
         mask = (classes == number).view(np.uint8)
         points = cv2.findNonZero(mask).reshape(-1, 2).astype(np.float64)
         centre = points.mean(axis=0)
-        spread, directions = np.linalg.eigh(np.cov((points - centre).T) + 0.1 * np.eye(2))
+        # Of a single pixel too, which a slip of the pen leaves.
+        spread, directions = np.linalg.eigh(np.cov(points.T, ddof=0) + 0.1 * np.eye(2))
         axis = directions[:, 1]
         if (axis[1] > 0) != (number in _UPPER_CLASSES):
             axis = -axis

@@ -1,6 +1,7 @@
 """Runs a training configuration, from its start or from where it was stopped."""
 
 import csv
+import io
 import logging
 import warnings
 from pathlib import Path
@@ -18,6 +19,7 @@ from lightning.pytorch.callbacks import (
     WeightAveraging,
 )
 from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 from rich.console import Console
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
@@ -60,7 +62,8 @@ def train(
     Raises:
         ConfigError: the run's folder is there already and `resume` is not asked for, or holds another configuration;
             the configuration is of a mean of weights, or would keep the statistics of random weights.
-        CheckpointError: there is no package or run to begin with, or no weights of this network in it.
+        CheckpointError: there is no package or run to begin with, or no weights of this network in it; a checkpoint
+            cannot be written, and the one before is whole.
         ModelPackageError: the package to begin with is damaged.
         DataError: the data are broken, or splits share a picture or a patient.
         StoppedError: by Ctrl-C or SIGTERM.
@@ -114,6 +117,7 @@ def train(
         num_sanity_val_steps=0,
         benchmark=on_gpu,
         logger=logger,
+        plugins=[_WholeCheckpoints()],
         log_every_n_steps=1,
         callbacks=_callbacks(config, folder),
         enable_model_summary=False,
@@ -241,6 +245,29 @@ def _keep_log(logger: CSVLogger, last: Path) -> None:
             if None not in row.values() and int(row["step"]) < steps
         )
     logger.save()
+
+
+class _WholeCheckpoints(TorchCheckpointIO):
+    """Puts a checkpoint in the place of the one before once it is whole.
+
+    Lightning writes to the folder of temporary files, and moves from there: to another disk that is a copy, which a
+    full disk or a kill leaves cut off where the one before was.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:  # noqa: ANN401 - as Lightning has it
+        """Lightning's own hook."""
+        content = io.BytesIO()
+        torch.save(checkpoint, content)
+        unfinished = Path(path).with_suffix(".unfinished")
+        try:
+            unfinished.write_bytes(content.getbuffer())
+            unfinished.replace(path)
+        except OSError as error:
+            unfinished.unlink(missing_ok=True)
+            raise CheckpointError(
+                f"{path} cannot be written: {error.strerror}; once it can, `panoseg train` with --resume goes on from "
+                "the epoch before."
+            ) from error
 
 
 class _BestOfLastPhase(ModelCheckpoint):

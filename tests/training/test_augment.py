@@ -1,5 +1,7 @@
 """Changing training pictures: the truth goes along, nothing is changed unasked, and everything can be had again."""
 
+import warnings
+
 import cv2
 import hypothesis.extra.numpy as arrays
 import numpy as np
@@ -234,3 +236,12 @@ def test_a_crowned_tooth_stays_a_tooth_and_only_its_chewing_end_changes(seed):
     roots[60:84] = classes[60:84] > 0
     roots[166:190] = classes[166:190] > 0
     assert np.abs(changed[roots].astype(int) - 150).max() <= 1
+
+
+def test_a_tooth_of_a_single_pixel_has_a_shape_as_any_other():
+    pixels, classes = np.full((64, 128), 60, np.uint8), np.zeros((64, 128), np.uint8)
+    classes[30, 60] = class_of(11)
+    how = Augmentation(remove_teeth=1, implants=1, crowns=1)
+    with warnings.catch_warnings(action="error"):
+        for seed in range(40):
+            augment(pixels, classes, True, how, np.random.default_rng(seed))

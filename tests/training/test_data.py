@@ -257,6 +257,17 @@ def test_two_pictures_of_one_number_are_refused(tmp_path, images):
     refused(path, images, "train.json", "two pictures have the id 1")
 
 
+def test_two_categories_of_one_number_are_refused_unless_they_have_one_name(tmp_path, images):
+    path = write_coco(tmp_path / "train.json", "a.png", annotations=[annotation(fdi=1)])
+    content = json.loads(path.read_text())
+    for second in ("21", "22"):
+        content["categories"] = [{"id": 1, "name": "21"}, {"id": 1, "name": second}]
+        path.write_text(json.dumps(content))
+        if second == "21":
+            assert set(np.unique(load_coco(path, images)[0].labels)) == {0, 21}
+    refused(path, images, "train.json", "two categories have the id 1, 21 and 22")
+
+
 def test_a_picture_whose_patient_is_null_is_nobodys(tmp_path, images):
     path = write_coco(tmp_path / "train.json", "a.png", "b.png")
     content = json.loads(path.read_text())

@@ -2,10 +2,12 @@
 
 import csv
 import os
+import resource
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -245,20 +247,44 @@ def short(tmp_path_factory, pictures):
     return train(path, folder, resume=False)
 
 
-def go_on_elsewhere(run, runs, loss):
-    """Goes on with a copy of a run for one epoch more, as if it had always had another loss."""
+def lengthen_elsewhere(run, runs, loss):
+    """Copies a run that has one epoch more to go, as if it had always had another loss; returns its configuration."""
     shutil.copytree(run, runs / run.name)
     path = runs / run.name / "config.yaml"
     config = yaml.safe_load(path.read_text())
     config["phases"][0]["epochs"] += 1
     path.write_text(yaml.safe_dump(config | {"loss": loss}))
-    return train(path, runs, resume=True)
+    return path
+
+
+def go_on_elsewhere(run, runs, loss):
+    """Goes on with a copy of a run for one epoch more, as if it had always had another loss."""
+    return train(lengthen_elsewhere(run, runs, loss), runs, resume=True)
 
 
 def test_a_run_whose_folder_was_copied_still_knows_its_best_epoch(short, tmp_path):
     copied = go_on_elsewhere(short, tmp_path, {"cross_entropy": 1000.0})
     assert checkpoint(copied)["epoch"] == 1
     assert (copied / BEST).read_bytes() == (short / BEST).read_bytes()
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(short, tmp_path):
+    path = lengthen_elsewhere(short, tmp_path, {"cross_entropy": 1000.0})
+    _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, ((short / LAST).stat().st_size // 2, most))
+    try:
+        with pytest.raises(CheckpointError, match=r"last\.ckpt cannot be written: File too large; .* --resume goes on"):
+            train(path, tmp_path, resume=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+    assert sorted(file.name for file in path.parent.iterdir()) == [BEST, "config.yaml", LAST, "log"]
+    assert (path.parent / LAST).read_bytes() == (short / LAST).read_bytes()
+
+
+def test_a_checkpoint_is_never_a_copy_from_the_folder_of_temporary_files(short, tmp_path, monkeypatch):
+    # Which may be another disk, so that the copy can be cut off.
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    assert checkpoint(go_on_elsewhere(short, tmp_path, {"cross_entropy": 1000.0}))["epoch"] == 1
 
 
 def test_a_run_ends_when_its_loss_is_no_number_and_keeps_what_it_has_learnt(short, tmp_path):

@@ -110,8 +110,16 @@ def _number_categories(categories: Sequence[_Category], annotations: Path) -> di
     """The FDI number of each category of teeth, by its id.
 
     Raises:
-        DataError: no category is named by its number, and the name of one tells another than its id.
+        DataError: two categories have one id, or no category is named by its number, and the name of one tells another
+            than its id.
     """
+    names = {each.id: each.name for each in categories}
+    for each in categories:
+        if each.name != names[each.id]:
+            raise DataError(
+                f"{annotations}: two categories have the id {each.id}, {each.name} and {names[each.id]}; give each its "
+                "own."
+            )
     # Tools for labelling number the categories as they come, so that an implant's may be 33, and keep the FDI numbers
     # as their names: where one has such a name, no id counts.
     numbers = {each.id: fdi for each in categories if (fdi := _read_number(each.name)) in FDI_NUMBERS}
