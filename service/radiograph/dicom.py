@@ -18,6 +18,8 @@ from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.utils import as_pixel_options
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import (
+    HTJ2K,
+    JPEG2000,
     UID,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
@@ -27,6 +29,7 @@ from pydicom.uid import (
     JPEGExtended12Bit,
     JPEGLossless,
     JPEGLosslessSV1,
+    JPEGLSNearLossless,
     JPEGLSTransferSyntaxes,
     RLELossless,
 )
@@ -43,6 +46,8 @@ _JPEG_LS = frozenset(JPEGLSTransferSyntaxes)
 _JPEG = frozenset({JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1, *_JPEG_LS})
 _ONLY_WITH_GDCM = frozenset({JPEGLossless, JPEGLosslessSV1, *_JPEG_LS})
 _JPEG_2000 = frozenset(JPEG2000TransferSyntaxes)
+_LOSSY = frozenset({JPEG2000, HTJ2K, JPEGLSNearLossless})
+"""Of those that may hold more than 8 bits."""
 _TAKEN_SYNTAXES = _NATIVE | _JPEG | _JPEG_2000 | {RLELossless}
 
 _GREY = frozenset({"MONOCHROME1", "MONOCHROME2"})
@@ -139,7 +144,7 @@ def decode_dicom(data: bytes, limits: Limits) -> Radiograph:
     stored = _read_stored(dataset, syntax, rows, columns)
     colourfulness = 0.0
     if photometric in _GREY:
-        grey = _display(stored, dataset, bits)
+        grey = _display(stored, dataset, bits, syntax)
     else:
         grey, colourfulness = to_grey(cv2.cvtColor(stored, cv2.COLOR_RGB2BGR))
         grey = spread(grey)
@@ -268,12 +273,13 @@ def _read_stream_shape(frame: bytes, syntax: str) -> tuple[int, int, int, int]:
     return x_end - x_start, y_end - y_start, channels, (depth & 0x7F) + 1
 
 
-def _display(stored: Decoded, dataset: Dataset, bits: int) -> Decoded:
+def _display(stored: Decoded, dataset: Dataset, bits: int, syntax: str) -> Decoded:
     """Grey values as displayed: `uint8` up to 8 bits stored, else `uint16` over the range that the content fills."""
     signed = bool(dataset.PixelRepresentation)
     if not signed and bits < stored.dtype.itemsize * 8:
-        # Old files keep overlays in the bits above.
-        stored = stored & stored.dtype.type((1 << bits) - 1)
+        most = stored.dtype.type((1 << bits) - 1)
+        # Old files keep overlays in the bits above, but lossy compression shoots over the brightest value.
+        stored = np.minimum(stored, most) if syntax in _LOSSY else stored & most
     if bits <= 8:
         low, high = (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) if signed else (0, (1 << bits) - 1)
     else:
