@@ -585,6 +585,12 @@ def test_a_tiff_of_signed_values_is_unsupported(samples):
         decode(tiff_of_samples(samples, photometric, tags={339: signed}), ANY_SIZE)
 
 
+def test_a_tiff_of_a_compression_that_nothing_here_decodes_is_unsupported():
+    jpeg_2000 = 34712
+    with pytest.raises(UnsupportedFormat, match="as PNG"):
+        decode(tiff_of_samples(NOISE, 1, tags={259: jpeg_2000}), Limits())
+
+
 @pytest.mark.parametrize("tags", [{284: 2}, {262: 5}], ids=["planes", "CMYK"])
 def test_deep_colour_that_would_be_read_as_another_picture_is_unsupported(tags):
     channels = np.dstack([DEEP_NOISE] * (4 if tags.get(262) == 5 else 3))

@@ -14,6 +14,7 @@ from PIL import Image
 from pydicom import Dataset, dcmread
 from pydicom.pixels.processing import apply_windowing, convert_color_space
 from pydicom.uid import (
+    JPEG2000,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
@@ -36,8 +37,8 @@ from tests.encoders import (
     with_pillow,
 )
 
-WHITE_IS_ZERO, BLACK_IS_ZERO, RGB = 0, 1, 2
-EXTRA_SAMPLES = 338
+WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE = 0, 1, 2, 3
+COLOUR_MAP, EXTRA_SAMPLES = 320, 338
 ANY_SIZE = Limits(min_side=1)
 LOSSLESS_SYNTAXES = (
     ExplicitVRLittleEndian,
@@ -243,6 +244,14 @@ def test_an_alpha_that_a_bmp_declares_and_never_fills_is_none(alpha, opacity):
     assert np.array_equal(pixels_of(bmp_of_four_channels(grey, alpha)), np.rint(grey * opacity))
 
 
+@pytest.mark.parametrize("full", [255, 65535], ids=["8 bits", "16 bits"])
+def test_the_colours_of_a_tiff_s_palette_may_be_of_8_bits(full):
+    pixels = picture()
+    inverted = np.tile(np.arange(255, -1, -1) * (full // 255), 3)
+    data = tiff_of_samples(255 - pixels, PALETTE, tags={COLOUR_MAP: inverted.tolist()})
+    assert np.array_equal(pixels_of(data), pixels)
+
+
 @pytest.mark.parametrize("bits", [1, 2, 4])
 def test_a_png_of_few_bits_spans_the_eight_bit_range(bits):
     levels = 1 << bits
@@ -353,6 +362,18 @@ def test_windows_are_those_of_pydicom(function):
 def test_overlays_in_the_bits_above_are_not_part_of_the_picture():
     pixels = picture(12)
     assert np.array_equal(pixels_of(dicom(pixels | 0xF000, bits=12)), spread(pixels))
+
+
+def test_what_lossy_compression_shoots_over_white_stays_white():
+    pixels = (picture(12) > 2048) * np.uint16(4095)
+    options = {"irreversible": True, "quality_mode": "rates", "quality_layers": [40]}
+    stream = with_pillow(pixels, "JPEG2000", no_jp2=True, **options)
+    assert np.asarray(Image.open(io.BytesIO(stream))).max() > 4095
+    decoded = pixels_of(dicom(pixels, bits=12, syntax=JPEG2000, stream=stream))
+    # The middle of what is white, away from its blurred edge.
+    white = cv2.erode((pixels > 0).astype(np.uint8), np.ones((9, 9))) > 0
+    assert white.any()
+    assert decoded[white].min() > 40_000
 
 
 def test_pixel_spacing_is_read_from_the_image_or_else_its_detector():
