@@ -15,10 +15,13 @@ from hypothesis import strategies as st
 from PIL import Image
 from pydicom import dcmread
 from pydicom.uid import (
+    HTJ2K,
+    JPEG2000MC,
     BasicTextSRStorage,
     DeflatedExplicitVRLittleEndian,
     EncapsulatedPDFStorage,
     ExplicitVRLittleEndian,
+    HTJ2KLossless,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
@@ -362,6 +365,13 @@ def test_a_deflated_dicom_file_is_refused_before_it_is_inflated():
         with pytest.raises(UnsupportedFormat, match="transfer syntax"):
             decode(file, Limits())
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak < 2**15  # KiB
+
+
+@pytest.mark.parametrize("syntax", [HTJ2K, HTJ2KLossless, JPEG2000MC], ids=lambda syntax: syntax.name)
+def test_a_kind_of_jpeg_2000_that_nothing_here_decodes_is_unsupported(syntax):
+    stream = compressed(NOISE, 8, JPEG2000Lossless)
+    with pytest.raises(UnsupportedFormat, match="transfer syntax is not taken"):
+        decode(dicom(NOISE, syntax=syntax, stream=stream), Limits())
 
 
 def test_a_jpeg_2000_picture_in_a_wrapper_is_damaged_whatever_the_wrapper_says():

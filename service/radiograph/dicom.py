@@ -18,13 +18,12 @@ from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.utils import as_pixel_options
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import (
-    HTJ2K,
     JPEG2000,
     UID,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
-    JPEG2000TransferSyntaxes,
+    JPEG2000Lossless,
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
     JPEGLossless,
@@ -45,8 +44,8 @@ _NATIVE = frozenset({ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRB
 _JPEG_LS = frozenset(JPEGLSTransferSyntaxes)
 _JPEG = frozenset({JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1, *_JPEG_LS})
 _ONLY_WITH_GDCM = frozenset({JPEGLossless, JPEGLosslessSV1, *_JPEG_LS})
-_JPEG_2000 = frozenset(JPEG2000TransferSyntaxes)
-_LOSSY = frozenset({JPEG2000, HTJ2K, JPEGLSNearLossless})
+_JPEG_2000 = frozenset({JPEG2000, JPEG2000Lossless})
+_LOSSY = frozenset({JPEG2000, JPEGLSNearLossless})
 """Of those that may hold more than 8 bits."""
 _TAKEN_SYNTAXES = _NATIVE | _JPEG | _JPEG_2000 | {RLELossless}
 
