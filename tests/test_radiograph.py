@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 from pydicom import Dataset, dcmread
-from pydicom.pixels.processing import convert_color_space
+from pydicom.pixels.processing import apply_windowing, convert_color_space
 from pydicom.uid import (
+    JPEG2000,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
@@ -36,8 +37,8 @@ from tests.encoders import (
     with_pillow,
 )
 
-WHITE_IS_ZERO, BLACK_IS_ZERO, RGB = 0, 1, 2
-EXTRA_SAMPLES = 338
+WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE = 0, 1, 2, 3
+COLOUR_MAP, EXTRA_SAMPLES = 320, 338
 ANY_SIZE = Limits(min_side=1)
 LOSSLESS_SYNTAXES = (
     ExplicitVRLittleEndian,
@@ -59,7 +60,7 @@ def picture(bits=8, height=60, width=84):
 def spread(pixels):
     """What is promised of values deeper than 8 bits: lowest at 0, highest at 65535, evenly between."""
     values = pixels.astype(np.float64) - pixels.min()
-    return np.rint(values * (65535 / max(values.max(), 1))).astype(np.uint16)
+    return np.rint(values * (65535 / max(values.max(), 1e-9))).astype(np.uint16)
 
 
 def pixels_of(data):
@@ -243,6 +244,14 @@ def test_an_alpha_that_a_bmp_declares_and_never_fills_is_none(alpha, opacity):
     assert np.array_equal(pixels_of(bmp_of_four_channels(grey, alpha)), np.rint(grey * opacity))
 
 
+@pytest.mark.parametrize("full", [255, 65535], ids=["8 bits", "16 bits"])
+def test_the_colours_of_a_tiff_s_palette_may_be_of_8_bits(full):
+    pixels = picture()
+    inverted = np.tile(np.arange(255, -1, -1) * (full // 255), 3)
+    data = tiff_of_samples(255 - pixels, PALETTE, tags={COLOUR_MAP: inverted.tolist()})
+    assert np.array_equal(pixels_of(data), pixels)
+
+
 @pytest.mark.parametrize("bits", [1, 2, 4])
 def test_a_png_of_few_bits_spans_the_eight_bit_range(bits):
     levels = 1 << bits
@@ -285,9 +294,86 @@ def test_a_voi_look_up_table_is_applied():
     assert np.array_equal(pixels_of(dicom(pixels, VOILUTSequence=[table])), 255 - pixels)
 
 
+def look_up_table(entries, depth, first=0):
+    """A table of a DICOM file; entries given as bytes are packed two to a word."""
+    table = Dataset()
+    count = len(entries) if isinstance(entries, bytes) else entries.size
+    table.add_new("LUTDescriptor", "SS" if first < 0 else "US", [count, first, depth])
+    table.add_new("LUTData", "OW", entries if isinstance(entries, bytes) else entries.astype("<u2").tobytes())
+    return [table]
+
+
+@pytest.mark.parametrize("keyword", ["ModalityLUTSequence", "VOILUTSequence"])
+@pytest.mark.parametrize("depth", [8, 12, 16])
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian], ids=lambda syntax: syntax.name)
+def test_a_table_is_looked_up_by_all_the_grey_values_however_few_its_own_are(keyword, depth, syntax):
+    pixels = picture(12)
+    entries = np.arange(4095, -1, -1) * ((1 << depth) - 1) // 4095
+    data = dicom(pixels, bits=12, syntax=syntax, **{keyword: look_up_table(entries, depth)})
+    assert np.array_equal(pixels_of(data), spread(entries[pixels]))
+
+
+def test_a_table_may_be_packed_and_may_begin_below_zero():
+    pixels, entries = picture(12), np.arange(4095, -1, -1) >> 4
+    packed = dicom(pixels, bits=12, VOILUTSequence=look_up_table(entries.astype(np.uint8).tobytes(), 8))
+    assert np.array_equal(pixels_of(packed), spread(entries[pixels]))
+    signed = (pixels.astype(np.int32) - 2048).astype(np.int16)
+    below_zero = dicom(signed, bits=12, VOILUTSequence=look_up_table(entries, 8, first=-2048))
+    assert np.array_equal(pixels_of(below_zero), spread(entries[pixels]))
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"RescaleSlope": 0, "RescaleIntercept": 0},
+        {"RescaleSlope": "", "RescaleIntercept": ""},
+        {"RescaleSlope": 1, "RescaleIntercept": ""},
+        {"ModalityLUTSequence": []},
+        {"ModalityLUTSequence": [Dataset()]},
+        {"ModalityLUTSequence": look_up_table(bytes(1), 16)},
+        {"VOILUTSequence": [Dataset()]},
+        {"VOILUTFunction": ""},
+        {"VOILUTFunction": "CUBIC"},
+        {"HighBit": ""},
+    ],
+    ids=", ".join,
+)
+def test_what_a_broken_attribute_says_of_grey_values_is_passed_over_and_the_window_still_counts(attributes):
+    window = {"WindowCenter": 2048, "WindowWidth": 1024}
+    windowed = pixels_of(dicom(picture(12), bits=12, **window))
+    assert np.array_equal(pixels_of(dicom(picture(12), bits=12, **window, **attributes)), windowed)
+
+
+def test_a_window_does_not_turn_back_what_a_negative_slope_has_turned():
+    pixels = picture(12)
+    slope = {"RescaleSlope": -1, "RescaleIntercept": 4095}
+    window = {"WindowCenter": 2048, "WindowWidth": 1024}
+    turned = pixels_of(dicom(pixels, bits=12, **slope, **window))
+    assert np.array_equal(turned, pixels_of(dicom(4095 - pixels, bits=12, **window)))
+
+
+@pytest.mark.parametrize("function", ["LINEAR", "LINEAR_EXACT", "SIGMOID"])
+def test_windows_are_those_of_pydicom(function):
+    pixels = picture(12)
+    data = dicom(pixels, bits=12, WindowCenter=[2000, 1], WindowWidth=[1000, 1], VOILUTFunction=function)
+    assert np.array_equal(pixels_of(data), spread(apply_windowing(pixels, dcmread(io.BytesIO(data)))))
+
+
 def test_overlays_in_the_bits_above_are_not_part_of_the_picture():
     pixels = picture(12)
     assert np.array_equal(pixels_of(dicom(pixels | 0xF000, bits=12)), spread(pixels))
+
+
+def test_what_lossy_compression_shoots_over_white_stays_white():
+    pixels = (picture(12) > 2048) * np.uint16(4095)
+    options = {"irreversible": True, "quality_mode": "rates", "quality_layers": [40]}
+    stream = with_pillow(pixels, "JPEG2000", no_jp2=True, **options)
+    assert np.asarray(Image.open(io.BytesIO(stream))).max() > 4095
+    decoded = pixels_of(dicom(pixels, bits=12, syntax=JPEG2000, stream=stream))
+    # The middle of what is white, away from its blurred edge.
+    white = cv2.erode((pixels > 0).astype(np.uint8), np.ones((9, 9))) > 0
+    assert white.any()
+    assert decoded[white].min() > 40_000
 
 
 def test_pixel_spacing_is_read_from_the_image_or_else_its_detector():

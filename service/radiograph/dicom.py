@@ -3,6 +3,9 @@
 import io
 import math
 import struct
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 
 import cv2
 import numpy as np
@@ -12,19 +15,20 @@ from pydicom.dataelem import RawDataElement
 from pydicom.encaps import get_frame
 from pydicom.filereader import read_dataset, read_partial
 from pydicom.pixels.decoders.base import get_decoder
-from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 from pydicom.pixels.utils import as_pixel_options
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import (
+    JPEG2000,
     UID,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
-    JPEG2000TransferSyntaxes,
+    JPEG2000Lossless,
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
     JPEGLossless,
     JPEGLosslessSV1,
+    JPEGLSNearLossless,
     JPEGLSTransferSyntaxes,
     RLELossless,
 )
@@ -40,7 +44,9 @@ _NATIVE = frozenset({ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRB
 _JPEG_LS = frozenset(JPEGLSTransferSyntaxes)
 _JPEG = frozenset({JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1, *_JPEG_LS})
 _ONLY_WITH_GDCM = frozenset({JPEGLossless, JPEGLosslessSV1, *_JPEG_LS})
-_JPEG_2000 = frozenset(JPEG2000TransferSyntaxes)
+_JPEG_2000 = frozenset({JPEG2000, JPEG2000Lossless})
+_LOSSY = frozenset({JPEG2000, JPEGLSNearLossless})
+"""Of those that may hold more than 8 bits."""
 _TAKEN_SYNTAXES = _NATIVE | _JPEG | _JPEG_2000 | {RLELossless}
 
 _GREY = frozenset({"MONOCHROME1", "MONOCHROME2"})
@@ -91,8 +97,21 @@ _LONGER_KINDS = frozenset({None, "OB", "OW", "SQ", "UN"})
 """VRs of what may be longer, none of which pydicom reads as a list of values."""
 
 _READ_ANYWAY = Tag("SpecificCharacterSet")
-_LONGEST_TABLE = 2 << 16
-"""Bytes of a look-up table: at most 65,536 entries of two bytes (PS3.3, C.11.1.1.1)."""
+
+_NEEDED = (
+    "PhotometricInterpretation",
+    "SamplesPerPixel",
+    "Rows",
+    "Columns",
+    "BitsAllocated",
+    "BitsStored",
+    "PixelRepresentation",
+)
+"""Without which nobody can tell what the pixel data mean."""
+
+_WINDOWS_OF_ANY_WIDTH = ("SIGMOID", "LINEAR_EXACT")
+_MOST_TABLE_ENTRIES = 1 << 16
+"""For which a table's descriptor says 0 (PS3.3, C.11.1.1.1)."""
 
 _ITEM, _ITEM_BIG_ENDIAN = b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00"
 _START_OF_CODE_STREAM, _SIZ = b"\xff\x4f\xff\x51", struct.Struct(">8IHB")
@@ -107,11 +126,15 @@ def decode_dicom(data: bytes, limits: Limits) -> Radiograph:
     Rescale or modality LUT, then VOI LUT or the first window, then the inversion of MONOCHROME1 (PS3.4, N.2).
     """
     # Before the data set is read: pydicom would inflate a deflated one whole, whatever its size.
-    syntax = _read_transfer_syntax(data)
+    meta = _read_file_meta(data)
+    syntax = str(meta.get("TransferSyntaxUID") or "")
+    if not syntax:
+        raise DamagedImage("The DICOM file's header does not tell its transfer syntax; export it again.")
     if syntax not in _TAKEN_SYNTAXES:
         raise UnsupportedFormat(_OTHER_SYNTAX)
     dataset = _read_data_set(data, syntax)
-    _refuse_what_is_no_image(dataset)
+    _refuse_what_is_no_image(dataset, meta)
+    _refuse_what_tells_too_little(dataset)
     photometric, bits = str(dataset.PhotometricInterpretation), int(dataset.BitsStored)
     _refuse_other_kinds(dataset, syntax, photometric, bits)
     rows, columns = int(dataset.Rows), int(dataset.Columns)
@@ -120,18 +143,17 @@ def decode_dicom(data: bytes, limits: Limits) -> Radiograph:
     stored = _read_stored(dataset, syntax, rows, columns)
     colourfulness = 0.0
     if photometric in _GREY:
-        grey = _display(stored, dataset, bits)
+        grey = _display(stored, dataset, bits, syntax)
     else:
         grey, colourfulness = to_grey(cv2.cvtColor(stored, cv2.COLOR_RGB2BGR))
         grey = spread(grey)
     return Radiograph(grey, "dicom", bits, photometric, _read_spacing(dataset), colourfulness, _is_mirrored(dataset))
 
 
-def _read_transfer_syntax(data: bytes) -> str:
+def _read_file_meta(data: bytes) -> Dataset:
     file = io.BytesIO(data)
     file.seek(132)
-    meta = read_dataset(file, False, True, stop_when=_Elements(of_group=_FILE_META_GROUP))
-    return str(meta.TransferSyntaxUID)
+    return read_dataset(file, False, True, stop_when=_Elements(of_group=_FILE_META_GROUP))
 
 
 def _read_data_set(data: bytes, syntax: str) -> Dataset:
@@ -162,14 +184,23 @@ class _Elements:
         return self._of_group is not None and tag.group != self._of_group
 
 
-def _refuse_what_is_no_image(dataset: Dataset) -> None:
+def _refuse_what_is_no_image(dataset: Dataset, meta: Dataset) -> None:
     """Refuse a report, a document or a directory, each of which is whole without a picture."""
-    kind = UID(str(dataset.get("SOPClassUID") or ""))
+    # Of a directory, the file's own header alone tells the kind.
+    kind = UID(str(dataset.get("SOPClassUID") or meta.get("MediaStorageSOPClassUID") or ""))
     is_known = kind.name != kind
     if "PhotometricInterpretation" not in dataset and is_known and "Image" not in kind.name:
         raise UnsupportedFormat(
             "The DICOM file is no image but a report, document or directory; send the image object."
         )
+
+
+def _refuse_what_tells_too_little(dataset: Dataset) -> None:
+    for keyword in _NEEDED:
+        if dataset.get(keyword) in (None, ""):
+            raise DamagedImage(
+                f"The DICOM file does not tell its {keyword}, or ends before it does; send the whole image object."
+            )
 
 
 def _refuse_other_kinds(dataset: Dataset, syntax: str, photometric: str, bits: int) -> None:
@@ -182,7 +213,7 @@ def _refuse_other_kinds(dataset: Dataset, syntax: str, photometric: str, bits: i
         raise UnsupportedFormat("The DICOM file is neither a grey nor an RGB or YBR picture; send one that is.")
     if int(dataset.BitsAllocated) not in (8, 16) or not 0 < bits <= int(dataset.BitsAllocated):
         raise UnsupportedFormat("The DICOM file's pixels are neither of 8 nor of 16 bits; send one of these.")
-    if int(dataset.get("HighBit", bits - 1)) != bits - 1:
+    if dataset.get("HighBit") not in (None, bits - 1):
         # Retired (PS3.5, 8.1.1), and the decoders would read the lowest bits all the same.
         raise UnsupportedFormat("The DICOM file's pixels are not in the lowest bits of their words; export it again.")
 
@@ -241,12 +272,13 @@ def _read_stream_shape(frame: bytes, syntax: str) -> tuple[int, int, int, int]:
     return x_end - x_start, y_end - y_start, channels, (depth & 0x7F) + 1
 
 
-def _display(stored: Decoded, dataset: Dataset, bits: int) -> Decoded:
+def _display(stored: Decoded, dataset: Dataset, bits: int, syntax: str) -> Decoded:
     """Grey values as displayed: `uint8` up to 8 bits stored, else `uint16` over the range that the content fills."""
     signed = bool(dataset.PixelRepresentation)
     if not signed and bits < stored.dtype.itemsize * 8:
-        # Old files keep overlays in the bits above.
-        stored = stored & stored.dtype.type((1 << bits) - 1)
+        most = stored.dtype.type((1 << bits) - 1)
+        # Old files keep overlays in the bits above, but lossy compression shoots over the brightest value.
+        stored = np.minimum(stored, most) if syntax in _LOSSY else stored & most
     if bits <= 8:
         low, high = (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) if signed else (0, (1 << bits) - 1)
     else:
@@ -264,24 +296,54 @@ def _display(stored: Decoded, dataset: Dataset, bits: int) -> Decoded:
 
 
 def _apply_look_up(values: Decoded, dataset: Dataset) -> Decoded:
-    _refuse_long_tables(dataset, "ModalityLUTSequence")
-    rescaled = np.asarray(apply_modality_lut(values, dataset), np.float64)
-    # A table is looked up by whole numbers; a window takes any.
-    entries = np.rint(rescaled).astype(np.int32) if "VOILUTSequence" in dataset else rescaled
-    try:
-        _refuse_long_tables(dataset, "VOILUTSequence")
-        shown = np.asarray(apply_voi_lut(entries, dataset), np.float64)
-    except Exception:  # A window of width 0, a broken table: as good as none, and the picture is whole without it.
-        return rescaled
-    return shown if np.ptp(shown) > 0 else rescaled
+    """Values as displayed, but for their range: by table, else by slope or window."""
+    rescaled = _apply_first(values, dataset, partial(_look_up, keyword="ModalityLUTSequence"), _rescale)
+    return _apply_first(rescaled, dataset, partial(_look_up, keyword="VOILUTSequence"), _window)
 
 
-def _refuse_long_tables(dataset: Dataset, keyword: str) -> None:
-    """Refuse a table of more entries than there are grey values, before pydicom makes an object of each."""
-    for item in dataset.get(keyword) or ():
-        for element in (item.get_item("LUTDescriptor"), item.get_item("LUTData")):
-            if element is not None and len(element.value or b"") > _LONGEST_TABLE:
-                raise DamagedImage("The DICOM file's look-up table has too many entries; export it again.")
+def _apply_first(values: Decoded, dataset: Dataset, *steps: Callable[[Decoded, Dataset], Decoded]) -> Decoded:
+    """What the first step gives that is there and shows something; `values` where none does."""
+    for step in steps:
+        # A slope without a number or a table too short is as good as none, and the picture is whole without it.
+        with suppress(Exception):
+            shown = np.asarray(step(values, dataset), np.float64)
+            if np.ptp(shown) > 0:
+                return shown
+    return np.asarray(values, np.float64)
+
+
+def _look_up(values: Decoded, dataset: Dataset, keyword: str) -> Decoded:
+    """Values by the first table of a sequence: pydicom's own way wraps what a table of 8 bits is looked up by."""
+    table = dataset[keyword].value[0]
+    order = "<" if dataset.original_encoding[1] else ">"
+    # A table that begins below zero is of values that do.
+    descriptor = struct.Struct(f"{order}H{'h' if values.min() < 0 else 'H'}")
+    count, first = descriptor.unpack_from(table.get_item("LUTDescriptor").value)
+    count = count or _MOST_TABLE_ENTRIES
+    data = table.get_item("LUTData").value
+    # Entries of 8 bits stand in words of their own, or two in one (PS3.3, C.11.1.1.1).
+    entries = np.frombuffer(data, f"{order}u2" if len(data) >= 2 * count else np.uint8, count)
+    index = np.rint(values - first).clip(0, count - 1).astype(np.intp)
+    looked_up: Decoded = entries[index]
+    return looked_up
+
+
+def _rescale(values: Decoded, dataset: Dataset) -> Decoded:
+    return values * float(dataset.RescaleSlope) + float(dataset.RescaleIntercept)
+
+
+def _window(values: Decoded, dataset: Dataset) -> Decoded:
+    """Values by the first window (PS3.3, C.11.2.1.2): pydicom's own way inverts them where a slope is negative."""
+    center, width = (float(np.atleast_1d(dataset[name].value)[0]) for name in ("WindowCenter", "WindowWidth"))
+    function = dataset.get("VOILUTFunction")
+    if width <= 0 or (width < 1 and function not in _WINDOWS_OF_ANY_WIDTH):
+        raise ValueError("a window without width")
+    if function == "SIGMOID":
+        return 1 / (1 + np.exp(-4 * (values - center) / width))
+    if function == "LINEAR_EXACT":
+        return ((values - center) / width).clip(-0.5, 0.5)
+    # One pixel value wide: a step.
+    return ((values - center + 0.5) / max(width - 1, 1e-6)).clip(-0.5, 0.5)
 
 
 def _is_mirrored(dataset: Dataset) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import cv2
 import numpy as np
-from PIL import BmpImagePlugin, Image, ImageOps, TiffImagePlugin
+from PIL import BmpImagePlugin, Image, ImageOps, ImagePalette, TiffImagePlugin
 
 from service.errors import DamagedImage, UnsupportedFormat
 from service.radiograph.grey import spread, to_grey
@@ -15,8 +15,9 @@ from service.radiograph.radiograph import Decoded, Limits, Radiograph
 # Pillow's own limit would override ours, which is held against the declared size before a pixel is decoded.
 Image.MAX_IMAGE_PIXELS = None
 
-_WIDTH, _HEIGHT, _BITS_PER_SAMPLE, _PHOTOMETRIC = 256, 257, 258, 262
+_WIDTH, _HEIGHT, _BITS_PER_SAMPLE, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
 _STRIPS, _SAMPLES, _ROWS_PER_STRIP, _STRIP_SIZES, _PLANES = 273, 277, 278, 279, 284
+_COLOUR_MAP = 320
 _TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_SIZES, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 322, 323, 324, 325, 338, 339
 _SEPARATE_PLANES = 2
 _SHORTEST_TILE_SIDE = 16
@@ -60,6 +61,9 @@ def decode_tiff(data: bytes, limits: Limits) -> Radiograph:
         raise UnsupportedFormat(
             "The TIFF file holds signed, 32-bit or fractional values; export it as PNG, or as unsigned 16-bit TIFF."
         )
+    if image.mode == "P" and max(tags[_COLOUR_MAP]) < 256:
+        # Old writers give colours of 8 bits; libtiff takes them as such, Pillow for black.
+        image.palette = ImagePalette.raw("RGB;L", bytes(tags[_COLOUR_MAP]))
     is_deep_colour = len(bits) > 1 and max(bits) > 8
     decoded = _read_deep_colour(data, tags, photometric) if is_deep_colour else _to_array(image)
     grey, colourfulness = to_grey(decoded)
@@ -120,7 +124,7 @@ class _TiffFile(TiffImagePlugin.TiffImageFile):
 
 
 def _check_directory(data: bytes, limits: Limits) -> None:
-    """Refuse a TIFF file whose first directory is not whole, is not its only one, or lists more than a picture needs.
+    """Refuse a TIFF file by its first directory: one not whole, not the only one, or of more than a picture needs.
 
     Pillow makes an object of all that a directory lists, and decodes every strip and tile, however small the picture.
     """
@@ -144,6 +148,8 @@ def _check_directory(data: bytes, limits: Limits) -> None:
         (number,) = struct.unpack_from(order + _NUMBERS[kind], data, position + 8) if is_number else (0,)
         numbers.setdefault(tag, number)
     limits.check(numbers.get(_WIDTH, 0), numbers.get(_HEIGHT, 0))
+    if numbers.get(_COMPRESSION, 1) not in TiffImagePlugin.COMPRESSION_INFO:
+        raise UnsupportedFormat(_OTHER_KIND)
     strips, tiles = _pieces_needed(numbers)
     if pieces.get(_STRIPS, 0) > strips or pieces.get(_TILES, 0) > tiles or values > _MOST_VALUES:
         raise DamagedImage("The TIFF file lists more than a picture of its size needs; export it again.")
