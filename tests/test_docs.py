@@ -20,6 +20,29 @@ from service.settings import Settings
 from training.failures import FAILURES, FailuresError, read_failures
 
 
+def pages() -> list[Path]:
+    """All that are in the repository, as paths in it."""
+    of = ("*.md", "docs/*.md", "docker/*.md", "models/*/*/*.md")
+    return sorted(page.relative_to(figures.REPOSITORY) for pattern in of for page in figures.REPOSITORY.glob(pattern))
+
+
+def heading_links(page: Path) -> set[str]:
+    """What GitHub makes of its headings: small letters and hyphens, without punctuation."""
+    headings = re.findall("^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("name", pages(), ids=str)
+def test_a_page_holds_no_remains_of_a_merge_and_its_links_lead_somewhere(name: Path) -> None:
+    page = figures.REPOSITORY / name
+    text = page.read_text()
+    assert re.findall("^(?:<{7}|={7}|>{7}).*", text, re.MULTILINE) == []
+    for path, heading in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", text):
+        linked = page.parent / path if path else page
+        assert linked.exists(), path
+        assert not heading or heading in heading_links(linked), f"{path}#{heading}"
+
+
 @pytest.mark.parametrize("page", figures.PAGES, ids=lambda page: page.name)
 def test_a_page_holds_the_figures_that_were_measured(page: Path) -> None:
     text = page.read_text()
