@@ -1,23 +1,29 @@
 """Pictures that arrive together are read side by side or as a batch, each as if it were alone, and none is lost."""
 
+import asyncio
 import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+from fastapi import Request
+from starlette.requests import ClientDisconnect
 
+from service.api.workers import Workers
 from service.errors import Busy, NotReady, TimedOut
+from service.machine import usable_cores
 from service.model.engine import Engine
 from service.model.package import ModelPackage
 from service.model.prediction import Prediction
 from service.model.providers import Provider
 from service.model.runtimes import load
 from service.model.session import Session, open_lanes, open_session
+from service.segmenter import Segmenter
 from service.ticket import Abandoned, Ticket
 from training.phantom import draw_phantom
 
@@ -254,6 +260,46 @@ def until(holds: Callable[[], bool]) -> None:
             return
         pause.wait(0.01)
     raise AssertionError("it never came to that")
+
+
+def test_who_waits_for_a_thread_is_told_so_and_the_work_of_one_who_has_gone_by_then_is_not_begun(
+    segmenter: Segmenter,
+) -> None:
+    workers, may_end, done = Workers(16), threading.Event(), list[str]()
+    engine, threads = segmenter.engine, usable_cores() + 1
+
+    async def try_out() -> None:
+        hangs_up, waited = asyncio.Event(), Ticket(PATIENCE_S)
+
+        def ask(ticket: Ticket, hangs_up: asyncio.Event, work: Callable[[], object]) -> "asyncio.Task[object]":
+            async def receive() -> dict[str, object]:
+                await hangs_up.wait()
+                return {"type": "http.disconnect"}
+
+            request = Request({"type": "http"}, receive)
+            answer = workers.run(request, segmenter, ticket, lambda *_: work(), ExitStack(), long=False)
+            return asyncio.create_task(answer)
+
+        at_work = [ask(Ticket(PATIENCE_S), asyncio.Event(), may_end.wait) for _ in range(threads)]
+        gone = ask(Ticket(PATIENCE_S), hangs_up, lambda: done.append("gone"))
+        stays = ask(waited, asyncio.Event(), lambda: done.append("stays"))
+        async with asyncio.timeout(60):
+            while workers.to_begin != 2:
+                await asyncio.sleep(0.01)
+            hangs_up.set()
+            with pytest.raises(ClientDisconnect):
+                await gone
+            await asyncio.sleep(0.2)
+            assert engine.under_way == threads + 2  # his place is taken until his turn
+            may_end.set()
+            await asyncio.gather(*at_work, stays)
+            while engine.under_way:
+                await asyncio.sleep(0.01)
+        assert (done, workers.to_begin) == (["stays"], 0)
+        assert waited.clock.read_ms()["queue"] >= 200
+
+    asyncio.run(try_out())
+    assert workers.close(PATIENCE_S)
 
 
 def test_a_deadline_counts_from_when_the_request_began() -> None:

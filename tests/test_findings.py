@@ -60,6 +60,24 @@ def test_many_teeth_with_sure_numbers_make_a_panoramic_that_looks_like_none(
     assert replace(photo, **changed).shows_dentition(thresholds) is shown
 
 
+@pytest.mark.parametrize(("brightness", "sense"), [(200, True), (100, False), (40, False)])
+def test_teeth_that_are_no_brighter_than_what_surrounds_them_make_no_sense(
+    segmenter: Segmenter, brightness: int, sense: bool
+) -> None:
+    thresholds = segmenter.package.manifest.thresholds
+    pixels, labels = np.full((256, 512), 100, np.uint8), np.zeros((256, 512), np.uint8)
+    pixels[100:150, 200:300], labels[100:150, 200:300] = brightness, 11
+    model_input = ModelInput(pixels, Box(0, 0, 512, 256), 1.0)
+    (prediction,) = segmenter.model.session.run(pixels[np.newaxis])
+    sure = Plausibility(teeth=14, certainty=0.9, distance=1.0, panoramic=1.0, clearance=0.1)
+    plain = Reading(model_input, prediction, labels, sure, thresholds, inverted=False)
+    assert plain.makes_sense is sense
+    assert plain.is_panoramic  # were it a negative, that would have made sense
+    looks_foreign = replace(plain, plausibility=replace(sure, panoramic=0.02))
+    assert not looks_foreign.makes_sense
+    assert looks_foreign.is_panoramic is sense
+
+
 @pytest.mark.parametrize(
     ("quarters", "code"), [(1, "sideways"), (2, "upside-down"), (3, "sideways")], ids=["left", "on its head", "right"]
 )

@@ -74,9 +74,16 @@ def test_a_second_piece_that_touches_nothing_is_dropped() -> None:
     assert numbers(labels) == {11: 200}
 
 
+def test_a_small_second_piece_in_an_empty_place_is_no_tooth_of_that_place() -> None:
+    rectangles = ((16, 40, 10, 5, 20), (15, 47, 10, 4, 20), (15, 52, 10, 3, 7), (13, 56, 10, 4, 20))
+    assert numbers(find_teeth(predict(*rectangles), THRESHOLDS)) == {16: 100, 15: 80, 13: 80}
+
+
 def test_a_tooth_much_smaller_than_the_others_is_part_of_the_one_it_touches() -> None:
     rectangles = ((11, 10, 10, 10, 20), (21, 40, 10, 10, 20), (22, 50, 12, 5, 8))
-    assert numbers(find_teeth(predict(*rectangles), THRESHOLDS)) == {11: 200, 21: 240}
+    specks = [(fdi, x, 40, 3, 3) for fdi, x in ((31, 80), (32, 90), (33, 100))]
+    for others in ((), specks):
+        assert numbers(find_teeth(predict(*rectangles, *others), THRESHOLDS)) == {11: 200, 21: 240}
 
 
 def test_small_teeth_one_below_the_other_are_all_part_of_the_tooth_above_them() -> None:
