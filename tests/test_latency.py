@@ -37,7 +37,7 @@ def test_percentiles_are_right_to_one_percent_or_a_microsecond(values_ms: list[f
     for share, found in ((50, report.p50_ms), (90, report.p90_ms), (99, report.p99_ms)):
         expected = np.percentile(values_ms, share, method="inverted_cdf")
         assert found == pytest.approx(expected, rel=0.01, abs=0.001)
-        assert found == round(found, 3)
+        assert found == round(found, 3) <= report.max_ms
 
 
 def test_after_five_minutes_the_window_forgets_and_the_start_does_not() -> None:
