@@ -71,11 +71,6 @@ def test_a_doubtful_tooth_is_numbered_by_its_neighbours_and_their_distance() -> 
     assert read([36, 0, 34], in_a_row([36, 35, 34]), beside) == [36, 35, 34]
 
 
-def test_a_gap_stays_a_gap() -> None:
-    numbers = [46, 44, 43, 42, 32, 33]
-    assert read(numbers, in_a_row(numbers), sure(numbers)) == numbers
-
-
 def test_a_tooth_out_of_its_row_has_the_number_that_the_network_is_sure_of() -> None:
     numbers = [14, 12, 11, 13]
     centres = in_a_row(numbers)
@@ -109,12 +104,6 @@ def test_of_two_teeth_in_one_place_the_lesser_is_left_out(substance: list[float]
     lower, upper = [43, 42, 41], [13, 12, 12, 11]
     centres = np.concatenate([in_a_row(lower), in_a_row(upper) + np.array([0, -0.004, 0.004, 0])])
     assert list(arrange(centres, sure(lower + upper), np.array([1, 1, 1, *substance]))) == lower + expected
-
-
-def test_the_two_arches_know_nothing_of_each_other() -> None:
-    upper, lower = [14, 13, 12, 11], [44, 43, 42, 41]
-    numbers = upper + lower
-    assert read(numbers, in_a_row(numbers), sure(numbers)) == numbers
 
 
 def test_a_jaw_without_teeth_has_no_numbers() -> None:

@@ -161,13 +161,26 @@ def test_radiographs_of_another_machine_are_told_apart_from_their_turned_and_cut
         assert "not-a-panoramic" in codes(cut)
 
 
-def test_a_reading_at_every_limit_is_a_panoramic_and_one_beyond_any_is_none(segmenter: Segmenter) -> None:
+def test_a_reading_at_every_limit_is_a_panoramic_and_one_beyond_any_is_none_and_told_by_it(
+    segmenter: Segmenter,
+) -> None:
     limits = segmenter.package.manifest.thresholds
     plain = Plausibility(limits.few_teeth, limits.min_certainty, limits.max_distance, limits.min_panoramic, 0.1)
     assert plain.holds(limits)
-    assert not replace(plain, certainty=limits.min_certainty - 0.01).holds(limits)
-    assert not replace(plain, distance=limits.max_distance + 0.01).holds(limits)
-    assert not replace(plain, panoramic=limits.min_panoramic - 0.01).holds(limits)
+    pixels = np.zeros((256, 512), np.uint8)
+    (prediction,) = segmenter.model.session.run(pixels[np.newaxis])
+    for measure, limit, step in (
+        ("certainty", limits.min_certainty, -0.01),
+        ("distance", limits.max_distance, 0.01),
+        ("panoramic", limits.min_panoramic, -0.01),
+    ):
+        beyond = replace(plain, **{measure: limit + step})
+        assert not beyond.holds(limits)
+        model_input = ModelInput(pixels, Box(0, 0, 512, 256), 1.0)
+        reading = Reading(model_input, prediction, np.zeros_like(pixels), beyond, limits, inverted=False)
+        (finding,) = judge(Radiograph(pixels, "png", 8, "MONOCHROME2"), reading)
+        assert finding.code == "not-a-panoramic"
+        assert (finding.value, finding.limit) == (pytest.approx(limit + step, abs=1e-3), limit)
     # Of a few teeth the numbers say little.
     assert replace(plain, teeth=limits.few_teeth - 1, certainty=0.0).holds(limits)
 

@@ -53,6 +53,8 @@ def test_after_five_minutes_the_window_forgets_and_the_start_does_not() -> None:
     report = recorder.report()
     assert report.last_five_minutes[TOTAL].count == 0
     assert report.since_start[TOTAL].count == 2
+    recorder.record(times(300))
+    assert len(recorder._slices) == 1  # a service that runs for months keeps no more
 
 
 def test_the_share_within_the_target() -> None:
