@@ -198,6 +198,11 @@ GROUPS = {
     "a group above": ({"a/cpu.max": "200000 100000", "a/b/cpu.max": "400000 100000"}, "0::/a/b", 2),
     "version 1": ({"cpu/cpu.cfs_quota_us": "300000\n", "cpu/cpu.cfs_period_us": "100000\n"}, "3:cpu:/", 3),
     "version 1, no limit": ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, "3:cpu:/", sys.maxsize),
+    "version 1, mounted with another": (
+        {"cpu,cpuacct/x/cpu.cfs_quota_us": "200000", "cpu,cpuacct/x/cpu.cfs_period_us": "100000"},
+        "3:cpu,cpuacct:/x",
+        2,
+    ),
     "both mounted": ({"unified/x/cpu.max": "100000 100000"}, "1:cpu:/\n0::/x", 1),
 }
 
