@@ -301,7 +301,7 @@ def test_who_waits_for_a_thread_is_told_so_and_the_work_of_one_who_has_gone_by_t
         assert waited.clock.read_ms()["queue"] >= 200
 
     asyncio.run(try_out())
-    assert workers.close(PATIENCE_S)
+    assert workers.close(10)
 
 
 def test_a_deadline_counts_from_when_the_request_began() -> None:
