@@ -1,23 +1,29 @@
 """Pictures that arrive together are read side by side or as a batch, each as if it were alone, and none is lost."""
 
+import asyncio
 import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+from fastapi import Request
+from starlette.requests import ClientDisconnect
 
+from service.api.workers import Workers
 from service.errors import Busy, NotReady, TimedOut
+from service.machine import usable_cores
 from service.model.engine import Engine
 from service.model.package import ModelPackage
 from service.model.prediction import Prediction
 from service.model.providers import Provider
 from service.model.runtimes import load
 from service.model.session import Session, open_lanes, open_session
+from service.segmenter import Segmenter
 from service.ticket import Abandoned, Ticket
 from training.phantom import draw_phantom
 
@@ -158,7 +164,7 @@ def test_a_handful_has_every_core_in_turn_unless_there_are_always_many(
         every.opened.set()
         wait(handful)
         assert (len(every.sizes), len(one_each.sizes)) == (4, 0)
-        wait([callers.submit(ask, running, picture) for picture in pictures * 8])
+        wait([callers.submit(ask, running, picture) for picture in pictures * 4])
         until(lambda: running.under_way == 0)
         every.opened.clear()
         before = len(one_each.sizes)
@@ -256,6 +262,48 @@ def until(holds: Callable[[], bool]) -> None:
     raise AssertionError("it never came to that")
 
 
+def test_who_waits_for_a_thread_is_told_so_and_the_work_of_one_who_has_gone_by_then_is_not_begun(
+    segmenter: Segmenter,
+) -> None:
+    workers, may_end, done, let_go = Workers(16), threading.Event(), list[str](), list[int]()
+    engine, threads = segmenter.engine, usable_cores() + 1
+
+    async def try_out() -> None:
+        hangs_up, waited = asyncio.Event(), Ticket(PATIENCE_S)
+
+        def ask(ticket: Ticket, hangs_up: asyncio.Event, work: Callable[[], object]) -> "asyncio.Task[object]":
+            async def receive() -> dict[str, object]:
+                await hangs_up.wait()
+                return {"type": "http.disconnect"}
+
+            request, held = Request({"type": "http"}, receive), ExitStack()
+            held.callback(let_go.append, 1)
+            answer = workers.run(request, segmenter, ticket, lambda *_: work(), held, long=False)
+            return asyncio.create_task(answer)
+
+        at_work = [ask(Ticket(PATIENCE_S), asyncio.Event(), may_end.wait) for _ in range(threads)]
+        gone = ask(Ticket(PATIENCE_S), hangs_up, lambda: done.append("gone"))
+        stays = ask(waited, asyncio.Event(), lambda: done.append("stays"))
+        async with asyncio.timeout(60):
+            while workers.to_begin != 2:
+                await asyncio.sleep(0.01)
+            hangs_up.set()
+            with pytest.raises(ClientDisconnect):
+                await gone
+            await asyncio.sleep(0.2)
+            # His place is taken until his turn, and so is what his upload holds.
+            assert (engine.under_way, let_go) == (threads + 2, [])
+            may_end.set()
+            await asyncio.gather(*at_work, stays)
+            while engine.under_way:
+                await asyncio.sleep(0.01)
+        assert (done, workers.to_begin, sum(let_go)) == (["stays"], 0, threads + 2)
+        assert waited.clock.read_ms()["queue"] >= 200
+
+    asyncio.run(try_out())
+    assert workers.close(10)
+
+
 def test_a_deadline_counts_from_when_the_request_began() -> None:
     Ticket(60, begun=time.perf_counter() - 50).check()
     late = Ticket(60, begun=time.perf_counter() - 61)
@@ -268,10 +316,32 @@ def test_there_are_as_many_places_as_are_said_and_one_given_back_is_free(package
     with engine(Session(Gate(package).run, package.manifest.files[0]), places=2) as running:
         for _ in range(2):
             running.admit()
-        with pytest.raises(Busy, match="All 2 places"):
+        with pytest.raises(Busy, match=r"All 2 places are taken; send the radiograph again in 1 s\."):
             running.admit()
         running.leave()
         running.admit()
+
+
+def test_who_finds_no_place_is_told_to_wait_the_longer_the_longer_pictures_take(
+    package: ModelPackage, pictures: list[Pixels]
+) -> None:
+    gate = Gate(package)
+    with engine(Session(gate.run, package.manifest.files[0]), places=100) as running, ThreadPoolExecutor(1) as callers:
+        told = []
+        for _ in range(2):
+            for _ in range(100):
+                running.admit()
+            with pytest.raises(Busy) as refused:
+                running.admit()
+            told.append(refused.value.retry_after_s)
+            for _ in range(100):
+                running.leave()
+            slow = callers.submit(ask, running, pictures[0])
+            threading.Event().wait(0.5)
+            gate.opened.set()
+            slow.result()
+    assert told[0] == 10
+    assert 13 < told[1] < 100
 
 
 def test_a_batch_is_no_larger_than_the_largest_that_is_known_and_leaves_nothing_waiting(

@@ -74,9 +74,18 @@ def test_a_second_piece_that_touches_nothing_is_dropped() -> None:
     assert numbers(labels) == {11: 200}
 
 
+def test_a_small_second_piece_in_an_empty_place_is_no_tooth_of_that_place() -> None:
+    rectangles = ((16, 40, 10, 5, 20), (15, 47, 10, 4, 20), (15, 52, 10, 3, 7), (13, 56, 10, 4, 20))
+    prediction = predict(*rectangles)
+    prediction.evidence[:, 52 // EVIDENCE_CELL, FDI_NUMBERS.index(14)] = 0
+    assert numbers(find_teeth(prediction, THRESHOLDS)) == {16: 100, 15: 80, 13: 80}
+
+
 def test_a_tooth_much_smaller_than_the_others_is_part_of_the_one_it_touches() -> None:
     rectangles = ((11, 10, 10, 10, 20), (21, 40, 10, 10, 20), (22, 50, 12, 5, 8))
-    assert numbers(find_teeth(predict(*rectangles), THRESHOLDS)) == {11: 200, 21: 240}
+    specks = [(fdi, x, 40, 3, 3) for fdi, x in ((31, 80), (32, 90), (33, 100))]
+    for others in ((), specks):
+        assert numbers(find_teeth(predict(*rectangles, *others), THRESHOLDS)) == {11: 200, 21: 240}
 
 
 def test_small_teeth_one_below_the_other_are_all_part_of_the_tooth_above_them() -> None:
@@ -229,15 +238,15 @@ def test_an_outline_does_not_go_out_and_back_along_a_thread() -> None:
     ]
 
 
-def test_specks_are_no_piece_of_a_tooth_and_a_half_of_it_is() -> None:
+def test_specks_are_no_piece_of_a_tooth_and_a_fifth_of_it_is() -> None:
     tooth = np.zeros((256, 512), np.uint8)
     tooth[100:140, 200:220] = 11
-    tooth[142:180, 200:220] = 11
-    halves = tooth.copy()
+    tooth[142:150, 200:220] = 11
+    pieces = tooth.copy()
     tooth[120:122, 222:224] = 11
     labels, outlined = outline(tooth)
-    assert np.array_equal(labels, halves)
-    assert outlined.area_px == np.count_nonzero(halves)
+    assert np.array_equal(labels, pieces)
+    assert outlined.area_px == np.count_nonzero(pieces)
     assert len(outlined.polygons) == 2
 
 
@@ -258,6 +267,26 @@ def test_the_packages_own_limit_says_which_pixels_are_tooth() -> None:
         labels = find_teeth(prediction, thresholds)
         large = to_radiograph(labels, locate(labels), prediction, model_input, HEIGHT, WIDTH, thresholds)
         assert numbers(labels) == numbers(large) == {11: area}
+
+
+def test_an_edge_runs_between_the_model_s_pixels_as_its_probabilities_say() -> None:
+    prediction = predict((11, 30, 10, 10, 20))
+    around = prediction.foreground[9:31, 29:41]
+    np.maximum(around, 120, out=around)  # so that half is reached 0.44 of a pixel outside
+    model_input = ModelInput(np.zeros((HEIGHT, WIDTH), np.uint8), Box(0, 0, 4 * WIDTH, 4 * HEIGHT), 1.0)
+    labels = find_teeth(prediction, THRESHOLDS)
+    large = to_radiograph(labels, locate(labels), prediction, model_input, 4 * HEIGHT, 4 * WIDTH, THRESHOLDS)
+    assert cv2.boundingRect(large) == pytest.approx((4 * 29.56, 4 * 9.56, 4 * 10.88, 4 * 20.88), abs=1)
+
+
+@given(st.integers(2, WIDTH - 8), st.integers(2, HEIGHT - 8))
+def test_a_tooth_that_is_less_than_a_pixel_of_the_radiograph_is_a_pixel_or_none(x: int, y: int) -> None:
+    prediction = predict((11, x, y, 5, 5))
+    model_input = ModelInput(np.zeros((HEIGHT, WIDTH), np.uint8), Box(0, 0, 10, 5), 1.0)
+    labels = find_teeth(prediction, THRESHOLDS)
+    large = to_radiograph(labels, locate(labels), prediction, model_input, 5, 10, THRESHOLDS)
+    teeth = outline_teeth(large, locate(labels), model_input, {11: 0.8})
+    assert [tooth.area_px for tooth in teeth] == list(numbers(large).values())
 
 
 def test_a_fragment_goes_to_the_tooth_that_it_touches_most() -> None:

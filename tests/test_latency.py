@@ -1,5 +1,7 @@
 """Times add up: percentiles against NumPy's, a window that forgets, a target that is kept or not."""
 
+import time
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -25,7 +27,7 @@ def times(total_ms: float) -> dict[str, float]:
 
 
 @given(st.lists(st.integers(20, 20_000_000).map(lambda microseconds: microseconds / 1000), min_size=1, max_size=200))
-def test_percentiles_are_right_to_two_percent_or_a_microsecond(values_ms: list[float]) -> None:
+def test_percentiles_are_right_to_one_percent_or_a_microsecond(values_ms: list[float]) -> None:
     recorder = LatencyRecorder(500, CollectorRegistry())
     for value in values_ms:
         recorder.record(times(value))
@@ -34,8 +36,8 @@ def test_percentiles_are_right_to_two_percent_or_a_microsecond(values_ms: list[f
     assert report.max_ms == max(values_ms)
     for share, found in ((50, report.p50_ms), (90, report.p90_ms), (99, report.p99_ms)):
         expected = np.percentile(values_ms, share, method="inverted_cdf")
-        assert found == pytest.approx(expected, rel=0.02, abs=0.001)
-        assert found == round(found, 3)
+        assert abs(found - expected) <= 0.01 * expected + 0.001
+        assert found == round(found, 3) <= report.max_ms
 
 
 def test_after_five_minutes_the_window_forgets_and_the_start_does_not() -> None:
@@ -51,6 +53,8 @@ def test_after_five_minutes_the_window_forgets_and_the_start_does_not() -> None:
     report = recorder.report()
     assert report.last_five_minutes[TOTAL].count == 0
     assert report.since_start[TOTAL].count == 2
+    recorder.record(times(300))
+    assert len(recorder._slices) == 1  # a service that runs for months keeps no more
 
 
 def test_the_share_within_the_target() -> None:
@@ -70,16 +74,17 @@ def test_a_request_that_timed_out_is_not_within_the_target() -> None:
     assert recorder.report().within_target == 0.75
 
 
-def test_a_clock_counts_each_stage_and_the_whole_is_no_less() -> None:
+def test_a_clock_counts_each_stage_as_often_as_it_comes_and_the_whole_with_what_is_between() -> None:
     clock = Clock()
-    with clock.stage("decode"):
-        sum(range(1000))
-    clock.add("infer", 0.0)
+    with pytest.raises(ZeroDivisionError), clock.stage("decode"):
+        sum(range(1000)) / 0
+    for seconds in (0.001, 0.002):
+        clock.add("infer", seconds)
+    time.sleep(0.01)
     read = clock.read_ms()
     assert list(read) == [*STAGES, TOTAL]
-    assert read["decode"] > 0
-    assert read["prepare"] == 0
-    assert read[TOTAL] >= sum(read[stage] for stage in STAGES)
+    assert (read["prepare"], read["infer"]) == (0, 3)
+    assert 0 < read["decode"] <= read[TOTAL] - 10
 
 
 def test_of_what_came_in_the_last_five_minutes_both_tell_the_same_until_they_are_over() -> None:
@@ -98,5 +103,7 @@ def test_the_answer_has_each_percentile_under_its_name() -> None:
     for value in range(1, 101):
         recorder.record(times(value))
     report = recorder.report()
+    total = report.since_start[TOTAL]
+    assert (total.p50_ms, total.p90_ms, total.p99_ms, total.max_ms) == pytest.approx((50, 90, 99, 100), rel=0.01)
     told = latency_answer(report, 0)
     assert (told.since_start, told.last_five_minutes) == (report.since_start, report.last_five_minutes)

@@ -118,16 +118,6 @@ def test_a_manifest_that_says_something_else_is_refused(copied: Path, changes: d
         load_package(copied)
 
 
-def test_a_model_that_gives_another_answer_than_it_should_is_refused(copied: Path) -> None:
-    labels = copied / load_package(copied).manifest.known_answer.labels
-    known = cv2.imread(str(labels), cv2.IMREAD_GRAYSCALE)
-    assert known is not None
-    cv2.imwrite(str(labels), np.roll(known, 20, axis=1))
-    spoilt = load_package(copied)
-    with pytest.raises(ModelPackageError, match="does not give its known answer"):
-        check_known_answer(spoilt, open_session(spoilt, "cpu"))
-
-
 def test_the_newest_version_of_the_first_name_is_chosen_and_any_can_be_named(copied: Path) -> None:
     models = copied.parent.parent
     for version in ("2", "10"):

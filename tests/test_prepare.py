@@ -120,6 +120,10 @@ def test_shrinking_gives_the_mean_of_each_area(size: tuple[int, int], fit_size: 
     assert np.abs(shrink(pixels, height, width).astype(int) - expected).max() <= 1
 
 
+def test_a_mean_is_rounded_to_the_nearest_grey_value() -> None:
+    assert shrink(np.tile(np.array([1, 2, 2, 4, 4, 5], np.uint8), (3, 1)), 1, 2).tolist() == [[2, 4]]
+
+
 def test_the_sums_of_a_large_white_picture_are_held() -> None:
     assert (shrink(np.full((6130, 12250), 255, np.uint8), 256, 512) == 255).all()
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from service.doctor import examine
 from service.errors import SetupError
-from service.machine import affine_cores, free_memory_mb, quota, usable_cores
+from service.machine import free_memory_mb, quota, usable_cores
 from service.model.package import ModelPackage
 from service.settings import Settings
 from service.tune import choose, describe, tune, ways
@@ -198,6 +198,11 @@ GROUPS = {
     "a group above": ({"a/cpu.max": "200000 100000", "a/b/cpu.max": "400000 100000"}, "0::/a/b", 2),
     "version 1": ({"cpu/cpu.cfs_quota_us": "300000\n", "cpu/cpu.cfs_period_us": "100000\n"}, "3:cpu:/", 3),
     "version 1, no limit": ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, "3:cpu:/", sys.maxsize),
+    "version 1, mounted with another": (
+        {"cpu,cpuacct/x/cpu.cfs_quota_us": "200000", "cpu,cpuacct/x/cpu.cfs_period_us": "100000"},
+        "3:cpu,cpuacct:/x",
+        2,
+    ),
     "both mounted": ({"unified/x/cpu.max": "100000 100000"}, "1:cpu:/\n0::/x", 1),
 }
 
@@ -244,5 +249,10 @@ def test_the_memory_that_is_left_is_what_the_process_may_have(case: str, tmp_pat
     assert unlimited is None or unlimited > 50
 
 
-def test_a_process_has_a_core_and_no_more_than_it_may_be_put_on() -> None:
-    assert 1 <= usable_cores() <= affine_cores()
+@pytest.mark.parametrize(("allowed", "cores"), [(0.5, 1), (1.9, 1), (3.0, 3), (sys.maxsize, 4)])
+def test_a_process_uses_whole_cores_of_its_quota_and_no_more_than_it_may_be_put_on(
+    allowed: float, cores: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.machine.affine_cores", lambda: 4)
+    monkeypatch.setattr("service.machine.quota", lambda: allowed)
+    assert usable_cores() == cores
