@@ -359,6 +359,20 @@ def test_windows_are_those_of_pydicom(function):
     assert np.array_equal(pixels_of(data), spread(apply_windowing(pixels, dcmread(io.BytesIO(data)))))
 
 
+@pytest.mark.parametrize("padding", [65535, -32768], ids=["unsigned", "signed"])
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian], ids=lambda syntax: syntax.name)
+def test_padding_beside_a_picture_does_not_take_its_range_of_grey_values(padding, syntax):
+    content = picture(12)
+    kind = np.uint16 if padding > 0 else np.int16
+    padded = np.pad(content.astype(kind), 10, constant_values=padding)
+    data = dicom(padded, syntax=syntax, PixelPaddingValue=padding)
+    assert np.array_equal(pixels_of(data)[10:-10, 10:-10], spread(content))
+
+
+def test_a_picture_of_nothing_but_padding_is_black():
+    assert not pixels_of(dicom(np.full((60, 84), 7, np.uint16), PixelPaddingValue=7)).any()
+
+
 def test_overlays_in_the_bits_above_are_not_part_of_the_picture():
     pixels = picture(12)
     assert np.array_equal(pixels_of(dicom(pixels | 0xF000, bits=12)), spread(pixels))

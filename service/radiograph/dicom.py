@@ -3,9 +3,6 @@
 import io
 import math
 import struct
-from collections.abc import Callable
-from contextlib import suppress
-from functools import partial
 
 import cv2
 import numpy as np
@@ -34,7 +31,8 @@ from pydicom.uid import (
 )
 
 from service.errors import DamagedImage, UnsupportedFormat
-from service.radiograph.grey import scale_table, spread, to_grey, to_rgb
+from service.radiograph.dicom_display import display
+from service.radiograph.grey import spread, to_grey, to_rgb
 from service.radiograph.isolated import decode_isolated
 from service.radiograph.jpeg import read_jpeg_header
 from service.radiograph.radiograph import Decoded, Limits, Radiograph
@@ -65,6 +63,7 @@ _KEYWORDS = (
     "PatientOrientation",
     "PhotometricInterpretation",
     "PixelData",
+    "PixelPaddingValue",
     "PixelRepresentation",
     "PixelSpacing",
     "PlanarConfiguration",
@@ -109,10 +108,6 @@ _NEEDED = (
 )
 """Without which nobody can tell what the pixel data mean."""
 
-_WINDOWS_OF_ANY_WIDTH = ("SIGMOID", "LINEAR_EXACT")
-_MOST_TABLE_ENTRIES = 1 << 16
-"""For which a table's descriptor says 0 (PS3.3, C.11.1.1.1)."""
-
 _ITEM, _ITEM_BIG_ENDIAN = b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00"
 _START_OF_CODE_STREAM, _SIZ = b"\xff\x4f\xff\x51", struct.Struct(">8IHB")
 _UNDEFINED_LENGTH = 0xFFFFFFFF
@@ -121,10 +116,7 @@ _SEQUENCE_DELIMITER = b"\xfe\xff\xdd\xe0"
 
 
 def decode_dicom(data: bytes, limits: Limits) -> Radiograph:
-    """Decode a DICOM file of one frame; raises as `service.radiograph.decode.decode` says.
-
-    Rescale or modality LUT, then VOI LUT or the first window, then the inversion of MONOCHROME1 (PS3.4, N.2).
-    """
+    """Decode a DICOM file of one frame; raises as `service.radiograph.decode.decode` says."""
     # Before the data set is read: pydicom would inflate a deflated one whole, whatever its size.
     meta = _read_file_meta(data)
     syntax = str(meta.get("TransferSyntaxUID") or "")
@@ -143,7 +135,7 @@ def decode_dicom(data: bytes, limits: Limits) -> Radiograph:
     stored = _read_stored(dataset, syntax, rows, columns)
     colourfulness = 0.0
     if photometric in _GREY:
-        grey = _display(stored, dataset, bits, syntax)
+        grey = display(stored, dataset, lossy=syntax in _LOSSY)
     else:
         grey, colourfulness = to_grey(cv2.cvtColor(stored, cv2.COLOR_RGB2BGR))
         grey = spread(grey)
@@ -270,80 +262,6 @@ def _read_stream_shape(frame: bytes, syntax: str) -> tuple[int, int, int, int]:
     # The SIZ segment (ITU T.800, A.5.1): the picture is the reference grid less its offset.
     x_end, y_end, x_start, y_start, _, _, _, _, channels, depth = _SIZ.unpack_from(frame, 8)
     return x_end - x_start, y_end - y_start, channels, (depth & 0x7F) + 1
-
-
-def _display(stored: Decoded, dataset: Dataset, bits: int, syntax: str) -> Decoded:
-    """Grey values as displayed: `uint8` up to 8 bits stored, else `uint16` over the range that the content fills."""
-    signed = bool(dataset.PixelRepresentation)
-    if not signed and bits < stored.dtype.itemsize * 8:
-        most = stored.dtype.type((1 << bits) - 1)
-        # Old files keep overlays in the bits above, but lossy compression shoots over the brightest value.
-        stored = np.minimum(stored, most) if syntax in _LOSSY else stored & most
-    if bits <= 8:
-        low, high = (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) if signed else (0, (1 << bits) - 1)
-    else:
-        low, high = int(stored.min()), int(stored.max())
-    shown = _apply_look_up(np.arange(low, high + 1, dtype=np.int32), dataset)
-    if dataset.PhotometricInterpretation == "MONOCHROME1":
-        shown = -shown
-    table = scale_table(shown, np.uint8 if bits <= 8 else np.uint16)
-    if table.dtype == stored.dtype == np.uint8 and np.array_equal(table, np.arange(256)):
-        return stored
-    # The difference wraps within the stored width, which is what makes it an unsigned index.
-    index = (stored - stored.dtype.type(low)).view(f"u{stored.dtype.itemsize}")
-    grey: Decoded = table[index]
-    return grey
-
-
-def _apply_look_up(values: Decoded, dataset: Dataset) -> Decoded:
-    """Values as displayed, but for their range: by table, else by slope or window."""
-    rescaled = _apply_first(values, dataset, partial(_look_up, keyword="ModalityLUTSequence"), _rescale)
-    return _apply_first(rescaled, dataset, partial(_look_up, keyword="VOILUTSequence"), _window)
-
-
-def _apply_first(values: Decoded, dataset: Dataset, *steps: Callable[[Decoded, Dataset], Decoded]) -> Decoded:
-    """What the first step gives that is there and shows something; `values` where none does."""
-    for step in steps:
-        # A slope without a number or a table too short is as good as none, and the picture is whole without it.
-        with suppress(Exception):
-            shown = np.asarray(step(values, dataset), np.float64)
-            if np.ptp(shown) > 0:
-                return shown
-    return np.asarray(values, np.float64)
-
-
-def _look_up(values: Decoded, dataset: Dataset, keyword: str) -> Decoded:
-    """Values by the first table of a sequence: pydicom's own way wraps what a table of 8 bits is looked up by."""
-    table = dataset[keyword].value[0]
-    order = "<" if dataset.original_encoding[1] else ">"
-    # A table that begins below zero is of values that do.
-    descriptor = struct.Struct(f"{order}H{'h' if values.min() < 0 else 'H'}")
-    count, first = descriptor.unpack_from(table.get_item("LUTDescriptor").value)
-    count = count or _MOST_TABLE_ENTRIES
-    data = table.get_item("LUTData").value
-    # Entries of 8 bits stand in words of their own, or two in one (PS3.3, C.11.1.1.1).
-    entries = np.frombuffer(data, f"{order}u2" if len(data) >= 2 * count else np.uint8, count)
-    index = np.rint(values - first).clip(0, count - 1).astype(np.intp)
-    looked_up: Decoded = entries[index]
-    return looked_up
-
-
-def _rescale(values: Decoded, dataset: Dataset) -> Decoded:
-    return values * float(dataset.RescaleSlope) + float(dataset.RescaleIntercept)
-
-
-def _window(values: Decoded, dataset: Dataset) -> Decoded:
-    """Values by the first window (PS3.3, C.11.2.1.2): pydicom's own way inverts them where a slope is negative."""
-    center, width = (float(np.atleast_1d(dataset[name].value)[0]) for name in ("WindowCenter", "WindowWidth"))
-    function = dataset.get("VOILUTFunction")
-    if width <= 0 or (width < 1 and function not in _WINDOWS_OF_ANY_WIDTH):
-        raise ValueError("a window without width")
-    if function == "SIGMOID":
-        return 1 / (1 + np.exp(-4 * (values - center) / width))
-    if function == "LINEAR_EXACT":
-        return ((values - center) / width).clip(-0.5, 0.5)
-    # One pixel value wide: a step.
-    return ((values - center + 0.5) / max(width - 1, 1e-6)).clip(-0.5, 0.5)
 
 
 def _is_mirrored(dataset: Dataset) -> bool:
