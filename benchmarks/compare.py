@@ -119,7 +119,6 @@ def _measure(contenders: list[Contender], plan: Plan) -> dict[str, Any]:
         result["reload"] = measure_reload(ours, bodies, plan.seconds)
     single = result["single_stream"]
     result["tutorial_median_ms"], result["panoseg_median_ms"] = (single[name]["p50_ms"] for name in (TUTORIAL, PANOSEG))
-    result["ratio_of_medians"] = round(result["tutorial_median_ms"] / result["panoseg_median_ms"], 2)
     return result
 
 

@@ -75,6 +75,7 @@ class Segmenter:
         self.package = package
         self._settings = settings
         self._manifest = package.manifest
+        self._known_picture = (package.folder / package.manifest.known_answer.picture).read_bytes()
         self.model = open_model(package, settings)
         self.engine = Engine(self.model.session, self.model.alongside, settings.max_requests)
 
@@ -98,6 +99,14 @@ class Segmenter:
             _refuse_what_is_no_panoramic(segmentation)
         ticket.check()
         return Answer(radiograph, segmentation, *_draw(radiograph, segmentation, wanted, clock))
+
+    def keep_warm(self) -> None:
+        """Go the whole way with the picture whose answer is known, so that caches hold what the next radiograph needs.
+
+        Raises:
+            RequestError: there was too much else to do, or the model has been let go.
+        """
+        self.segment(self._known_picture, Wanted("binary", "jpeg"), Ticket(self._settings.timeout_s))
 
     def close(self) -> None:
         """Finish what is under way and let the model go."""

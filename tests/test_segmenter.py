@@ -1,10 +1,12 @@
 """One way through: the same teeth from any container, from the command line as from the service."""
 
+import asyncio
 import json
 import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import cv2
@@ -14,9 +16,12 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
+from service.api.state import ServiceState
+from service.errors import NotReady
 from service.model.package import ModelPackage
 from service.segmentation import Segmentation
 from service.segmenter import Segmenter, Wanted
+from service.settings import Settings
 from service.ticket import Ticket
 from tests.encoders import dicom, with_pillow
 from training.cli import app
@@ -293,3 +298,40 @@ def test_radiographs_of_another_machine_are_read_without_a_false_alarm(segmenter
         assert answer.suitable, path.name
         assert len(answer.teeth) >= 20, path.name
         assert 0.05 < answer.tooth_fraction < 0.3, path.name
+
+
+def test_a_service_that_nobody_asks_reads_a_picture_now_and_then_until_nobody_has_asked_for_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read: list[float] = []
+    monkeypatch.setattr(Segmenter, "keep_warm", lambda _: read.append(time.monotonic()))
+    monkeypatch.setattr("service.api.state._WARM_EVERY_S", 0.01)
+
+    async def try_out() -> None:
+        state = ServiceState(Settings(provider="openvino"))
+        await state.load(lambda: None)
+        async with asyncio.timeout(60):
+            while len(read) < 3:
+                await asyncio.sleep(0.01)
+        monkeypatch.setattr("service.api.state._WARM_FOR_S", 0.0)
+        await asyncio.sleep(0.1)
+        before = len(read)
+        await asyncio.sleep(0.2)
+        assert len(read) == before
+        await state.stop()
+
+    asyncio.run(try_out())
+
+
+def test_to_keep_warm_is_to_go_the_whole_way_and_ends_with_the_model(
+    package: ModelPackage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded: list[int] = []
+    monkeypatch.setattr("service.segmenter.encode_overlay", lambda overlay, _: encoded.append(overlay.width))
+    opened = Segmenter(package, Settings(provider="openvino"))
+    opened.keep_warm()
+    assert encoded == [package.manifest.input.width]
+    assert opened.engine.under_way == 0
+    opened.close()
+    with pytest.raises(NotReady):
+        opened.keep_warm()

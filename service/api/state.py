@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from typing import Annotated, Final, TypeVar
 
@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Info, ProcessCo
 
 from service.api.uploads import UploadRoom, in_time, read_body
 from service.api.workers import Workers
-from service.errors import NotReady, ReloadFailed, SetupError, TimedOut
+from service.errors import NotReady, ReloadFailed, RequestError, SetupError, TimedOut
 from service.latency import LatencyRecorder
 from service.model.package import choose_package
 from service.segmenter import Segmenter
@@ -30,6 +30,10 @@ _GPU_TARGET_MS: Final = 50.0
 
 _LOOK_AGAIN_S: Final = 0.02
 """Until it is asked again whether a model that has been replaced has requests under way still."""
+
+_WARM_EVERY_S: Final = 2.0
+_WARM_FOR_S: Final = 3600.0
+"""After the last request; whoever sent none for an hour will hardly send one within seconds."""
 
 _LAST_PATIENCE_S: Final = 1.0
 """For work that nobody waits for any more, until it looks again whether somebody does."""
@@ -89,6 +93,8 @@ class ServiceState:
         self._reloading = asyncio.Lock()
         self._by_signal: set[asyncio.Task[None]] = set()
         self._workers = Workers(settings.max_requests)
+        self._last_asked = self._started
+        self._warming: asyncio.Task[None] | None = None
 
     @property
     def segmenter(self) -> Segmenter:
@@ -148,6 +154,15 @@ class ServiceState:
             on_failure()
             return
         self._take_over(loaded)
+        self._warming = asyncio.create_task(self._keep_warm())
+
+    async def _keep_warm(self) -> None:
+        """Read a picture now and then where nobody asks: what rests for seconds is slow to come back to the caches."""
+        while True:
+            await asyncio.sleep(_WARM_EVERY_S)
+            if not self.under_way and time.monotonic() < self._last_asked + _WARM_FOR_S:
+                with suppress(RequestError):  # there is more to do, or the model has been replaced
+                    await self._workers.keep_warm(self.segmenter)
 
     async def reload(self, wanted: str | None) -> Segmenter:
         """Load and warm up a model beside the one that runs, then let it take over between two requests.
@@ -225,6 +240,8 @@ class ServiceState:
     async def stop(self) -> None:
         """Finish what is under way and let the model go."""
         self.stopping = True
+        if self._warming:
+            self._warming.cancel()
         async with self._reloading:
             await asyncio.to_thread(self._close)
 
@@ -256,6 +273,7 @@ class ServiceState:
             ClientDisconnect: the caller has gone.
         """
         begun = time.perf_counter()
+        self._last_asked = time.monotonic()
         # Before the upload is read, so that nobody sends one for nothing.
         self.segmenter.engine.check_place()
         with ExitStack() as held:

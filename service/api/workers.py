@@ -110,6 +110,14 @@ class Workers:
             # What the dropped work ends with is nobody's concern any more, and must not be reported as unread.
             working.add_done_callback(lambda done: done.cancelled() or done.exception())
 
+    async def keep_warm(self, segmenter: Segmenter) -> None:
+        """Have the thread that reads radiographs which come one by one go their way unasked.
+
+        Raises:
+            RequestError: as `Segmenter.keep_warm`.
+        """
+        await asyncio.get_running_loop().run_in_executor(self._few_at_once, segmenter.keep_warm)
+
     def close(self, patience_s: float) -> bool:
         """Let what has begun come to its end, and cancel what waits for a thread; whether all has ended in time."""
         for workers in (self._all_at_once, self._few_at_once, self._many_pictures):
