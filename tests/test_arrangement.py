@@ -6,10 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.dentition.arrangement import arrange
-from service.dentition.fdi import FDI_NUMBERS, mirrored
-
-UPPER = (*range(18, 10, -1), *range(21, 29))
-LOWER = (*range(48, 40, -1), *range(31, 39))
+from service.dentition.fdi import FDI_NUMBERS, LOWER, UPPER, mirrored
 
 
 def sure(numbers: list[int], certainty: float = 0.95) -> np.ndarray:

@@ -138,6 +138,14 @@ def test_an_overlay_that_is_encoded_in_two_parts_is_the_one_encoded_whole(height
     assert (np.asarray(decoded) == np.asarray(Image.open(io.BytesIO(whole)))[:height, :width]).all()
 
 
+def test_an_overlay_too_large_to_be_encoded_in_two_parts_is_encoded_whole() -> None:
+    height, width = 4096, 8448  # half of it has more squares than a file can count
+    luma = np.tile(np.arange(256, dtype=np.uint8), (height, width // 256))
+    colour = np.full((height // 2, width // 2), 128, np.uint8)
+    decoded = np.asarray(Image.open(io.BytesIO(encode_overlay(Overlay(luma, colour, colour, height, width), "jpeg"))))
+    assert np.abs(decoded[..., 0].astype(np.int16) - luma).max() < 40
+
+
 def test_a_tooth_shines_through_in_its_colour() -> None:
     pixels, segmentation = draw_scene()
     opaque = draw_overlay(pixels, segmentation, 1.0).to_rgb()

@@ -20,6 +20,11 @@ class DivergedError(SetupError):
     """A run whose loss is no number any more, so that nothing more can be learnt."""
 
 
+def one_cycle_steps(steps: int) -> int:
+    """The steps that a one-cycle schedule is laid over: at least two, since PyTorch divides by them less one."""
+    return max(steps, 2)
+
+
 class ToothTask(lightning.LightningModule):
     """Learns the class of every pixel.
 
@@ -107,8 +112,7 @@ class ToothTask(lightning.LightningModule):
         optimiser = kind(self.parameters(), lr=how.learning_rate, weight_decay=how.weight_decay, fused=True)
         schedule = self._config.scheduler
         if isinstance(schedule, OneCycle):
-            # PyTorch divides by the warm-up's steps less one.
-            steps = max(self._steps, 2)
+            steps = one_cycle_steps(self._steps)
             warm_up = max(schedule.warm_up, 1.5 / steps)
             one_cycle = OneCycleLR(optimiser, how.learning_rate, steps, pct_start=warm_up)
             return {"optimizer": optimiser, "lr_scheduler": {"scheduler": one_cycle, "interval": "step"}}

@@ -35,7 +35,7 @@ from training.data.leaks import refuse_leaks
 from training.data.loader import ToothData
 from training.data.numbering import number_teeth
 from training.data.splits import has_test, refuse_unfit
-from training.task import ToothTask
+from training.task import ToothTask, one_cycle_steps
 
 
 class StoppedError(SetupError):
@@ -61,7 +61,8 @@ def train(
 
     Raises:
         ConfigError: the run's folder is there already and `resume` is not asked for, or holds another configuration;
-            the configuration is of a mean of weights, or would keep the statistics of random weights.
+            the configuration is of a mean of weights, or would keep the statistics of random weights; the run was begun
+            with another number of training pictures.
         CheckpointError: there is no package or run to begin with, or no weights of this network in it; a checkpoint
             cannot be written, and the one before is whole.
         ModelPackageError: the package to begin with is damaged.
@@ -104,7 +105,7 @@ def train(
         (folder / CONFIG).write_text(text, encoding="utf-8")
     logger = CSVLogger(folder, name="", version="log")
     if last.exists():
-        _keep_log(logger, last)
+        _take_up(folder, logger, read_checkpoint(last), data.steps())
     _quieten_lightning(config)
     precision = choose_precision(config)
     trainer = lightning.Trainer(
@@ -232,10 +233,20 @@ def choose_precision(config: Config) -> Literal["bf16-mixed", "32-true"]:
     return "bf16-mixed" if native else "32-true"
 
 
-def _keep_log(logger: CSVLogger, last: Path) -> None:
-    """Have the logger begin with the rows of the epochs that a checkpoint holds; by itself it begins anew."""
+def _take_up(folder: Path, logger: CSVLogger, left: dict[str, Any], steps: int) -> None:
+    """Go on with the log of a checkpoint; refused where its cycle was laid over other steps than there are now."""
+    for schedule in left["lr_schedulers"]:
+        if (begun_with := schedule.get("total_steps")) not in (None, one_cycle_steps(steps)):
+            raise ConfigError(
+                f"{folder} was begun with more or fewer training pictures: {begun_with} steps in all, and now {steps}; "
+                "put back those that it was begun with, or give the configuration another name."
+            )
+    _keep_log(logger, left["global_step"])
+
+
+def _keep_log(logger: CSVLogger, steps: int) -> None:
+    """Have the logger begin with the rows of the steps that a checkpoint holds; by itself it begins anew."""
     log = Path(logger.log_dir) / "metrics.csv"
-    steps = read_checkpoint(last)["global_step"]
     rows = list(csv.DictReader(log.read_text(encoding="utf-8").splitlines())) if log.exists() else []
     with warnings.catch_warnings(action="ignore"):  # that the old log will be deleted
         logger.experiment.metrics.extend(

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from service.dentition.fdi import FDI_NUMBERS
+from service.dentition.fdi import FDI_NUMBERS, LOWER, UPPER
 
 _Scores = npt.NDArray[np.float64]
 
@@ -51,12 +51,12 @@ def _symmetric(numbers: tuple[int, ...], distances: tuple[float, ...], missing: 
 
 # Means over the 300 training pictures of UFBA-425.
 _UPPER: Final = _symmetric(
-    (*range(18, 10, -1), *range(21, 29)),
+    UPPER,
     (19.1, 26.2, 23.3, 18.4, 18.0, 19.3, 18.6, 21.8),
     (0.27, 0.08, 0.15, 0.13, 0.09, 0.06, 0.08, 0.08),
 )
 _LOWER: Final = _symmetric(
-    (*range(48, 40, -1), *range(31, 39)),
+    LOWER,
     (29.8, 32.2, 27.1, 21.6, 18.8, 18.4, 14.3, 13.8),
     (0.30, 0.17, 0.30, 0.12, 0.06, 0.02, 0.03, 0.03),
 )

@@ -13,8 +13,12 @@ FDI_NUMBERS: Final[tuple[int, ...]] = tuple(10 * quadrant + tooth for quadrant i
 CLASSES: Final = (0, *FDI_NUMBERS)
 """What each of the model's classes stands for: background, then the teeth."""
 
-_ALONG_THE_ARCHES: Final = (*range(18, 10, -1), *range(21, 29), *range(38, 30, -1), *range(41, 49))
-"""From the patient's upper right to the upper left and back below, as Universal numbers count."""
+UPPER: Final = (*range(18, 10, -1), *range(21, 29))
+LOWER: Final = (*range(48, 40, -1), *range(31, 39))
+"""The two arches, each from the patient's right to the left, as a picture shows them."""
+
+_ALONG_THE_ARCHES: Final = (*UPPER, *reversed(LOWER))
+"""As Universal numbers count."""
 
 _MIRRORED_QUADRANT: Final = {1: 2, 2: 1, 3: 4, 4: 3}
 
@@ -40,9 +44,9 @@ def neighbours(fdi: int) -> tuple[int, ...]:
     Raises:
         ValueError: `fdi` is no permanent tooth.
     """
-    place = universal(fdi) - 1
-    arch = range(16) if place < 16 else range(16, 32)
-    return tuple(_ALONG_THE_ARCHES[beside] for beside in (place - 1, place + 1) if beside in arch)
+    arch = UPPER if fdi in UPPER else LOWER
+    place = arch.index(fdi)
+    return arch[max(place - 1, 0) : place] + arch[place + 1 : place + 2]
 
 
 def mirrored(fdi: int) -> int:

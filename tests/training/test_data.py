@@ -461,6 +461,13 @@ def test_a_table_of_patients_that_is_not_utf_8_is_refused(tmp_path):
         load_pairs(tmp_path)
 
 
+def test_a_quotation_mark_that_is_left_open_in_a_table_of_patients_is_told(tmp_path):
+    write_pairs(tmp_path, "a.png")
+    (tmp_path / "patients.csv").write_text('picture,patient\na.png,"17\n' + 20_000 * "b.png,18\n")
+    with pytest.raises(DataError, match=r"patients\.csv is no CSV .* quotation mark that is left open"):
+        load_pairs(tmp_path)
+
+
 @pytest.mark.parametrize(("removed", "left", "missing"), [("masks", "images", "mask"), ("images", "masks", "picture")])
 def test_one_half_of_a_pair_is_refused(tmp_path, removed, left, missing):
     write_pairs(tmp_path, "a.png", "b.png")

@@ -237,6 +237,14 @@ def test_a_run_is_not_resumed_with_another_configuration(tmp_path, config, whole
         train(other, whole.parent, resume=True)
 
 
+def test_a_cycle_is_not_gone_on_with_over_more_steps_than_it_was_laid_over(recipe, whole, tmp_path):
+    if recipe == "plateau":
+        pytest.skip("a plateau is of any length")
+    path = lengthen_elsewhere(whole, tmp_path, {"cross_entropy": 1.0}, epochs=2)
+    with pytest.raises(ConfigError, match=r"was begun with more or fewer training pictures: \d+ steps in all, and now"):
+        train(path, tmp_path, resume=True)
+
+
 @pytest.fixture(scope="module")
 def short(tmp_path_factory, pictures):
     """A run of one epoch."""
@@ -247,12 +255,12 @@ def short(tmp_path_factory, pictures):
     return train(path, folder, resume=False)
 
 
-def lengthen_elsewhere(run, runs, loss):
-    """Copies a run that has one epoch more to go, as if it had always had another loss; returns its configuration."""
+def lengthen_elsewhere(run, runs, loss, epochs=1):
+    """Copies a run that has epochs more to go, as if it had always had another loss; returns its configuration."""
     shutil.copytree(run, runs / run.name)
     path = runs / run.name / "config.yaml"
     config = yaml.safe_load(path.read_text())
-    config["phases"][0]["epochs"] += 1
+    config["phases"][0]["epochs"] += epochs
     path.write_text(yaml.safe_dump(config | {"loss": loss}))
     return path
 

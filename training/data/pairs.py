@@ -66,13 +66,17 @@ def _read_patients(path: Path, pictures: Sequence[str]) -> dict[str, str]:
     if not path.exists():
         return {}
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines(keepends=True)
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8 (byte {error.start}); save it as CSV in UTF-8.") from error
     # Where the decimal sign is a comma, spreadsheets write semicolons.
-    rows = csv.DictReader(lines, delimiter=";" if lines and ";" in lines[0] else ",")
-    rows.fieldnames = [_tidy(column).lower() for column in rows.fieldnames or ()]
-    if not {"picture", "patient"} <= set(rows.fieldnames):
+    reader = csv.DictReader(lines, delimiter=";" if lines and ";" in lines[0] else ",")
+    try:
+        reader.fieldnames = [_tidy(column).lower() for column in reader.fieldnames or ()]
+        rows = list(reader)
+    except csv.Error as error:
+        raise DataError(f"{path} is no CSV ({error}); look for a quotation mark that is left open.") from error
+    if not {"picture", "patient"} <= set(reader.fieldnames):
         raise DataError(f"{path} must begin with a line that names the columns picture and patient.")
     patient_of: dict[str, str] = {}
     for row in rows:
